@@ -1,0 +1,6 @@
+"""The algorithms: one scan over agents, an `agent_update` passed in, one critic update."""
+
+from ltro_jax.algorithms.registry import ALGORITHMS, Recipe, get_recipe
+from ltro_jax.algorithms.sequential import SequentialResult, sequential_update
+
+__all__ = ["ALGORITHMS", "Recipe", "SequentialResult", "get_recipe", "sequential_update"]

@@ -1,0 +1,94 @@
+"""Policies' action distributions: masked categorical and diagonal Gaussian.
+
+Both take the same `mask` `[…, A]`: for the categorical it marks the actions that are available, for the Gaussian the
+dimensions that exist (agents with fewer are padded).
+"""
+
+import math
+from typing import Union
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from ltro_jax.types import Array
+
+UNAVAILABLE = -1e10  # logit of an unavailable action: probability exactly 0 in float32 and float64
+
+
+@struct.dataclass
+class Categorical:
+    """Categorical over the available of A actions; `[…]` batch."""
+
+    logits: Array  # [..., A] normalised log-probabilities
+
+    @classmethod
+    def create(cls, logits: Array, mask: Array) -> "Categorical":
+        """From raw logits `[…, A]`; where `mask` `[…, A]` is False the logit becomes −1e10."""
+        return cls(jax.nn.log_softmax(jnp.where(mask, logits, UNAVAILABLE)))
+
+    def sample(self, key: Array) -> Array:
+        """Draw `[…]` int32."""
+        return jax.random.categorical(key, self.logits).astype(jnp.int32)
+
+    def mode(self) -> Array:
+        """Most probable action `[…]` int32."""
+        return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
+
+    def log_prob(self, action: Array) -> Array:
+        """Log-probability `[…]` in nats of `action` `[…]` int32."""
+        chosen = jax.nn.one_hot(action, self.logits.shape[-1], dtype=bool)
+        return jnp.sum(jnp.where(chosen, self.logits, 0.0), axis=-1)
+
+    def entropy(self) -> Array:
+        """Entropy `[…]` in nats."""
+        return -jnp.sum(jnp.exp(self.logits) * self.logits, axis=-1)
+
+    def kl(self, other: "Categorical") -> Array:
+        """KL(self ‖ other) `[…]` in nats, exact."""
+        return jnp.sum(jnp.exp(self.logits) * (self.logits - other.logits), axis=-1)
+
+
+@struct.dataclass
+class DiagonalGaussian:
+    """Gaussian with independent dimensions; padded dimensions count for nothing and are drawn as 0."""
+
+    mean: Array  # [..., A]
+    std: Array  # [..., A] or [A], > 0
+    mask: Array  # [..., A] bool, True = the dimension exists
+
+    def _sum(self, x: Array) -> Array:
+        return jnp.sum(jnp.where(self.mask, x, 0.0), axis=-1)
+
+    def sample(self, key: Array) -> Array:
+        """Draw `[…, A]` float32."""
+        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return jnp.where(self.mask, self.mean + self.std * noise, 0.0)
+
+    def mode(self) -> Array:
+        """The mean `[…, A]`."""
+        return jnp.where(self.mask, self.mean, 0.0)
+
+    def log_prob(self, action: Array) -> Array:
+        """Log-density `[…]` in nats of the whole `action` `[…, A]`: the sum over its dimensions."""
+        z = (action - self.mean) / self.std
+        return self._sum(-0.5 * jnp.square(z) - jnp.log(self.std) - 0.5 * math.log(2 * math.pi))
+
+    def entropy(self) -> Array:
+        """Entropy `[…]` in nats, summed over dimensions."""
+        per_dimension = 0.5 + 0.5 * math.log(2 * math.pi) + jnp.log(self.std)
+        return self._sum(jnp.broadcast_to(per_dimension, self.mean.shape))
+
+    def kl(self, other: "DiagonalGaussian") -> Array:
+        """KL(self ‖ other) `[…]` in nats, exact, summed over dimensions."""
+        z = (self.mean - other.mean) / other.std
+        scale = self.std / other.std
+        return self._sum(0.5 * (jnp.square(scale) + jnp.square(z) - 1.0) - jnp.log(scale))
+
+
+Distribution = Union[Categorical, DiagonalGaussian]
+
+
+def gaussian_std(log_std: Array, std_x_coef: Array | float, std_y_coef: Array | float) -> Array:
+    """Bounded standard deviation of the reference's Gaussian head: sigmoid(log_std / x) · y."""
+    return jax.nn.sigmoid(log_std / std_x_coef) * std_y_coef

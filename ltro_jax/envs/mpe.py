@@ -1,0 +1,103 @@
+"""Multi-agent particle environments of JaxMARL 0.2.
+
+What the adapter mends: an episode has exactly `episode_length` steps (JaxMARL tests its counter before raising it and
+gives one more), its end is a time limit and not a termination, nothing is reset behind the caller's back, weakly typed
+leaves of a reset state are made strong, continuous actions are clipped to [0, 1] (JaxMARL does not), the rewards of the
+agents become one team reward, and the concatenated observations are the global state.
+"""
+
+import contextlib
+import io
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ltro_jax.config import SettingsError, Static
+from ltro_jax.envs.base import EnvSpec, combine_rewards, pad_last, size_mask
+from ltro_jax.types import Array, TimeStep
+
+DEFAULT_EPISODE_LENGTH = 25
+SCENARIOS = {
+    "simple_spread": "SimpleSpreadMPE",
+    "simple_reference": "SimpleReferenceMPE",
+    "simple_speaker_listener": "SimpleSpeakerListenerMPE",
+}
+
+
+def make_mpe(scenario: str, settings: Static) -> "MPE":
+    """Adapter for `mpe/<scenario>`.
+
+    Raises:
+        SettingsError: `num_agents` where the scenario's number is fixed.
+    """
+    if settings.num_agents is not None and scenario != "simple_spread":
+        raise SettingsError(
+            f"num_agents = {settings.num_agents} cannot be chosen for mpe/{scenario}, which has 2 agents; leave it out"
+        )
+    return MPE(scenario, settings)
+
+
+class MPE:
+    """An MPE scenario behind the `Environment` protocol."""
+
+    def __init__(self, scenario: str, settings: Static):
+        with contextlib.redirect_stdout(io.StringIO()):  # importing jaxmarl prints
+            from jaxmarl.environments import mpe
+            from jaxmarl.environments.mpe.default_params import CONTINUOUS_ACT, DISCRETE_ACT
+        episode_length = settings.episode_length or DEFAULT_EPISODE_LENGTH
+        discrete = settings.continuous_actions is False  # the paper's MPE tasks are continuous
+        options: dict[str, Any] = {
+            "action_type": DISCRETE_ACT if discrete else CONTINUOUS_ACT,
+            "max_steps": episode_length - 1,
+        }
+        if scenario == "simple_spread" and settings.num_agents is not None:
+            options |= {"num_agents": settings.num_agents, "num_landmarks": settings.num_agents}
+        self._env = getattr(mpe, SCENARIOS[scenario])(**options)
+        agents = tuple(self._env.agents)
+        spaces = [self._env.action_space(agent) for agent in agents]
+        observation_sizes = tuple(int(self._env.observation_space(agent).shape[0]) for agent in agents)
+        self.spec = EnvSpec(
+            name=f"mpe/{scenario}",
+            agents=agents,
+            observation_sizes=observation_sizes,
+            action_sizes=tuple(int(s.n if discrete else s.shape[0]) for s in spaces),
+            discrete=discrete,
+            state_size=sum(observation_sizes),
+            episode_length=episode_length,
+            team_reward=settings.team_reward,
+        )
+
+    def reset(self, key: Array) -> tuple[Any, TimeStep]:
+        """A new episode."""
+        observations, env_state = self._env.reset(key)
+        env_state = jax.tree.map(
+            lambda leaf: jnp.asarray(leaf, leaf.dtype), env_state
+        )  # no weak types in the carry
+        return env_state, self._timestep(observations, jnp.zeros((), jnp.float32), jnp.zeros((), bool))
+
+    def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:
+        """One step of all agents; `action` is `[N]` int32, or `[N, A]` float32 clipped to [0, 1] here."""
+        spec = self.spec
+        if not spec.discrete:
+            action = jnp.clip(action, 0.0, 1.0)
+        actions = {
+            agent: action[index] if spec.discrete else action[index, : spec.action_sizes[index]]
+            for index, agent in enumerate(spec.agents)
+        }
+        observations, env_state, rewards, dones, _ = self._env.step_env(key, env_state, actions)
+        reward = combine_rewards(jnp.stack([rewards[agent] for agent in spec.agents]), spec.team_reward)
+        return env_state, self._timestep(observations, reward, dones["__all__"])
+
+    def _timestep(self, observations: dict[str, Array], reward: Array, truncated: Array) -> TimeStep:
+        spec = self.spec
+        ordered = [observations[agent] for agent in spec.agents]
+        return TimeStep(
+            observation=jnp.stack([pad_last(observation, spec.observation_size) for observation in ordered]),
+            state=jnp.concatenate(ordered),
+            action_mask=jnp.asarray(size_mask(spec.action_sizes)),
+            active_mask=jnp.ones(spec.num_agents, bool),
+            reward=reward,
+            terminated=jnp.zeros((), bool),
+            truncated=truncated,
+        )

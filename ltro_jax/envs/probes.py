@@ -1,0 +1,105 @@
+"""Probe games: tiny environments whose right answer is known, to test the whole trainer.
+
+| task | what it is | known answer |
+|---|---|---|
+| `probe/matching` | one step, N agents × 3 actions; reward 1 if all choose the action shown to them | return 1 |
+| `probe/climbing` | one step, two agents × 3 actions, Claus & Boutilier's climbing game / 11 | best return 1 |
+| `probe/target` | one step, continuous: reward −mean over agents of \\|a − 0.3\\|² | return 0 at a = 0.3 |
+| `probe/endless` | reward 1 for ever, cut by the time limit | V = 1/(1 − γ) when bootstrapped |
+| `probe/unlike` | one step; agents of unlike sizes (2, 3, … actions), reward: fraction choosing the last action | return 1 |
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ltro_jax.config import SettingsError, Static
+from ltro_jax.envs.base import EnvSpec, size_mask
+from ltro_jax.types import Array, TimeStep
+
+PROBES = ("matching", "climbing", "target", "endless", "unlike")
+NUM_SYMBOLS = 3
+CLIMBING = np.array([[11.0, -30.0, 0.0], [-30.0, 7.0, 6.0], [0.0, 0.0, 5.0]], np.float32) / 11.0
+TARGET = 0.3
+
+
+def make_probe(name: str, settings: Static) -> "Probe":
+    """Adapter for `probe/<name>`.
+
+    Raises:
+        SettingsError: actions of the wrong kind, or more than two agents in the two-player game.
+    """
+    if settings.continuous_actions not in (None, name == "target"):
+        kind = "continuous" if name == "target" else "discrete"
+        raise SettingsError(
+            f"continuous_actions = {settings.continuous_actions} is not possible: probe/{name} has {kind} actions only"
+        )
+    if name == "climbing" and settings.num_agents not in (None, 2):
+        raise SettingsError(
+            f"num_agents = {settings.num_agents} cannot be chosen for probe/climbing, which has 2 agents"
+        )
+    return Probe(name, settings)
+
+
+class Probe:
+    """A probe game behind the `Environment` protocol; the state is (steps taken, symbol shown)."""
+
+    def __init__(self, name: str, settings: Static):
+        num_agents = settings.num_agents or 2
+        unlike = name == "unlike"
+        continuous = name == "target"
+        self._name = name
+        self.spec = EnvSpec(
+            name=f"probe/{name}",
+            agents=tuple(f"agent_{index}" for index in range(num_agents)),
+            observation_sizes=tuple(NUM_SYMBOLS + (index if unlike else 0) for index in range(num_agents)),
+            action_sizes=tuple(
+                1 if continuous else 2 + index if unlike else NUM_SYMBOLS for index in range(num_agents)
+            ),
+            discrete=not continuous,
+            state_size=NUM_SYMBOLS,
+            episode_length=settings.episode_length or (10 if name == "endless" else 1),
+            team_reward=settings.team_reward,
+        )
+
+    def reset(self, key: Array) -> tuple[Any, TimeStep]:
+        """A new episode with a symbol drawn uniformly."""
+        env_state = (jnp.zeros((), jnp.int32), jax.random.randint(key, (), 0, NUM_SYMBOLS))
+        return env_state, self._timestep(env_state, jnp.zeros((), jnp.float32))
+
+    def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:
+        """One step; the time limit truncates `endless`, and the other games terminate at it."""
+        count, symbol = env_state
+        reward = self._reward(symbol, action)
+        env_state = (count + 1, symbol)
+        timestep = self._timestep(env_state, reward)
+        over = count + 1 >= self.spec.episode_length
+        cut = jnp.asarray(self._name == "endless")
+        return env_state, timestep.replace(terminated=over & ~cut, truncated=over & cut)
+
+    def _reward(self, symbol: Array, action: Array) -> Array:
+        if self._name == "matching":
+            return jnp.all(action == symbol).astype(jnp.float32)
+        if self._name == "climbing":
+            return jnp.asarray(CLIMBING)[action[0], action[1]]
+        if self._name == "target":
+            return -jnp.mean(jnp.square(action[:, 0] - TARGET))
+        if self._name == "unlike":
+            return jnp.mean((action == jnp.asarray(self.spec.action_sizes) - 1).astype(jnp.float32))
+        return jnp.ones((), jnp.float32)
+
+    def _timestep(self, env_state: Any, reward: Array) -> TimeStep:
+        spec = self.spec
+        symbol = jax.nn.one_hot(env_state[1], NUM_SYMBOLS)
+        padded = jnp.zeros((spec.num_agents, spec.observation_size)).at[:, :NUM_SYMBOLS].set(symbol)
+        return TimeStep(
+            observation=padded,
+            state=symbol,
+            action_mask=jnp.asarray(size_mask(spec.action_sizes)),
+            active_mask=jnp.ones(spec.num_agents, bool),
+            reward=reward,
+            terminated=jnp.zeros((), bool),
+            truncated=jnp.zeros((), bool),
+        )

@@ -1,0 +1,37 @@
+"""Pure numerics on arrays: no networks, no environments, no settings."""
+
+from ltro_jax.ops.advantage import generalised_advantage
+from ltro_jax.ops.gradients import clip_by_global_norm
+from ltro_jax.ops.losses import clipped_surrogate, clipped_value_loss, huber
+from ltro_jax.ops.statistics import (
+    effective_sample_size,
+    masked_fraction,
+    masked_mean,
+    masked_variance,
+    standardise,
+)
+from ltro_jax.ops.value_norm import (
+    denormalise,
+    init_value_norm,
+    normalise,
+    update_value_norm,
+    value_norm_moments,
+)
+
+__all__ = [
+    "clip_by_global_norm",
+    "clipped_surrogate",
+    "clipped_value_loss",
+    "denormalise",
+    "effective_sample_size",
+    "generalised_advantage",
+    "huber",
+    "init_value_norm",
+    "masked_fraction",
+    "masked_mean",
+    "masked_variance",
+    "normalise",
+    "standardise",
+    "update_value_norm",
+    "value_norm_moments",
+]

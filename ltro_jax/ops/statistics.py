@@ -1,0 +1,57 @@
+"""Statistics over valid samples. Masked entries never matter, and an empty mask gives 0, never NaN."""
+
+import chex
+import jax.numpy as jnp
+
+from ltro_jax.types import Array
+
+
+def masked_mean(x: Array, mask: Array) -> Array:
+    """Mean of `x` `[…]` where `mask` `[…]` bool is True; scalar, 0 if nowhere."""
+    chex.assert_equal_shape([x, mask])
+    return jnp.sum(jnp.where(mask, x, 0.0)) / jnp.maximum(jnp.sum(mask, dtype=x.dtype), 1.0)
+
+
+def masked_variance(x: Array, mask: Array, ddof: int = 0) -> Array:
+    """Two-pass variance of `x` `[…]` where `mask` `[…]` is True, divided by (count − ddof); scalar, 0 if nowhere."""
+    chex.assert_equal_shape([x, mask])
+    squares = jnp.where(mask, jnp.square(x - masked_mean(x, mask)), 0.0)
+    return jnp.sum(squares) / jnp.maximum(jnp.sum(mask, dtype=x.dtype) - ddof, 1.0)
+
+
+def masked_fraction(condition: Array, mask: Array) -> Array:
+    """Fraction of the valid samples at which `condition` `[…]` bool holds; float32 scalar."""
+    return masked_mean(condition.astype(jnp.float32), mask)
+
+
+def standardise(advantage: Array, mask: Array, eps: float = 1e-5) -> Array:
+    """Standardise advantages by the valid samples' mean and population deviation; applied to every sample.
+
+        (A − mean) / (std + ε)
+
+    Args:
+        advantage: `[…]` float32.
+        mask: `[…]` bool, True = counts for mean and deviation.
+    Returns:
+        `[…]` float32.
+    Source: Le & Ta 2025, published implementation.
+    """
+    deviation = jnp.sqrt(masked_variance(advantage, mask))
+    return (advantage - masked_mean(advantage, mask)) / (deviation + eps)
+
+
+def effective_sample_size(weight: Array, mask: Array) -> Array:
+    """Kish's effective sample size (Σ w)² / Σ w² over valid samples.
+
+    Args:
+        weight: `[…]` float32 ≥ 0, importance weights.
+        mask: `[…]` bool.
+    Returns:
+        Scalar float32 in [0, count]; scaled by the largest weight first, so that squares cannot overflow.
+    Source: Kish 1965.
+    """
+    weight = jnp.where(mask, weight, 0.0)
+    weight = weight / jnp.maximum(jnp.max(weight), jnp.finfo(weight.dtype).tiny)
+    return jnp.square(jnp.sum(weight)) / jnp.maximum(
+        jnp.sum(jnp.square(weight)), jnp.finfo(weight.dtype).tiny
+    )

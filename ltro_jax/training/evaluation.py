@@ -1,0 +1,55 @@
+"""Evaluation inside the program: whole episodes in environments and with keys of their own."""
+
+import jax
+import jax.numpy as jnp
+
+from ltro_jax.config import Hypers
+from ltro_jax.networks import apply_agents
+from ltro_jax.training.parts import Parts
+from ltro_jax.types import Array, RunnerState
+
+
+def evaluate(
+    state: RunnerState, hypers: Hypers, parts: Parts, num_episodes: int | None = None
+) -> dict[str, Array]:
+    """Mean return and length of whole episodes, half of them greedy and half sampled, in one pass.
+
+    Args:
+        num_episodes: of each kind; None takes the setting `eval_episodes`.
+    Returns:
+        `eval_return_greedy`, `eval_return_sampled`, `eval_length_greedy`, `eval_length_sampled`: scalars float32.
+    """
+    per_kind = num_episodes or parts.static.eval_episodes
+    spec, count = parts.spec, 2 * per_kind
+    greedy = jnp.arange(count) < per_kind
+    reset_key, act_key = jax.random.split(jax.random.fold_in(state.eval_key, state.iteration))
+    env_state, timestep = jax.vmap(parts.env.reset)(jax.random.split(reset_key, count))
+
+    def act_and_step(carry, step_key):
+        env_state, timestep, hidden, running, episode_return, episode_length = carry
+        action_key, env_key = jax.random.split(step_key)
+        distribution, hidden = apply_agents(
+            parts.actor,
+            state.agents.params,
+            timestep.observation,
+            hidden,
+            timestep.action_mask,
+            parts.observation_mask,
+            hypers,
+        )
+        mode, sample = distribution.mode(), distribution.sample(action_key)
+        action = jnp.where(greedy.reshape(-1, *[1] * (mode.ndim - 1)), mode, sample)
+        env_state, timestep = jax.vmap(parts.env.step)(jax.random.split(env_key, count), env_state, action)
+        episode_return = episode_return + jnp.where(running, timestep.reward, 0.0)
+        episode_length = episode_length + running
+        return (env_state, timestep, hidden, running & ~timestep.done, episode_return, episode_length), None
+
+    hidden = parts.actor.initial_hidden((count, spec.num_agents))
+    carry = (env_state, timestep, hidden, jnp.ones(count, bool), jnp.zeros(count), jnp.zeros(count))
+    carry, _ = jax.lax.scan(act_and_step, carry, jax.random.split(act_key, spec.episode_length))
+    *_, episode_return, episode_length = carry
+    return {
+        f"eval_{name}_{kind}": jnp.mean(rows)
+        for name, values in (("return", episode_return), ("length", episode_length))
+        for kind, rows in (("greedy", values[:per_kind]), ("sampled", values[per_kind:]))
+    }

@@ -1,0 +1,41 @@
+"""The state of a member before its first iteration."""
+
+import jax
+import jax.numpy as jnp
+
+from ltro_jax.algorithms.optimiser import init_adam
+from ltro_jax.config import Hypers
+from ltro_jax.ops import init_value_norm
+from ltro_jax.training.parts import Parts
+from ltro_jax.types import AgentState, Array, CriticState, EpisodeTally, RunnerState
+
+
+def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
+    """Networks, optimisers and environments of the member with this seed.
+
+    Its keys come from the seed alone, so that a seed draws the same numbers alone and in any sweep.
+
+    Args:
+        seed: `[]` uint32.
+        hypers: reads `std_x_coef`.
+    """
+    seed = jnp.asarray(seed, jnp.uint32)
+    actor_key, critic_key, reset_key, train_key, eval_key = jax.random.split(jax.random.key(seed), 5)
+    actor_params = parts.actor.init(actor_key, hypers)
+    critic_params = parts.critic.init(critic_key)
+    num_critics = parts.spec.num_agents if parts.recipe.local_critics else 1
+    value_norm = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_critics,)), init_value_norm())
+    num_envs = parts.static.num_envs
+    env_state, timestep = jax.vmap(parts.env.reset)(jax.random.split(reset_key, num_envs))
+    return RunnerState(
+        iteration=jnp.zeros((), jnp.int32),
+        train_key=train_key,
+        eval_key=eval_key,
+        agents=AgentState(actor_params, init_adam(actor_params)),
+        critic=CriticState(critic_params, init_adam(critic_params), value_norm),
+        env_state=env_state,
+        timestep=timestep,
+        actor_hidden=parts.actor.initial_hidden((num_envs, parts.spec.num_agents)),
+        tally=EpisodeTally(jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32)),
+        failed_at=jnp.full((), -1, jnp.int32),
+    )

@@ -1,0 +1,89 @@
+"""One training iteration: rollout, returns, actors one after another, critic."""
+
+import jax
+import jax.numpy as jnp
+
+from ltro_jax.algorithms.critic import CriticInfo, update_critics
+from ltro_jax.algorithms.factor_statistics import factor_statistics
+from ltro_jax.algorithms.ppo_step import make_log_ratio
+from ltro_jax.algorithms.sequential import SequentialResult, sequential_update
+from ltro_jax.config import Hypers
+from ltro_jax.ops import value_norm_moments
+from ltro_jax.training.parts import Parts, annealed
+from ltro_jax.training.returns import returns
+from ltro_jax.training.rollout import Episodes, rollout
+from ltro_jax.types import Array, CriticBatch, CriticState, Metrics, RunnerState
+
+
+def iterate(state: RunnerState, hypers: Hypers, parts: Parts) -> tuple[RunnerState, Metrics]:
+    """One iteration of one member; a member whose parameters become non-finite is frozen as it was before."""
+    hypers = annealed(hypers, state.iteration, parts)
+    iteration_key = jax.random.fold_in(state.train_key, state.iteration)
+    rollout_key, actor_key, critic_key = jax.random.split(iteration_key, 3)
+
+    after, transitions, episodes = rollout(rollout_key, state, hypers, parts)
+    agent_batch, critic_batch = returns(transitions, state.critic, hypers, parts)
+    updated = sequential_update(
+        actor_key,
+        state.agents,
+        agent_batch,
+        hypers,
+        agent_update=parts.recipe.make_agent_update(parts.actor, parts.static),
+        log_ratio=make_log_ratio(parts.actor),
+        measure=factor_statistics,
+        order=parts.static.agent_order,
+        sequential=parts.recipe.sequential,
+    )
+    critic, critic_info = update_critics(
+        critic_key, state.critic, critic_batch, parts.critic, parts.static, hypers
+    )
+    metrics = iteration_metrics(episodes, transitions.reward, critic_batch, critic, critic_info, updated)
+    after = freeze_if_not_finite(state, after.replace(agents=updated.agents, critic=critic))
+    metrics.scalar["finite"] = after.failed_at < 0
+    return after, metrics
+
+
+def freeze_if_not_finite(before: RunnerState, after: RunnerState) -> RunnerState:
+    """`after` while every parameter is finite; else `before`, marked with the iteration that failed.
+
+    The iteration counter goes on, so that all members of a sweep stay in step.
+    """
+    learned = jax.tree.leaves((after.agents, after.critic))
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in learned]))
+    healthy = finite & (before.failed_at < 0)
+    kept = jax.tree.map(lambda new, old: jnp.where(healthy, new, old), after, before)
+    iteration = before.iteration + 1
+    failed_at = jnp.where(finite | (before.failed_at >= 0), before.failed_at, iteration)
+    return kept.replace(iteration=iteration, failed_at=failed_at)
+
+
+def iteration_metrics(
+    episodes: Episodes,
+    reward: Array,
+    batch: CriticBatch,
+    critic: CriticState,
+    critic_info: CriticInfo,
+    updated: SequentialResult,
+) -> Metrics:
+    """The figures of one iteration; returns and lengths are means over the episodes that ended in it (NaN if none)."""
+    count = jnp.sum(episodes.ended)
+
+    def over_ended(x: Array) -> Array:
+        return jnp.sum(jnp.where(episodes.ended, x, 0)) / count  # 0 / 0 = NaN: nothing ended
+
+    value_mean, value_variance = value_norm_moments(jax.tree.map(lambda leaf: leaf[0], critic.value_norm))
+    scalar = {
+        "episode_return": over_ended(episodes.episode_return),
+        "episode_length": over_ended(episodes.episode_length),
+        "episodes": count,
+        "reward": jnp.mean(reward),
+        "value_target": jnp.mean(batch.value_target),
+        "value_target_std": jnp.std(batch.value_target),
+        "value_norm_mean": value_mean,
+        "value_norm_std": jnp.sqrt(value_variance),
+        "value_loss": jnp.mean(critic_info.value_loss),
+        "critic_grad_norm": jnp.mean(critic_info.grad_norm),
+    }
+    position = updated.measured._asdict() | {"agent_order": updated.agent_order}
+    agent = {name: jnp.mean(rows, axis=-1) for name, rows in updated.info._asdict().items()}
+    return Metrics(scalar, position, agent)

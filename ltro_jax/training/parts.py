@@ -1,0 +1,64 @@
+"""The static parts of one training program, built once from the settings."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from ltro_jax.algorithms import Recipe, get_recipe
+from ltro_jax.config import Config, Hypers, SettingsError, Static
+from ltro_jax.envs import Environment, make_env
+from ltro_jax.envs.base import EnvSpec
+from ltro_jax.networks import Actor, Critic, make_actor, make_critic
+from ltro_jax.types import Array
+
+
+class Parts(NamedTuple):
+    """Environment, networks and recipe; nothing here is traced."""
+
+    static: Static
+    env: Environment
+    recipe: Recipe
+    actor: Actor
+    critic: Critic
+    num_iterations: int  # of the whole run, for learning-rate annealing
+
+    @property
+    def spec(self) -> EnvSpec:
+        """The environment's facts."""
+        return self.env.spec
+
+    @property
+    def observation_mask(self) -> np.ndarray | None:
+        """`[N, O]` bool, or None when all agents are equally wide."""
+        return self.env.spec.observation_mask
+
+
+def make_parts(config: Config) -> Parts:
+    """Build the parts.
+
+    Raises:
+        SettingsError: unknown task or algorithm, or options that do not fit the task.
+    """
+    static = config.static
+    recipe, env = get_recipe(static.algorithm), make_env(static)
+    spec = env.spec
+    defaults = Hypers()
+    for name in ("std_x_coef", "std_y_coef"):
+        value = getattr(config.hypers, name)
+        if spec.discrete and value != getattr(defaults, name):
+            raise SettingsError(
+                f"{name} = {value} has no meaning on {spec.name} with discrete actions; leave it out"
+            )
+    actor = make_actor(spec.observation_sizes, spec.action_sizes, spec.discrete, static.hidden_sizes)
+    state_sizes = spec.observation_sizes if recipe.local_critics else (spec.state_size,)
+    critic = make_critic(state_sizes, static.hidden_sizes)
+    return Parts(static, env, recipe, actor, critic, config.num_iterations)
+
+
+def annealed(hypers: Hypers, iteration: Array, parts: Parts) -> Hypers:
+    """Learning rates at `iteration`: constant, or falling linearly to 0 over the run."""
+    if not parts.static.anneal_lr:
+        return hypers
+    remaining = 1.0 - iteration.astype(jnp.float32) / parts.num_iterations
+    return hypers.replace(actor_lr=hypers.actor_lr * remaining, critic_lr=hypers.critic_lr * remaining)

@@ -1,0 +1,81 @@
+"""Collect T steps in B environments with every agent's current policy."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ltro_jax.config import Hypers
+from ltro_jax.envs import step_and_reset
+from ltro_jax.networks import apply_agents
+from ltro_jax.training.parts import Parts
+from ltro_jax.types import Array, EpisodeTally, RunnerState, TimeStep, Transition
+
+
+class Episodes(NamedTuple):
+    """What ended at each step, `[T, B]`."""
+
+    ended: Array  # bool
+    episode_return: Array  # float32, sum of the team rewards of the episode so far
+    episode_length: Array  # int32, steps of the episode so far
+
+
+class Carry(NamedTuple):
+    """What one environment step hands to the next; parts of the `RunnerState`."""
+
+    env_state: Any
+    timestep: TimeStep
+    actor_hidden: Any
+    tally: EpisodeTally
+
+
+def rollout(
+    key: Array, state: RunnerState, hypers: Hypers, parts: Parts
+) -> tuple[RunnerState, Transition, Episodes]:
+    """Act for T steps; environments whose episode ends start a new one.
+
+    Returns:
+        The state to go on from, the transitions `[T, B, …]`, and the episodes' accounting.
+    """
+    num_envs = parts.static.num_envs
+
+    def critics_see(timestep: TimeStep) -> Array:
+        return timestep.observation if parts.recipe.local_critics else timestep.state
+
+    def act_and_step(carry: Carry, step_key: Array) -> tuple[Carry, tuple[Transition, Episodes]]:
+        action_key, env_key = jax.random.split(step_key)
+        timestep = carry.timestep
+        distribution, hidden = apply_agents(
+            parts.actor,
+            state.agents.params,
+            timestep.observation,
+            carry.actor_hidden,
+            timestep.action_mask,
+            parts.observation_mask,
+            hypers,
+        )
+        action = distribution.sample(action_key)
+        env_state, next_timestep, outcome = jax.vmap(step_and_reset, in_axes=(None, 0, 0, 0))(
+            parts.env, jax.random.split(env_key, num_envs), carry.env_state, action
+        )
+        tally = EpisodeTally(carry.tally.episode_return + outcome.reward, carry.tally.episode_length + 1)
+        transition = Transition(
+            observation=timestep.observation,
+            state=critics_see(timestep),
+            next_state=critics_see(outcome),
+            action=action,
+            action_mask=timestep.action_mask,
+            active_mask=timestep.active_mask,
+            log_prob=distribution.log_prob(action),
+            reward=outcome.reward,
+            terminated=outcome.terminated,
+            truncated=outcome.truncated,
+        )
+        episodes = Episodes(outcome.done, tally.episode_return, tally.episode_length)
+        tally = jax.tree.map(lambda leaf: jnp.where(outcome.done, 0, leaf), tally)
+        return Carry(env_state, next_timestep, hidden, tally), (transition, episodes)
+
+    carry = Carry(state.env_state, state.timestep, state.actor_hidden, state.tally)
+    step_keys = jax.random.split(key, parts.static.rollout_length)
+    carry, (transitions, episodes) = jax.lax.scan(act_and_step, carry, step_keys)
+    return state.replace(**carry._asdict()), transitions, episodes

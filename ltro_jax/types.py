@@ -1,0 +1,135 @@
+"""The data that flows through training, and the legend of its axes.
+
+Axis legend (members, when present, are outermost: `[S, …]`):
+
+    S members      T rollout steps     B parallel environments
+    N agents       O observation       G global state
+    A action width H hidden width      P actor stacks (N independent, 1 shared)
+    C critic stacks (1 central, N local)
+    K epochs       M minibatches
+
+Masks are boolean and True means valid. `terminated` is a true end of the episode, `truncated` the time limit;
+`done` names only their union. Keys are typed (`jax.random.key`) and consumed once.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+from flax import struct
+
+Array = jax.Array
+Params = Any
+
+
+@struct.dataclass
+class TimeStep:
+    """What an environment shows after a reset or a step (one environment; `vmap` adds `[B]`)."""
+
+    observation: Array  # [N, O] float32, zero-padded to the widest agent
+    state: Array  # [G] float32, global state for the central critic
+    action_mask: Array  # [N, A] bool; discrete: available actions, continuous: dimensions that exist
+    active_mask: Array  # [N] bool, True = alive
+    reward: Array  # [] float32, team reward
+    terminated: Array  # [] bool
+    truncated: Array  # [] bool
+
+    @property
+    def done(self) -> Array:
+        """`[]` bool, the episode is over for either reason."""
+        return self.terminated | self.truncated
+
+
+@struct.dataclass
+class Transition:
+    """One rollout, `[T, B, …]`."""
+
+    observation: Array  # [T, B, N, O]
+    state: Array  # what the critics see: [T, B, G] shared state, or [T, B, N, O] for local critics
+    next_state: Array  # likewise, of the true next step, before any auto-reset
+    action: Array  # [T, B, N] int32, or [T, B, N, A] float32
+    action_mask: Array  # [T, B, N, A] bool
+    active_mask: Array  # [T, B, N] bool
+    log_prob: Array  # [T, B, N] float32, of the joint action of each agent, at rollout time
+    reward: Array  # [T, B] float32
+    terminated: Array  # [T, B] bool
+    truncated: Array  # [T, B] bool
+
+
+@struct.dataclass
+class AgentBatch:
+    """The samples of one agent, `[T, B, …]`; agent-major `[N, T, B, …]` at the door of the update."""
+
+    observation: Array  # [T, B, O]
+    action: Array  # [T, B] int32 or [T, B, A] float32
+    action_mask: Array  # [T, B, A] bool
+    active_mask: Array  # [T, B] bool
+    log_prob: Array  # [T, B] float32, stored at rollout time
+    advantage: Array  # [T, B] float32, standardised
+    observation_mask: Array | None  # [O] bool, entries that exist; None = all
+
+
+@struct.dataclass
+class CriticBatch:
+    """What a critic update sees; `[T, B, …]` for a central critic, `[N, T, B, …]` for local ones."""
+
+    state: Array  # [T, B, G]
+    value: Array  # [T, B] float32, normalised units, at rollout time
+    value_target: Array  # [T, B] float32, reward units
+    state_mask: Array | None  # [G] bool, entries that exist; None = all
+
+
+class ValueNorm(NamedTuple):
+    """Exponentially weighted statistics of the return targets; all zero before the first update."""
+
+    mean: Array  # [] float32, biased towards 0
+    mean_sq: Array  # [] float32, biased towards 0
+    debias: Array  # [] float32, the same average of the constant 1
+
+
+@struct.dataclass
+class AgentState:
+    """Actors; every leaf has a leading axis P."""
+
+    params: Params
+    opt_state: Any
+
+
+@struct.dataclass
+class CriticState:
+    """Critics; every leaf has a leading axis C."""
+
+    params: Params
+    opt_state: Any
+    value_norm: ValueNorm
+
+
+@struct.dataclass
+class EpisodeTally:
+    """Episode accounting carried across rollouts, `[B]`."""
+
+    episode_return: Array  # [B] float32, of the episode under way
+    episode_length: Array  # [B] int32
+
+
+@struct.dataclass
+class RunnerState:
+    """Everything a member needs to go on: exactly this is checkpointed."""
+
+    iteration: Array  # [] int32, iterations done
+    train_key: Array  # [] key, folded with `iteration` for each iteration
+    eval_key: Array  # [] key, folded with `iteration` for each evaluation
+    agents: AgentState
+    critic: CriticState
+    env_state: Any  # [B, …]
+    timestep: TimeStep  # [B, …] what the actors see next
+    actor_hidden: Any  # [B, N, H], or () when feed-forward
+    tally: EpisodeTally
+    failed_at: Array  # [] int32, iteration at which the member became non-finite and was frozen; -1 = never
+
+
+class Metrics(NamedTuple):
+    """One iteration's figures: names map to scalars, per-position `[N]` or per-agent `[N]` arrays."""
+
+    scalar: dict[str, Array]
+    position: dict[str, Array]
+    agent: dict[str, Array]
