@@ -21,7 +21,7 @@ class SettingsError(ValueError):
 
 
 def setting(default: Any, help: str, **check: Any) -> Any:
-    """A dataclass field with its help text and its allowed range (`above`, `at_least`, `below`, `at_most`, `choices`)."""
+    """A dataclass field with its help text and what it may be (`above`, `at_least`, `at_most`, `choices`)."""
     return field(default=default, metadata={"help": help, **check})
 
 
@@ -42,15 +42,11 @@ class Static:
     continuous_actions: bool | None = setting(
         None, "continuous or discrete actions where the task offers both; none = its default"
     )
-    episode_length: int | None = setting(
-        None, "time limit of an episode in steps; none = the task's own", at_least=1
-    )
+    episode_length: int | None = setting(None, "time limit of an episode in steps; none = the task's own", at_least=1)
     team_reward: str = setting("sum", "team reward from the agents' rewards", choices=("sum", "mean"))
     num_envs: int = setting(20, "parallel environments B", at_least=1)
     rollout_length: int = setting(200, "rollout steps T per iteration", at_least=1)
-    hidden_sizes: tuple[int, ...] = setting(
-        (128, 128), "widths of the hidden layers of actor and critic", at_least=1
-    )
+    hidden_sizes: tuple[int, ...] = setting((128, 128), "widths of the hidden layers of actor and critic", at_least=1)
     actor_epochs: int = setting(5, "epochs K over the rollout per agent", at_least=0)
     critic_epochs: int = setting(5, "epochs over the rollout for the critic", at_least=0)
     actor_minibatches: int = setting(
@@ -70,12 +66,8 @@ class Static:
         choices=("bootstrap", "mask"),
     )
     anneal_lr: bool = setting(False, "learning rates fall linearly to 0 over the run")
-    eval_episodes: int = setting(
-        20, "evaluation episodes, greedy and sampled each; 0 = no evaluation", at_least=0
-    )
-    eval_interval: int = setting(
-        10, "iterations per device call; an evaluation follows each call", at_least=1
-    )
+    eval_episodes: int = setting(20, "evaluation episodes, greedy and sampled each; 0 = no evaluation", at_least=0)
+    eval_interval: int = setting(10, "iterations per device call; an evaluation follows each call", at_least=1)
     matmul_precision: str = setting(
         "highest", "precision of matrix products on accelerators", choices=("highest", "high", "default")
     )
@@ -86,16 +78,13 @@ class Static:
         return self.num_envs * self.rollout_length
 
 
-@struct.dataclass
-class Hypers:
+class Hypers(struct.PyTreeNode):
     """Traced hyper-parameters: scalars float32, or `[S]` once stacked over members."""
 
     actor_lr: Any = hyper(5e-4, "actor learning rate", above=0)
     critic_lr: Any = hyper(5e-4, "critic learning rate", above=0)
     clip_eps: Any = hyper(0.2, "ratio clip ε of the surrogate, and value clip", above=0)
-    factor_clip: Any = hyper(
-        1.0, "upper clamp c of the factor where it is used; 1 = clip-HAPPO, inf = HAPPO", above=0
-    )
+    factor_clip: Any = hyper(1.0, "upper clamp c of the factor where it is used; 1 = clip-HAPPO, inf = HAPPO", above=0)
     ent_coef: Any = hyper(0.01, "coefficient of the mean entropy", at_least=0)
     gamma: Any = hyper(0.99, "discount γ", at_least=0, at_most=1)
     gae_lambda: Any = hyper(0.95, "λ of the generalised advantage estimate", at_least=0, at_most=1)
@@ -157,9 +146,7 @@ class Config:
             if name not in SETTINGS:
                 raise SettingsError(f"unknown setting {name!r}; allowed are {', '.join(sorted(SETTINGS))}")
             groups[SETTINGS[name].group][name] = _coerce(name, value)
-        return Config(
-            **{group: dataclasses.replace(getattr(self, group), **groups[group]) for group in GROUPS}
-        )
+        return Config(**{group: dataclasses.replace(getattr(self, group), **groups[group]) for group in GROUPS})
 
     def to_dict(self) -> dict[str, Any]:
         """Flat `{name: value}` of plain Python values; `from_dict` reads it back."""
@@ -279,9 +266,7 @@ def _check_together(config: Config) -> None:
                 f"{static.rollout_length} = {static.steps_per_iteration}; choose a divisor"
             )
     if len(set(run.seeds)) != len(run.seeds):
-        raise SettingsError(
-            f"seeds = {','.join(map(str, run.seeds))} repeats a seed; each member needs its own"
-        )
+        raise SettingsError(f"seeds = {','.join(map(str, run.seeds))} repeats a seed; each member needs its own")
     if max(run.seeds) >= 2**32:
         raise SettingsError(f"seeds = {max(run.seeds)} is too large; a seed must be below 2**32")
     for name, value in dataclasses.asdict(config.hypers).items():

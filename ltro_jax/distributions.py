@@ -5,7 +5,6 @@ dimensions that exist (agents with fewer are padded).
 """
 
 import math
-from typing import Union
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +15,7 @@ from ltro_jax.types import Array
 UNAVAILABLE = -1e10  # logit of an unavailable action: probability exactly 0 in float32 and float64
 
 
-@struct.dataclass
-class Categorical:
+class Categorical(struct.PyTreeNode):
     """Categorical over the available of A actions; `[…]` batch."""
 
     logits: Array  # [..., A] normalised log-probabilities
@@ -49,8 +47,7 @@ class Categorical:
         return jnp.sum(jnp.exp(self.logits) * (self.logits - other.logits), axis=-1)
 
 
-@struct.dataclass
-class DiagonalGaussian:
+class DiagonalGaussian(struct.PyTreeNode):
     """Gaussian with independent dimensions; padded dimensions count for nothing and are drawn as 0."""
 
     mean: Array  # [..., A]
@@ -86,7 +83,7 @@ class DiagonalGaussian:
         return self._sum(0.5 * (jnp.square(scale) + jnp.square(z) - 1.0) - jnp.log(scale))
 
 
-Distribution = Union[Categorical, DiagonalGaussian]
+Distribution = Categorical | DiagonalGaussian
 
 
 def gaussian_std(log_std: Array, std_x_coef: Array | float, std_y_coef: Array | float) -> Array:

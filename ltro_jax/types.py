@@ -21,8 +21,7 @@ Array = jax.Array
 Params = Any
 
 
-@struct.dataclass
-class TimeStep:
+class TimeStep(struct.PyTreeNode):
     """What an environment shows after a reset or a step (one environment; `vmap` adds `[B]`)."""
 
     observation: Array  # [N, O] float32, zero-padded to the widest agent
@@ -39,8 +38,7 @@ class TimeStep:
         return self.terminated | self.truncated
 
 
-@struct.dataclass
-class Transition:
+class Transition(struct.PyTreeNode):
     """One rollout, `[T, B, …]`."""
 
     observation: Array  # [T, B, N, O]
@@ -55,8 +53,7 @@ class Transition:
     truncated: Array  # [T, B] bool
 
 
-@struct.dataclass
-class AgentBatch:
+class AgentBatch(struct.PyTreeNode):
     """The samples of one agent, `[T, B, …]`; agent-major `[N, T, B, …]` at the door of the update."""
 
     observation: Array  # [T, B, O]
@@ -68,8 +65,7 @@ class AgentBatch:
     observation_mask: Array | None  # [O] bool, entries that exist; None = all
 
 
-@struct.dataclass
-class CriticBatch:
+class CriticBatch(struct.PyTreeNode):
     """What a critic update sees; `[T, B, …]` for a central critic, `[N, T, B, …]` for local ones."""
 
     state: Array  # [T, B, G]
@@ -86,16 +82,14 @@ class ValueNorm(NamedTuple):
     debias: Array  # [] float32, the same average of the constant 1
 
 
-@struct.dataclass
-class AgentState:
+class AgentState(struct.PyTreeNode):
     """Actors; every leaf has a leading axis P."""
 
     params: Params
     opt_state: Any
 
 
-@struct.dataclass
-class CriticState:
+class CriticState(struct.PyTreeNode):
     """Critics; every leaf has a leading axis C."""
 
     params: Params
@@ -103,16 +97,14 @@ class CriticState:
     value_norm: ValueNorm
 
 
-@struct.dataclass
-class EpisodeTally:
+class EpisodeTally(struct.PyTreeNode):
     """Episode accounting carried across rollouts, `[B]`."""
 
     episode_return: Array  # [B] float32, of the episode under way
     episode_length: Array  # [B] int32
 
 
-@struct.dataclass
-class RunnerState:
+class RunnerState(struct.PyTreeNode):
     """Everything a member needs to go on: exactly this is checkpointed."""
 
     iteration: Array  # [] int32, iterations done

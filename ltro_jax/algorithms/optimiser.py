@@ -1,9 +1,14 @@
-"""Adam after global-norm clipping, with every coefficient traced."""
+"""Adam after global-norm clipping, with every coefficient traced.
+
+The moments are kept as one flat vector per network: a step is then a handful of long array operations instead of a
+dozen short ones for each of them, which runs faster and compiles in a fraction of the time.
+"""
 
 from typing import Any
 
 import jax
 import optax
+from jax.flatten_util import ravel_pytree
 
 from ltro_jax.config import Hypers
 from ltro_jax.ops import clip_by_global_norm
@@ -11,8 +16,8 @@ from ltro_jax.types import Array, Params
 
 
 def init_adam(params: Params) -> Any:
-    """Adam state of a parameter stack with leading axis P; the step count has that axis too."""
-    return jax.vmap(optax.scale_by_adam().init)(params)
+    """Adam state of a parameter stack with leading axis P; moments are `[P, D]`, the step count is `[P]`."""
+    return jax.vmap(lambda network: optax.scale_by_adam().init(ravel_pytree(network)[0]))(params)
 
 
 def adam_step(
@@ -26,6 +31,8 @@ def adam_step(
         New parameters, new state, and the scalar gradient norm before clipping.
     Source: Kingma & Ba 2015; `max_grad_norm` and `adam_eps` of the published implementation.
     """
-    gradient, norm = clip_by_global_norm(gradient, hypers.max_grad_norm)
-    update, opt_state = optax.scale_by_adam(eps=hypers.adam_eps).update(gradient, opt_state)
-    return jax.tree.map(lambda p, u: p - learning_rate * u, params, update), opt_state, norm
+    flat_gradient, unravel = ravel_pytree(gradient)
+    clipped, norm = clip_by_global_norm(flat_gradient, hypers.max_grad_norm)
+    update, opt_state = optax.scale_by_adam(eps=hypers.adam_eps).update(clipped, opt_state)
+    step = unravel(learning_rate * update)
+    return jax.tree.map(lambda parameter, change: parameter - change, params, step), opt_state, norm

@@ -27,9 +27,7 @@ class PPOInfo(NamedTuple):
 def policy(actor: Actor, params: Params, batch: AgentBatch, hypers: Hypers) -> Distribution:
     """One agent's distribution `[…]` on its stored observations."""
     hidden = actor.initial_hidden(batch.observation.shape[:-1])
-    return actor.apply(params, batch.observation, hidden, batch.action_mask, batch.observation_mask, hypers)[
-        0
-    ]
+    return actor.apply(params, batch.observation, hidden, batch.action_mask, batch.observation_mask, hypers)[0]
 
 
 def make_log_ratio(actor: Actor) -> LogRatio:
@@ -49,9 +47,7 @@ def make_ppo_update(actor: Actor, static: Static) -> AgentUpdate:
     Source: Schulman et al. 2017; Kuba et al. 2022; Le & Ta 2025.
     """
 
-    def loss(
-        params: Params, batch: AgentBatch, weight: Array, hypers: Hypers
-    ) -> tuple[Array, tuple[Array, ...]]:
+    def loss(params: Params, batch: AgentBatch, weight: Array, hypers: Hypers) -> tuple[Array, tuple[Array, ...]]:
         distribution = policy(actor, params, batch, hypers)
         ratio = jnp.exp(distribution.log_prob(batch.action) - batch.log_prob)
         surrogate = clipped_surrogate(ratio, batch.advantage, weight, hypers.clip_eps, batch.active_mask)
@@ -68,12 +64,8 @@ def make_ppo_update(actor: Actor, static: Static) -> AgentUpdate:
         def step(agent: AgentState, minibatch: tuple[AgentBatch, Array]) -> tuple[AgentState, PPOInfo]:
             rows, row_weight = minibatch
             rows = rows.replace(observation_mask=observation_mask)
-            gradient, (surrogate, entropy, ratio) = jax.grad(loss, has_aux=True)(
-                agent.params, rows, row_weight, hypers
-            )
-            params, opt_state, norm = adam_step(
-                agent.params, agent.opt_state, gradient, hypers.actor_lr, hypers
-            )
+            gradient, (surrogate, entropy, ratio) = jax.grad(loss, has_aux=True)(agent.params, rows, row_weight, hypers)
+            params, opt_state, norm = adam_step(agent.params, agent.opt_state, gradient, hypers.actor_lr, hypers)
             return AgentState(params, opt_state), PPOInfo(-surrogate, entropy, norm, ratio)
 
         return scan_minibatches(key, agent, samples, step, static.actor_epochs, static.actor_minibatches)

@@ -26,9 +26,7 @@ ALGORITHMS: dict[str, Recipe] = {
     "mappo": Recipe(
         make_ppo_update, False, False, "simultaneous PPO, independent actors, central critic (Yu et al. 2022)"
     ),
-    "ippo": Recipe(
-        make_ppo_update, False, True, "simultaneous PPO, one critic per agent (de Witt et al. 2020)"
-    ),
+    "ippo": Recipe(make_ppo_update, False, True, "simultaneous PPO, one critic per agent (de Witt et al. 2020)"),
 }
 
 

@@ -68,12 +68,8 @@ def sequential_update(
 
     def body(log_factor: Array, position: tuple[Array, Array, AgentState]) -> tuple[Array, Any]:
         agent_key, index, agent = position
-        agent_batch = jax.tree.map(
-            lambda leaf: leaf[index], batch
-        )  # one agent's samples, not a permuted copy of all
-        weight = (
-            jnp.minimum(jnp.exp(log_factor), hypers.factor_clip) if sequential else jnp.ones_like(log_factor)
-        )
+        agent_batch = jax.tree.map(lambda leaf: leaf[index], batch)  # one agent's samples, not a permuted copy of all
+        weight = jnp.minimum(jnp.exp(log_factor), hypers.factor_clip) if sequential else jnp.ones_like(log_factor)
         agent, info = agent_update(agent_key, agent, agent_batch, weight, hypers)
         agent_log_ratio = log_ratio(agent, agent_batch, hypers)
         measured = measure(log_factor, weight, agent_log_ratio, agent_batch, hypers)

@@ -76,9 +76,7 @@ def combine_rewards(rewards: Array, team_reward: str) -> Array:
     return jnp.sum(rewards) if team_reward == "sum" else jnp.mean(rewards)
 
 
-def step_and_reset(
-    env: Environment, key: Array, env_state: Any, action: Array
-) -> tuple[Any, TimeStep, TimeStep]:
+def step_and_reset(env: Environment, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep, TimeStep]:
     """Step, and start a new episode where this one is over.
 
     Returns:

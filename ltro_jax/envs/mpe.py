@@ -71,9 +71,7 @@ class MPE:
     def reset(self, key: Array) -> tuple[Any, TimeStep]:
         """A new episode."""
         observations, env_state = self._env.reset(key)
-        env_state = jax.tree.map(
-            lambda leaf: jnp.asarray(leaf, leaf.dtype), env_state
-        )  # no weak types in the carry
+        env_state = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), env_state)  # no weak types in the carry
         return env_state, self._timestep(observations, jnp.zeros((), jnp.float32), jnp.zeros((), bool))
 
     def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:

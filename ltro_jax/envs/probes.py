@@ -6,7 +6,7 @@
 | `probe/climbing` | one step, two agents × 3 actions, Claus & Boutilier's climbing game / 11 | best return 1 |
 | `probe/target` | one step, continuous: reward −mean over agents of \\|a − 0.3\\|² | return 0 at a = 0.3 |
 | `probe/endless` | reward 1 for ever, cut by the time limit | V = 1/(1 − γ) when bootstrapped |
-| `probe/unlike` | one step; agents of unlike sizes (2, 3, … actions), reward: fraction choosing the last action | return 1 |
+| `probe/unlike` | one step, agents of unlike sizes; reward: fraction choosing their last action | return 1 |
 """
 
 from typing import Any

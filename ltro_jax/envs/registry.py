@@ -38,7 +38,5 @@ def make_env(settings: Static) -> Environment:
     if family not in FAMILIES or name not in FAMILIES[family].names:
         near = difflib.get_close_matches(settings.task, list_tasks(), 1, 0.3)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise SettingsError(
-            f"task = {settings.task!r} is unknown; {hint}allowed are {', '.join(list_tasks())}"
-        )
+        raise SettingsError(f"task = {settings.task!r} is unknown; {hint}allowed are {', '.join(list_tasks())}")
     return FAMILIES[family].make(name, settings)

@@ -29,7 +29,7 @@ class Critic(NamedTuple):
     """A critic as functions.
 
     init: `key → params`, leaves `[C, …]`.
-    apply: `(params, state […, G], state_mask [G] or None) → value […]` in normalised units, with one critic's parameters.
+    apply: `(params, state […, G], state_mask [G] or None) → value […]`, normalised units, with one critic's parameters.
     """
 
     init: Callable[[Array], Params]

@@ -8,9 +8,7 @@ from ltro_jax.ops.statistics import masked_mean
 from ltro_jax.types import Array
 
 
-def clipped_surrogate(
-    ratio: Array, advantage: Array, weight: Array, clip_eps: Array | float, mask: Array
-) -> Array:
+def clipped_surrogate(ratio: Array, advantage: Array, weight: Array, clip_eps: Array | float, mask: Array) -> Array:
     """Clipped surrogate objective of one agent, weighted by the clamped factor of the agents before it.
 
         L = mean_valid( w · min(r·A, clip(r, 1−ε, 1+ε)·A) ),   w = min(R, c) ≥ 0

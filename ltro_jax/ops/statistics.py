@@ -52,6 +52,4 @@ def effective_sample_size(weight: Array, mask: Array) -> Array:
     """
     weight = jnp.where(mask, weight, 0.0)
     weight = weight / jnp.maximum(jnp.max(weight), jnp.finfo(weight.dtype).tiny)
-    return jnp.square(jnp.sum(weight)) / jnp.maximum(
-        jnp.sum(jnp.square(weight)), jnp.finfo(weight.dtype).tiny
-    )
+    return jnp.square(jnp.sum(weight)) / jnp.maximum(jnp.sum(jnp.square(weight)), jnp.finfo(weight.dtype).tiny)

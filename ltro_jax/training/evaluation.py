@@ -9,9 +9,7 @@ from ltro_jax.training.parts import Parts
 from ltro_jax.types import Array, RunnerState
 
 
-def evaluate(
-    state: RunnerState, hypers: Hypers, parts: Parts, num_episodes: int | None = None
-) -> dict[str, Array]:
+def evaluate(state: RunnerState, hypers: Hypers, parts: Parts, num_episodes: int | None = None) -> dict[str, Array]:
     """Mean return and length of whole episodes, half of them greedy and half sampled, in one pass.
 
     Args:

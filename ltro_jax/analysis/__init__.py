@@ -1,0 +1,1 @@
+"""What a finished run says: statistics over seeds and the figures that show them."""

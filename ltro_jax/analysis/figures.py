@@ -1,0 +1,227 @@
+"""Figures of runs: learning curves and per-position curves with bootstrap bands.
+
+Figures are built as objects, without pyplot: importing or drawing changes neither backend nor global style.
+"""
+
+import math
+import os
+from collections.abc import Mapping
+from itertools import cycle, product
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
+from ltro_jax.analysis.statistics import iqm, iqm_interval
+
+# Okabe and Ito's colour-blind safe palette, strongest contrast first.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_LINES = tuple(product(("-", (0, (5, 1.5)), (0, (1, 1))), COLOURS))  # the palette again, dashed, then dotted
+_BASELINE_DASHES = ((0, (6, 3)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 2)))
+_MAX_SEED_LINES = 16
+_MAX_COLUMNS = 4
+_STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "0.4",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.limits": (-3, 5),
+    "axes.formatter.use_mathtext": True,
+    "axes.xmargin": 0.02,
+    "grid.color": "0.92",
+    "xtick.color": "0.4",
+    "ytick.color": "0.4",
+    "xtick.labelcolor": "0.15",
+    "ytick.labelcolor": "0.15",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "pdf.fonttype": 42,
+}
+
+
+def learning_curves(
+    curves: Mapping[str, xr.DataArray],
+    *,
+    ylabel: str,
+    title: str,
+    baseline: Mapping[str, float] | None = None,
+    show_seeds: bool = True,
+) -> Figure:
+    """Interquartile mean over seeds of each curve, with its 95 % bootstrap band.
+
+    Args:
+        curves: name → dims (member, iteration), coordinate `env_steps` along iteration. Iterations without
+            any evaluation (all NaN) are dropped; where only some members have a value the line has a gap.
+        ylabel: the quantity and its unit.
+        title: one line above the axes.
+        baseline: name → height of a dashed horizontal line (a random policy, a known optimum).
+        show_seeds: draw each member faintly, up to 16 of them.
+    Returns:
+        A figure; a curve with one member has no band.
+    Raises:
+        ValueError: no curve, other dims, no `env_steps`, or a curve without any value.
+    Source: Agarwal et al. 2021 (arXiv 2108.13264) for the mean and the band.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        for (name, curve), (dashes, colour) in zip(_prepared(curves).items(), cycle(_LINES), strict=False):
+            if show_seeds and 1 < curve.sizes["member"] <= _MAX_SEED_LINES:
+                axes.plot(curve.env_steps, curve.T, color=colour, linewidth=0.6, alpha=0.3)
+            _draw(axes, curve, _label(name, curve), dashes, colour)
+        for (name, height), dashes in zip((baseline or {}).items(), cycle(_BASELINE_DASHES), strict=False):
+            axes.axhline(height, color="0.35", linewidth=1.2, linestyle=dashes, label=name)
+        axes.set(ylabel=ylabel, title=title)
+        _steps_axis(axes)
+        _legend(figure, columns=3)
+    return figure
+
+
+def position_curves(
+    data: Mapping[str, xr.DataArray],
+    *,
+    ylabel: str,
+    title: str,
+    log: bool = False,
+    window: int = 1,
+) -> Figure:
+    """One panel per position in the agent order, at most four in a row, on shared axes.
+
+    Args:
+        data: name → dims (member, iteration, position), coordinate `env_steps` along iteration; NaN as in
+            `learning_curves`. All entries have the same number of positions.
+        ylabel: the quantity and its unit.
+        title: one line above the panels.
+        log: logarithmic y axis.
+        window: iterations in a trailing rolling mean of each member; a line begins when its window is full.
+    Returns:
+        A figure with interquartile means over members and, for two or more members, 95 % bootstrap bands.
+    Raises:
+        ValueError: as `learning_curves`, position counts that differ, or a window longer than the data.
+    """
+    prepared = _prepared(data, extra=("position",), window=window)
+    counts = {curve.sizes["position"] for curve in prepared.values()}
+    if len(counts) > 1:
+        raise ValueError(f"position counts differ: {sorted(counts)}; draw tasks with unlike agents apart")
+    num_positions = counts.pop()
+    columns = min(num_positions, _MAX_COLUMNS)
+    rows = math.ceil(num_positions / columns)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(max(1.2 + 2.4 * columns, 5.0), 1.4 + 2.0 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for position, axes in enumerate(grid.flat[:num_positions]):
+            for (name, curve), (dashes, colour) in zip(prepared.items(), cycle(_LINES), strict=False):
+                _draw(axes, curve.isel(position=position), _label(name, curve), dashes, colour)
+            axes.set_title(f"position {position + 1}")
+            _steps_axis(axes, labelled=position + columns >= num_positions)
+        for axes in grid.flat[num_positions:]:
+            axes.set_axis_off()
+        if log:
+            _log_axis(grid[0, 0])
+        figure.suptitle(title)
+        figure.supylabel(ylabel, fontsize=10)
+        _legend(figure, columns=max(columns, 2))
+    return figure
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure in the format of its suffix (`.png`, `.pdf`): whole or not at all, same bytes each time.
+
+    Args:
+        figure: as returned by the functions above.
+        path: target file; missing parent directories are made.
+    Returns:
+        The path written.
+    Raises:
+        ValueError: the suffix is neither `.png` nor `.pdf`.
+    """
+    path = Path(path)
+    if path.suffix not in (".png", ".pdf"):
+        raise ValueError(f"a figure is saved as .png or .pdf; got {path.name!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
+    try:
+        with matplotlib.rc_context(_STYLE):
+            figure.savefig(partial, format=path.suffix[1:], dpi=150, metadata=metadata)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _prepared(
+    curves: Mapping[str, xr.DataArray], *, extra: tuple[str, ...] = (), window: int = 1
+) -> dict[str, xr.DataArray]:
+    """Curves in (member, iteration, *extra) order: iterations without a value dropped, the rest smoothed."""
+    if not curves:
+        raise ValueError("nothing to draw: give at least one named curve")
+    dims = ("member", "iteration", *extra)
+    prepared = {}
+    for name, curve in curves.items():
+        if set(curve.dims) != set(dims) or "env_steps" not in curve.coords:
+            raise ValueError(f"{name!r} needs dims {dims} and coordinate 'env_steps'; got dims {curve.dims}")
+        curve = curve.transpose(*dims).astype(float).dropna("iteration", how="all")
+        if curve.size == 0:
+            raise ValueError(f"{name!r} has no value to draw: choose a metric that was recorded")
+        if not 1 <= window <= curve.sizes["iteration"]:
+            raise ValueError(f"window = {window} does not fit {name!r} with {curve.sizes['iteration']} iterations")
+        prepared[name] = curve.rolling(iteration=window).mean().isel(iteration=slice(window - 1, None))
+    return prepared
+
+
+def _draw(axes: Axes, curve: xr.DataArray, label: str, dashes: object, colour: str) -> None:
+    """Line of interquartile means and, for two or more members, the band around it."""
+    steps, values = curve.env_steps.values, curve.values
+    if np.isnan(values).all():
+        return  # nothing was recorded at this position: its panel stays without this line
+    marker = "o" if len(steps) == 1 else None
+    axes.plot(steps, iqm(values), color=colour, linestyle=dashes, marker=marker, label=label)
+    if len(values) > 1:
+        _, low, high = iqm_interval(values)
+        axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
+def _steps_axis(axes: Axes, labelled: bool = True) -> None:
+    """Environment steps as 500k, 2M; only the lowest panel of a column carries labels."""
+    axes.xaxis.set_major_formatter(EngFormatter(sep="", useMathText=False))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_tick_params(labelbottom=labelled)
+    axes.set_xlabel("environment steps" if labelled else "")
+
+
+def _log_axis(axes: Axes) -> None:
+    """Logarithmic y with plain numbers, as many as the drawn range can carry; shared axes follow."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high / low < 5:
+        locator = MaxNLocator(5)
+    else:
+        locator = LogLocator(subs=(1, 2, 5) if high / low < 1000 else (1,))
+    axes.yaxis.set_major_locator(locator)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+def _label(name: str, curve: xr.DataArray) -> str:
+    num_members = curve.sizes["member"]
+    return f"{name} ({num_members} {'seed' if num_members == 1 else 'seeds'})"
+
+
+def _legend(figure: Figure, columns: int) -> None:
+    """One legend below all panels, each label once."""
+    entries: dict[str, Artist] = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    columns = min(columns, len(entries))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)

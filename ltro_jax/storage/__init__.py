@@ -1,0 +1,23 @@
+"""Storage: everything a run leaves on disk. Knows pytrees, dictionaries and datasets, nothing of training."""
+
+from ltro_jax.storage.atomic import RunError
+from ltro_jax.storage.checkpoints import (
+    Restored,
+    list_checkpoints,
+    restore_checkpoint,
+    save_checkpoint,
+    truncate_checkpoints,
+)
+from ltro_jax.storage.metrics import MetricStore
+from ltro_jax.storage.run_directory import RunDirectory
+
+__all__ = [
+    "MetricStore",
+    "Restored",
+    "RunDirectory",
+    "RunError",
+    "list_checkpoints",
+    "restore_checkpoint",
+    "save_checkpoint",
+    "truncate_checkpoints",
+]

@@ -1,0 +1,65 @@
+"""Files that are either wholly there or not there at all, and the one error that users see."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+class RunError(Exception):
+    """A run on disk cannot be used as asked. One sentence for the user: the path and the remedy."""
+
+
+@contextmanager
+def disk_errors(problem: str, remedy: str, also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turns an `OSError` in the body, or an error of the types `also`, into a `RunError`.
+
+    Args:
+        problem: what failed, with the path: "cannot write runs/x/settings.json".
+        remedy: what the user can do about it.
+        also: further types raised for disk trouble; TensorStore reports a full disk as a `ValueError`.
+    """
+    try:
+        yield
+    except (OSError, *also) as error:
+        raise RunError(f"{problem}: {_reason(error)}; {remedy}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The operating system's own words where it spoke, also from inside a TensorStore message."""
+    buried = re.search(r"os_error_code='(\d+)'", str(error))
+    if buried:
+        return os.strerror(int(buried[1]))
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes `data` to `path` through a hidden neighbour that is flushed, then renamed over it.
+
+    Raises:
+        OSError: the disk refuses; `path` is then what it was before.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Has the operating system put a file's contents, or a directory's entries, on the disk itself."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

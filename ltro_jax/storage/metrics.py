@@ -1,0 +1,162 @@
+"""Metrics: labelled datasets in segments, one file for each stretch of iterations.
+
+On disk:
+    metrics/000000001-000000020.nc   NetCDF 3, opened by anything; sealed with its own SHA-256
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from ltro_jax.storage.atomic import RunError, disk_errors, write_atomically
+
+DIMENSIONS = ("member", "iteration", "agent", "position")
+CHECK_DISK = "check the free space and the permissions there"
+_REMEDY = "restore it from a copy, or resume from a checkpoint before it"
+_DTYPE, _SEAL = "original_dtype", "sha256"  # attributes of a variable and of a segment
+_OPEN = "0" * 64  # what a seal is computed over in its own place
+
+
+class Segment(NamedTuple):
+    first: int
+    last: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class MetricStore:
+    """Rows of metrics by iteration, without gap or overlap.
+
+    Datasets have dimensions among `DIMENSIONS`, the coordinate `iteration` (from 1, consecutive), and as a
+    rule `env_steps` along iteration, `seed` along member and names along agent. Variables are bool, integer,
+    float32, float64 or text; each is read back with the dtype it was given, text as objects.
+    """
+
+    path: Path
+
+    def append(self, dataset: xr.Dataset) -> None:
+        """Adds the iterations that follow those stored.
+
+        Raises:
+            RunError: the iterations overlap the stored ones or leave a gap, or the disk refuses.
+            ValueError: an unknown dimension, no consecutive `iteration`, or an integer beyond 2⁵³.
+        """
+        if not set(dataset.dims) <= set(DIMENSIONS) or "iteration" not in dataset.indexes:
+            raise ValueError(f"need `iteration` and dimensions among {DIMENSIONS}, got {tuple(dataset.dims)}")
+        iterations = dataset["iteration"].values
+        if not iterations.size or not np.array_equal(iterations, iterations[0] + np.arange(iterations.size)):
+            raise ValueError(f"`iteration` must be consecutive, got {iterations}")
+        first, last, stored = int(iterations[0]), int(iterations[-1]), self.last_iteration()
+        if first != stored + 1:
+            raise RunError(
+                f"{self.path} holds the iterations up to {stored}, so that {first} to {last} cannot follow; "
+                "resume the run from its newest checkpoint"
+            )
+        self._write(first, dataset)
+
+    def truncate(self, iteration: int) -> None:
+        """Forgets every row beyond `iteration`, as on resuming from that checkpoint. Raises `RunError`."""
+        for segment in reversed(self._segments()):
+            if segment.last > iteration:
+                if segment.first <= iteration:
+                    self._write(segment.first, _read(segment).sel(iteration=slice(None, iteration)))
+                with disk_errors(f"cannot delete {segment.path}", CHECK_DISK):
+                    segment.path.unlink()
+
+    def last_iteration(self) -> int:
+        """The newest iteration stored; 0 where there is none."""
+        return max((segment.last for segment in self._segments()), default=0)
+
+    def load(self) -> xr.Dataset:
+        """All rows, joined along iteration.
+
+        Raises:
+            RunError: nothing stored, or a segment is damaged, missing or unlike the others.
+        """
+        segments = self._segments()
+        if not segments:
+            raise RunError(f"{self.path} holds no metrics; train the run first")
+        parts, last = [], 0
+        for segment in segments:
+            if segment.first != last + 1:
+                raise RunError(f"{segment.path} does not continue at iteration {last + 1}; {_REMEDY}")
+            parts.append(_read(segment))
+            if parts[-1].variables.keys() != parts[0].variables.keys():
+                raise RunError(f"{segment.path} holds other metrics than {segments[0].path.name}; {_REMEDY}")
+            last = segment.last
+        options: dict[str, Any] = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
+        with disk_errors(f"cannot join the metrics in {self.path}", _REMEDY, also=(ValueError,)):
+            return xr.concat(parts, "iteration", join="exact", combine_attrs="override", **options)
+
+    def consolidate(self, target: Path) -> None:
+        """Writes all rows as one file for `xarray.open_dataset(target)`.
+
+        NetCDF 3 has no 64-bit integers: opened so, they are int32, or float64 where they do not fit.
+
+        Raises:
+            RunError: as `load`, or the disk refuses.
+        """
+        data = _encode(self.load())
+        with disk_errors(f"cannot write {target}", CHECK_DISK):
+            write_atomically(target, data)
+
+    def _segments(self) -> list[Segment]:
+        found = (re.fullmatch(r"(\d{9,})-(\d{9,})\.nc", path.name) for path in self.path.glob("*.nc"))
+        return sorted(Segment(int(name[1]), int(name[2]), self.path / name[0]) for name in found if name)
+
+    def _write(self, first: int, dataset: xr.Dataset) -> None:
+        path = self.path / f"{first:09d}-{first + dataset.sizes['iteration'] - 1:09d}.nc"
+        data = _encode(dataset.assign_attrs({_SEAL: _OPEN}))
+        with disk_errors(f"cannot write {path}", CHECK_DISK):
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, _seal(data))
+
+
+def _seal(data: bytes) -> bytes:
+    """Puts the digest of a file that has `_OPEN` as its seal in that place."""
+    return data.replace(_OPEN.encode(), hashlib.sha256(data).hexdigest().encode(), 1)
+
+
+def _read(segment: Segment) -> xr.Dataset:
+    """One segment with its dtypes restored; `RunError` where it is not what was written."""
+    try:
+        data = segment.path.read_bytes()
+        # Units such as "seconds" are labels here; xarray would turn the numbers into dates.
+        dataset = xr.load_dataset(io.BytesIO(data), engine="scipy", decode_times=False)
+        seal = dataset.attrs.pop(_SEAL)
+        if _seal(data.replace(seal.encode(), _OPEN.encode(), 1)) != data:
+            raise ValueError("checksum differs")
+    except Exception as error:  # A damaged header can lead the parser anywhere.
+        raise RunError(f"{segment.path} is damaged ({error}); {_REMEDY}") from error
+    for name, variable in dataset.variables.items():
+        if _DTYPE in variable.attrs:
+            dataset[name] = dataset[name].astype(variable.attrs[_DTYPE], keep_attrs=True)
+            del dataset[name].attrs[_DTYPE]
+    return dataset.drop_encoding()
+
+
+def _encode(dataset: xr.Dataset) -> bytes:
+    """The dataset as a NetCDF 3 file; integers it has no type for carry their dtype as an attribute."""
+    dataset, encoding = dataset.drop_encoding().copy(), {}
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind in "iuf":
+            encoding[name] = {"_FillValue": None}
+        if variable.dtype.kind in "iu" and variable.dtype not in (np.int8, np.int16, np.int32):
+            encoding[name]["dtype"] = _exact_dtype(variable.values, name)
+            dataset[name].attrs[_DTYPE] = str(variable.dtype)
+    return bytes(dataset.to_netcdf(engine="scipy", encoding=encoding))
+
+
+def _exact_dtype(values: np.ndarray, name: object) -> str:
+    largest = max(-int(values.min(initial=0)), int(values.max(initial=0)))
+    if largest > 2**53:
+        raise ValueError(f"metric {name} holds {largest}, beyond what NetCDF 3 stores exactly")
+    return "int32" if largest < 2**31 else "float64"

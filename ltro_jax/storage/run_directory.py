@@ -1,0 +1,206 @@
+"""The run directory: settings, environment, and the places of checkpoints and metrics."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ltro_jax.storage.atomic import RunError, disk_errors, write_atomically
+
+FORMAT_VERSION = 1
+PACKAGES = ("ltro_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "jaxmarl", "numpy")
+CHECK_DISK = "check the free space and the permissions there"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One run on disk, reached through `create` or `open`.
+
+    On disk:
+        settings.json      the settings as given
+        environment.json   format version, package versions, devices, start, command
+        checkpoints/       see `checkpoints.py`
+        metrics/           see `metrics.py`
+        .lock              held by the process that writes
+    """
+
+    path: Path
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        settings: dict[str, Any],
+        command: str | None = None,
+        devices: Sequence[Any] | None = None,
+    ) -> RunDirectory:
+        """Makes the directory, its parents too, and writes down how the run starts.
+
+        Args:
+            path: new or empty directory.
+            settings: strings, numbers, booleans, None, arrays, and lists and dicts of them. Tuples and arrays
+                are read back as lists, non-finite numbers as themselves.
+            command: the command line, to be shown to a reader.
+            devices: the `jax.Device`s the run computes on; None = `jax.devices()`.
+        Raises:
+            RunError: something is there already, or the disk refuses.
+        """
+        path = Path(path)
+        with disk_errors(f"cannot create the run directory {path}", "choose another --out"):
+            if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+                raise RunError(f"{path} already exists; resume it with `ltro resume {path}` or choose another --out")
+            path.mkdir(parents=True, exist_ok=True)
+        run = cls(path)
+        run.write_json("settings.json", settings)
+        run.write_json("environment.json", _environment(command, devices or jax.devices()))
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """Opens an existing run.
+
+        Raises:
+            RunError: not there, not a run directory, damaged, or written by a newer ltro_jax.
+        """
+        run = cls(Path(path))
+        if not run.path.is_dir():
+            raise RunError(f"there is no run {path}; check the path or start one with `ltro train`")
+        for name in ("environment.json", "settings.json"):
+            if not (run.path / name).is_file():
+                raise RunError(f"{path} is not a run directory: it has no {name}; check the path")
+        written = run.environment.get("format_version")
+        if not isinstance(written, int):
+            raise RunError(_damaged(run.path / "environment.json", "it has no format_version"))
+        if written > FORMAT_VERSION:
+            raise RunError(
+                f"{path} was written by a newer ltro_jax (format {written}; this one reads up to "
+                f"{FORMAT_VERSION}): upgrade"
+            )
+        _ = run.settings  # Read now, so that damage shows at the door.
+        return run
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings as given to `create`; raises `RunError` where the file is damaged."""
+        return self.read_json("settings.json")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Where and how the run was started; raises `RunError` where the file is damaged."""
+        return self.read_json("environment.json")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Reads a dictionary written by `write_json`.
+
+        Raises:
+            RunError: the file is missing or holds anything else.
+        """
+        file = self.path / name
+        try:
+            content = json.loads(file.read_bytes())
+        except (OSError, ValueError) as error:
+            raise RunError(_damaged(file, str(error))) from error
+        if not isinstance(content, dict):
+            raise RunError(_damaged(file, "it holds no dictionary"))
+        return _decode(content)
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Writes a dictionary atomically; NumPy and JAX values become numbers and lists.
+
+        Non-finite numbers are written as the strings "inf", "-inf" and "nan", since JSON has none; those
+        three strings are therefore read back as numbers.
+
+        Raises:
+            RunError: the disk refuses.
+            TypeError: a value has no form in JSON.
+        """
+        text = json.dumps(_encode(content), indent=2, allow_nan=False) + "\n"
+        with disk_errors(f"cannot write {self.path / name}", CHECK_DISK):
+            write_atomically(self.path / name, text.encode())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for one writing process; released on exit, also when the process is killed.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        problem = f"cannot lock the run directory {self.path}"
+        with disk_errors(problem, CHECK_DISK):
+            file = open(self.path / ".lock", "ab")
+        with file:
+            with disk_errors(problem, CHECK_DISK):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise RunError(
+                        f"another process is writing to {self.path}; wait until it ends or stop it"
+                    ) from None
+            yield
+
+
+def _damaged(file: Path, reason: str) -> str:
+    return f"{file} is damaged ({reason}); restore it from a copy or start a new run"
+
+
+def _environment(command: str | None, devices: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "python": platform.python_version(),
+        "platform": f"{sys.platform}-{platform.machine()}",
+        "devices": {"kind": devices[0].device_kind, "platform": devices[0].platform, "count": len(devices)},
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _encode(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_encode(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _encode(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _decode(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    return float(value) if value in ("inf", "-inf", "nan") else value

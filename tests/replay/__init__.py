@@ -1,0 +1,1 @@
+"""Replay of golden files: one function per kind of file recomputes its outputs with ltro_jax."""

@@ -1,0 +1,87 @@
+"""A golden file: inputs, recorded outputs and hyper-parameters."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from ltro_jax.config import Hypers
+from ltro_jax.types import Array, ValueNorm
+
+HYPERPARAMETERS = "hyperparameters_json"
+PRECISIONS = {"out64": np.dtype(np.float64), "out": np.dtype(np.float32)}  # prefix of the outputs → precision
+
+# ours → theirs, where the name or the meaning of a hyper-parameter differs
+HYPER_NAMES = {
+    "actor_lr": "lr",
+    "clip_eps": "clip_param",
+    "ent_coef": "entropy_coef",
+    "adam_eps": "opti_eps",
+    "factor_clip": "factor_clip",
+}
+
+
+class Fixture(NamedTuple):
+    """One `*.npz` file in memory."""
+
+    name: str  # without .npz
+    arrays: Mapping[str, np.ndarray]
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, path: Path) -> "Fixture":
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        settings = json.loads(str(arrays.pop(HYPERPARAMETERS))) if HYPERPARAMETERS in arrays else {}
+        return cls(path.stem, arrays, settings)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.arrays
+
+    def get(self, name: str, dtype: Any) -> Array:
+        """An input; floats are cast to `dtype`."""
+        array = self.arrays[name]
+        return jnp.asarray(array, dtype if np.issubdtype(array.dtype, np.floating) else None)
+
+    def squeezed(self, name: str, dtype: Any) -> Array:
+        """An input without its trailing axis of length 1."""
+        return jnp.squeeze(self.get(name, dtype), axis=-1)
+
+    def flag(self, name: str) -> Array:
+        """A 0/1 input without its trailing axis of length 1, as bool."""
+        return jnp.asarray(self.arrays[name][..., 0] > 0.5)
+
+    def group(self, prefix: str) -> dict[str, np.ndarray]:
+        """Arrays whose name starts with `prefix.`, without it."""
+        return {
+            name.removeprefix(prefix + "."): array
+            for name, array in self.arrays.items()
+            if name.startswith(prefix + ".")
+        }
+
+    def value_norm(self, dtype: Any) -> ValueNorm:
+        """The value normaliser's state."""
+        fields = ("running_mean", "running_mean_sq", "debiasing_term")
+        return ValueNorm(*(self.squeezed(f"value_norm.{name}", dtype) for name in fields))
+
+    def hypers(self, dtype: Any, **settings: float) -> Hypers:
+        """Our hyper-parameters, from the file where it names them; `settings` go first."""
+        values = {}
+        for ours in Hypers.__dataclass_fields__:
+            default = getattr(Hypers(), ours)
+            value = settings.get(ours, self.settings.get(HYPER_NAMES.get(ours, ours), default))
+            values[ours] = jnp.asarray(value, dtype)
+        return Hypers(**values)
+
+    def require(self, **settings: Any) -> None:
+        """Refuse a file recorded under settings that ltro_jax does not have.
+
+        Raises:
+            ValueError: a setting of the file differs.
+        """
+        for name, value in settings.items():
+            if name in self.settings and self.settings[name] != value:
+                raise ValueError(f"{name} = {self.settings[name]!r}, only {value!r} can be replayed")

@@ -1,0 +1,74 @@
+"""Network parameters between the layout of the golden files (torch) and ours (flax)."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from ltro_jax.types import Array, Params
+
+LEAVES = {"weight": "kernel", "bias": "bias", "scale": "scale"}
+
+
+def flax_path(name: str) -> tuple[str, ...]:
+    """`dense0.weight` → `(body, dense_0, kernel)`."""
+    if name == "log_std":
+        return (name,)
+    match = re.fullmatch(r"(obs_norm|dense\d+|norm\d+|head)\.(weight|bias|scale)", name)
+    if match is None:
+        raise KeyError(f"unknown parameter {name!r}")
+    layer, leaf = match[1], LEAVES[match[2]]
+    if layer == "head":
+        return (layer, leaf)
+    if layer == "obs_norm":
+        return ("body", "input_norm", leaf)
+    return ("body", re.sub(r"(\d+)", r"_\1", layer), leaf)
+
+
+def hidden_sizes(arrays: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+    """Widths of the body's layers."""
+    count = sum(re.fullmatch(r"dense\d+\.weight", name) is not None for name in arrays)
+    return tuple(arrays[f"dense{index}.weight"].shape[0] for index in range(count))
+
+
+def input_size(arrays: Mapping[str, np.ndarray]) -> int:
+    return arrays["obs_norm.scale"].shape[0]
+
+
+def output_size(arrays: Mapping[str, np.ndarray]) -> int:
+    return arrays["head.bias"].shape[0]
+
+
+def to_flax(networks: Sequence[Mapping[str, np.ndarray]], dtype: Any) -> Params:
+    """A stack of networks, leaves `[P, …]`; unlike sizes are padded with zeros to the widest."""
+    flat = [{flax_path(name): _transposed(name, array) for name, array in arrays.items()} for arrays in networks]
+    stack = {}
+    for path in flat[0]:
+        leaves = [network[path] for network in flat]
+        shape = np.max([leaf.shape for leaf in leaves], axis=0)
+        padded = [np.pad(leaf, [(0, n - m) for n, m in zip(shape, leaf.shape, strict=True)]) for leaf in leaves]
+        stack[path] = jnp.asarray(np.stack(padded), dtype)
+    return {"params": unflatten_dict(stack)}
+
+
+def to_torch(params: Params, like: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """One network's parameters under the names and with the true sizes of `like`."""
+    flat = flatten_dict(params["params"])
+    named = {}
+    for name, array in like.items():
+        leaf = _transposed(name, flat[flax_path(name)])
+        named[name] = leaf[tuple(slice(size) for size in array.shape)]
+    return named
+
+
+def one(stack: Any, index: int) -> Any:
+    """Network `index` of a stack."""
+    return jax.tree.map(lambda leaf: leaf[index], stack)
+
+
+def _transposed(name: str, array: Any) -> Any:
+    return array.T if name.endswith(".weight") else array

@@ -1,0 +1,32 @@
+"""Which function replays which file. A new kind of file is one function and one line here."""
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ltro_jax.types import Array
+from replay.actors import sequential_update
+from replay.fixtures import Fixture
+from replay.policies import policy_categorical, policy_gaussian
+from replay.values import critic_update, gae, value_norm
+
+# (fixture, dtype) → {name of the output without `out.` or `out64.`: recomputed value}
+Replay = Callable[[Fixture, Any], Mapping[str, Array]]
+
+REPLAYS: dict[str, Replay] = {
+    "policy_categorical": policy_categorical,
+    "policy_gaussian": policy_gaussian,
+    "gae": gae,
+    "value_norm": value_norm,
+    "critic_update*": critic_update,
+    "sequential_update_happo_discrete*": sequential_update,
+    "sequential_update_happo_continuous*": sequential_update,
+    "sequential_update_clip_happo_discrete*": sequential_update,
+    "sequential_update_clip_happo_continuous*": sequential_update,
+}
+
+
+def find_replay(name: str) -> Replay | None:
+    """The function for a file's name without .npz; None if nobody knows it."""
+    matching = [replay for pattern, replay in REPLAYS.items() if fnmatchcase(name, pattern)]
+    return matching[0] if matching else None

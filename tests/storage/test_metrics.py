@@ -1,0 +1,151 @@
+"""The metric store: rows come back as they went in, in order, once, or with a sentence why not."""
+
+import os
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from ltro_jax.storage import MetricStore, RunError
+
+
+def rows(first: int, last: int) -> xr.Dataset:
+    """Metrics of 2 members and 3 agents; a row depends on its iteration alone."""
+    iteration = np.arange(first, last + 1)
+    shape = (2, iteration.size, 3)
+    values = np.broadcast_to(iteration[:, None] / 3, shape)
+    return xr.Dataset(
+        {
+            "ratio": (("member", "iteration", "agent"), values.astype(np.float32), {"units": "seconds"}),
+            "exact": (("iteration",), iteration / 7),
+            "finite": (("member", "iteration"), np.broadcast_to(iteration % 2 == 0, shape[:2])),
+            "steps": (("iteration",), iteration * 2**40),
+            "order": (("iteration", "position"), np.broadcast_to(np.array([2, 0, 1], np.int32), shape[1:])),
+            "count": (("iteration",), iteration.astype(np.uint32)),
+            "nothing": (("iteration",), np.full(iteration.size, np.nan, np.float32)),
+        },
+        coords={
+            "iteration": iteration,
+            "env_steps": ("iteration", iteration * 800),
+            "seed": ("member", np.array([0, 2**33])),
+            "agent": ["agent_0", "agent_1", "évadé"],
+        },
+    )
+
+
+def assert_same(one: xr.Dataset, other: xr.Dataset) -> None:
+    xr.testing.assert_identical(one, other)
+    for name in other.variables:
+        if other[name].dtype.kind != "U":
+            assert one[name].dtype == other[name].dtype, name
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = MetricStore(tmp_path / "metrics")
+    store.append(rows(1, 4))
+    store.append(rows(5, 5))
+    store.append(rows(6, 10))
+    return store
+
+
+def test_round_trip(store):
+    assert store.last_iteration() == 10
+    assert_same(store.load(), rows(1, 10))
+    assert len(list(store.path.iterdir())) == 3
+
+
+def test_overlap_and_gap_are_refused(store, tmp_path):
+    for first, last in ((10, 12), (12, 14), (1, 4)):
+        with pytest.raises(RunError, match=f"up to 10, so that {first} to {last} cannot follow"):
+            store.append(rows(first, last))
+    with pytest.raises(RunError, match="up to 0"):
+        MetricStore(tmp_path / "new").append(rows(2, 3))
+
+
+def test_datasets_of_another_kind_are_refused(store):
+    for dataset in (
+        rows(11, 12).rename(position="place"),
+        rows(11, 12).drop_vars("iteration"),
+        rows(11, 13).isel(iteration=[0, 2]),
+        rows(11, 13).isel(iteration=[]),
+        rows(11, 11).assign(huge=("iteration", [2**60])),
+    ):
+        with pytest.raises(ValueError):
+            store.append(dataset)
+    assert store.last_iteration() == 10
+
+
+@pytest.mark.parametrize("iteration", [10, 8, 5, 4, 2, 0])
+def test_truncate_then_continue(store, iteration):
+    store.truncate(iteration)
+    assert store.last_iteration() == iteration
+    store.append(rows(iteration + 1, 12))
+    assert_same(store.load(), rows(1, 12))
+
+
+def test_truncate_cut_short_is_finished_by_the_next(store, monkeypatch):
+    with monkeypatch.context() as context:
+        context.setattr(os, "unlink", refuse)
+        with pytest.raises(RunError, match=r"cannot delete .*000000006-000000010\.nc"):
+            store.truncate(8)
+    with pytest.raises(RunError, match="does not continue at iteration 9"):
+        store.load()
+    store.truncate(8)
+    assert_same(store.load(), rows(1, 8))
+
+
+def test_leftovers_are_ignored_and_an_empty_store_says_so(store, tmp_path):
+    (store.path / ".000000011-000000012.nc.1.tmp").write_bytes(b"half")
+    assert_same(store.load(), rows(1, 10))
+    with pytest.raises(RunError, match="holds no metrics"):
+        MetricStore(tmp_path / "new").load()
+
+
+def test_damage_is_named(store):
+    file = store.path / "000000005-000000005.nc"
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-2] ^= 1
+    for damaged in (b"", whole[:40], whole[:-8], bytes(flipped), whole + b"\0"):
+        file.write_bytes(damaged)
+        with pytest.raises(RunError, match=r"000000005-000000005\.nc is damaged"):
+            store.load()
+    file.unlink()
+    with pytest.raises(RunError, match=r"000000006-000000010\.nc does not continue at iteration 5"):
+        store.load()
+
+
+def test_segments_of_other_metrics_are_named(store):
+    store.append(rows(11, 12).drop_vars("exact"))
+    with pytest.raises(RunError, match=r"000000011-000000012\.nc holds other metrics than 000000001"):
+        store.load()
+    store.truncate(10)
+    store.append(rows(11, 12).isel(agent=[0, 1]))
+    with pytest.raises(RunError, match="cannot join the metrics"):
+        store.load()
+
+
+def test_consolidate_opens_in_one_line(store, tmp_path):
+    store.consolidate(tmp_path / "metrics.nc")
+    with xr.open_dataset(tmp_path / "metrics.nc") as opened:
+        np.testing.assert_array_equal(opened["ratio"], rows(1, 10)["ratio"])
+        np.testing.assert_array_equal(opened["steps"], rows(1, 10)["steps"])
+        assert opened["ratio"].dtype == np.float32 and opened["finite"].dtype == bool
+        assert opened.sel(agent="évadé", iteration=3)["env_steps"] == 2400
+        assert "sha256" not in opened.attrs
+
+
+def refuse(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_costs_nothing(store, tmp_path, monkeypatch):
+    with monkeypatch.context() as context:
+        context.setattr(os, "fsync", refuse)
+        with pytest.raises(RunError, match=r"cannot write .*000000011-000000012\.nc: No space left on device"):
+            store.append(rows(11, 12))
+        with pytest.raises(RunError, match=r"cannot write .*metrics\.nc"):
+            store.consolidate(tmp_path / "metrics.nc")
+    assert_same(store.load(), rows(1, 10))
+    assert len(list(store.path.iterdir())) == 3 and not (tmp_path / "metrics.nc").exists()

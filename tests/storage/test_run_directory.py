@@ -1,0 +1,100 @@
+"""The run directory: what is written is read back, and a refusal is a sentence with a path and a remedy."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ltro_jax.storage import RunDirectory, RunError
+
+SETTINGS = {"algorithm": "happo", "factor_clip": math.inf, "low": -math.inf, "sizes": [64, 64], "note": None}
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunDirectory.create(tmp_path / "deep" / "run", SETTINGS, command="ltro train")
+
+
+def test_settings_and_environment_round_trip(run):
+    opened = RunDirectory.open(str(run.path))
+    assert opened == run and opened.name == "run"
+    assert opened.settings == SETTINGS
+    assert "Infinity" not in (run.path / "settings.json").read_text()
+    environment = opened.environment
+    assert environment["format_version"] == 1 and environment["command"] == "ltro train"
+    assert environment["packages"]["numpy"] == np.__version__
+    assert environment["devices"]["count"] >= 1
+
+
+def test_results_of_numpy_become_numbers(run):
+    run.write_json("evaluation.json", {"returns": np.array([1.5, np.inf]), "nan": np.float64("nan")})
+    content = run.read_json("evaluation.json")
+    assert content["returns"] == [1.5, math.inf] and math.isnan(content["nan"])
+
+
+def test_an_existing_run_is_not_overwritten(run, tmp_path):
+    with pytest.raises(RunError, match=r"already exists; resume it with `ltro resume .*` or choose another --out"):
+        RunDirectory.create(run.path, {})
+    (tmp_path / "empty").mkdir()
+    RunDirectory.create(tmp_path / "empty", {})
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="already exists"):
+        RunDirectory.create(tmp_path / "file", {})
+    with pytest.raises(RunError, match="cannot create the run directory"):
+        RunDirectory.create(tmp_path / "file" / "below", {})
+
+
+def test_open_refuses_what_is_no_run(run, tmp_path):
+    with pytest.raises(RunError, match=r"there is no run .*absent"):
+        RunDirectory.open(tmp_path / "absent")
+    with pytest.raises(RunError, match="not a run directory"):
+        RunDirectory.open(tmp_path)
+    settings = run.path / "settings.json"
+    for damage in (settings.read_bytes()[:-9], b"[]", b"\xff"):
+        settings.write_bytes(damage)
+        with pytest.raises(RunError, match=r"settings\.json is damaged"):
+            RunDirectory.open(run.path)
+
+
+def test_open_refuses_a_newer_format(run):
+    run.write_json("environment.json", run.environment | {"format_version": 7})
+    with pytest.raises(RunError, match=r"newer ltro_jax \(format 7; this one reads up to 1\): upgrade"):
+        RunDirectory.open(run.path)
+
+
+def test_a_failed_write_leaves_the_old_file_alone(run, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(RunError, match=r"cannot write .*settings\.json: No space left on device; check"):
+        run.write_json("settings.json", {})
+    monkeypatch.undo()
+    assert run.settings == SETTINGS
+    assert {path.name for path in run.path.iterdir()} == {"settings.json", "environment.json"}
+
+
+def test_a_second_process_cannot_lock(run):
+    code = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print('held', flush=True); input()"
+    command = [sys.executable, "-c", code, str(run.path / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match="another process is writing to"), run.lock():
+            pass
+        other.communicate(b"\n")
+    for _ in range(2):  # Free again, also after our own use.
+        with run.lock(), pytest.raises(RunError, match="another process"), run.lock():
+            pass
+
+
+def test_errors_of_the_body_pass_through_the_lock(run):
+    with pytest.raises(BlockingIOError), run.lock():
+        raise BlockingIOError
+
+
+def test_settings_are_plain_json(run):
+    assert json.loads((run.path / "settings.json").read_text())["factor_clip"] == "inf"
