@@ -6,8 +6,6 @@ leaves of a reset state are made strong, continuous actions are clipped to [0, 1
 agents become one team reward, and the concatenated observations are the global state.
 """
 
-import contextlib
-import io
 from typing import Any
 
 import jax
@@ -15,6 +13,7 @@ import jax.numpy as jnp
 
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs.base import EnvSpec, combine_rewards, pad_last, size_mask
+from ltro_jax.envs.quiet import quiet_import
 from ltro_jax.types import Array, TimeStep
 
 DEFAULT_EPISODE_LENGTH = 25
@@ -42,7 +41,7 @@ class MPE:
     """An MPE scenario behind the `Environment` protocol."""
 
     def __init__(self, scenario: str, settings: Static):
-        with contextlib.redirect_stdout(io.StringIO()):  # importing jaxmarl prints
+        with quiet_import():
             from jaxmarl.environments import mpe
             from jaxmarl.environments.mpe.default_params import CONTINUOUS_ACT, DISCRETE_ACT
         episode_length = settings.episode_length or DEFAULT_EPISODE_LENGTH

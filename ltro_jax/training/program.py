@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from ltro_jax.config import Config, Hypers
 from ltro_jax.training.evaluation import evaluate
@@ -20,12 +21,15 @@ class Train(NamedTuple):
     init: `(seed [] uint32, hypers) → state`
     iterate: `(state, hypers) → (state, metrics)`
     evaluate: `(state, hypers) → {name: scalar}`
+    advance: `(state, hypers, num_iterations) → (state, metrics, evaluation)`, one device call: up to `eval_interval`
+        iterations (traced count; rows beyond it are 0), metrics `[eval_interval, …]`, then an evaluation.
     parts: the environment, networks and recipe behind them (`parts.spec` tells names and sizes).
     """
 
     init: Callable[[Array | int, Hypers], RunnerState]
     iterate: Callable[[RunnerState, Hypers], tuple[RunnerState, Metrics]]
     evaluate: Callable[..., dict[str, Array]]
+    advance: Callable[[RunnerState, Hypers, Array | int], tuple[RunnerState, Metrics, dict[str, Array]]]
     parts: Parts
 
 
@@ -50,4 +54,26 @@ def make_train(config: Config) -> Train:
 
         return call
 
-    return Train(bound(init), bound(iterate), bound(evaluate), parts)
+    return Train(bound(init), bound(iterate), bound(evaluate), bound(advance), parts)
+
+
+def advance(
+    state: RunnerState, hypers: Hypers, num_iterations: Array | int, parts: Parts
+) -> tuple[RunnerState, Metrics, dict[str, Array]]:
+    """Up to `eval_interval` iterations and an evaluation; see `Train`.
+
+    The count is traced, so that the last, shorter call of a run is the same program.
+    """
+    step = jax.jit(functools.partial(iterate, parts=parts))  # traced once, for the shapes and for the loop
+    _, shapes = jax.eval_shape(step, state, hypers)
+    length = parts.static.eval_interval
+    rows = jax.tree.map(lambda leaf: jnp.zeros((length, *leaf.shape), leaf.dtype), shapes)
+
+    def body(index: Array, carry: tuple[RunnerState, Metrics]) -> tuple[RunnerState, Metrics]:
+        state, rows = carry
+        state, metrics = step(state, hypers)
+        return state, jax.tree.map(lambda all_rows, row: all_rows.at[index].set(row), rows, metrics)
+
+    state, rows = jax.lax.fori_loop(0, num_iterations, body, (state, rows))
+    evaluation = evaluate(state, hypers, parts) if parts.static.eval_episodes else {}
+    return state, rows, evaluation

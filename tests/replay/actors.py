@@ -46,13 +46,13 @@ class Agents(NamedTuple):
         return tuple(map(output_size, self.parameters))
 
 
-def sequential_update(fixture: Fixture, dtype) -> dict[str, Array]:
+def sequential_update(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
     fixture.require(actor_num_mini_batch=1, use_max_grad_norm=True, use_policy_active_masks=True, weight_decay=0)
     fixture.require(action_aggregation="prod", share_param=False, use_valuenorm=True, use_recurrent_policy=False)
     agents, batch = Agents.of(fixture), agent_batch(fixture, dtype)
-    num_samples = batch.log_prob[0].size
+    returns = fixture.squeezed("returns", dtype)
     # the reference sums a Gaussian's entropy over the batch where the mean is meant
-    entropy_scale = 1 if agents.discrete else num_samples
+    entropy_scale = 1 if agents.discrete else returns.size
     hypers = fixture.hypers(
         dtype,
         factor_clip=1.0 if "clip_happo" in fixture.name else math.inf,
@@ -65,9 +65,9 @@ def sequential_update(fixture: Fixture, dtype) -> dict[str, Array]:
         hidden_sizes(agents.parameters[0]),
         fixture.settings["ppo_epoch"],
     )
-    order = fixture.arrays["agent_order"]
-    params = to_flax(agents.parameters, dtype)
-    result = program(AgentState(params, init_adam(params)), batch, hypers, jnp.asarray(order))
+    order, params = fixture.arrays["agent_order"], to_flax(agents.parameters, dtype)
+    values = fixture.value_norm(dtype), fixture.squeezed("value_preds", dtype), returns
+    result = jax.device_get(program(params, batch, values, hypers, order.astype(np.int32)))
     before, after, adv_variance = result.measured
     named = {"factor_before_update_in_order": before[..., None], "factor_after_last_agent": after[-1][..., None]}
     for index, like in enumerate(agents.parameters):
@@ -79,56 +79,52 @@ def sequential_update(fixture: Fixture, dtype) -> dict[str, Array]:
             "dist_entropy": info.entropy * entropy_scale,
             "grad_norm_before_clip": info.grad_norm,
             "mean_ratio": info.mean_ratio,
-            "adv_variance": jnp.full_like(info.grad_norm, adv_variance[list(order).index(index)]),
+            "adv_variance": np.full_like(info.grad_norm, adv_variance[list(order).index(index)]),
         }
         reported = {"grad_norm_before_clip": "actor_grad_norm", "mean_ratio": "ratio"}
         for name, rows in per_epoch.items():
             named[f"agent{index}.per_epoch.{name}"] = rows
-            named[f"agent{index}.reported.{reported.get(name, name)}"] = jnp.mean(rows)
+            named[f"agent{index}.reported.{reported.get(name, name)}"] = np.mean(rows)
     return named
 
 
 def agent_batch(fixture: Fixture, dtype) -> AgentBatch:
-    """All agents' samples, leaves `[N, T, B, …]`; unlike widths are padded, advantages recomputed at this precision."""
+    """All agents' samples without advantages, leaves `[N, T, B, …]`; unlike widths are padded."""
     agents = Agents.of(fixture)
     indices = range(len(agents.parameters))
-    values = denormalise(fixture.value_norm(dtype), fixture.squeezed("value_preds", dtype))
-    advantage = fixture.squeezed("returns", dtype) - values
-    active_mask = jnp.stack([fixture.flag(f"agent{index}.active_masks") for index in indices])
     observation, observation_mask = _padded([fixture.get(f"agent{index}.obs", dtype) for index in indices])
-    log_probs = [jnp.sum(fixture.get(f"agent{i}.old_action_log_probs", dtype), axis=-1) for i in indices]
     actions = [fixture.get(f"agent{index}.actions", dtype) for index in indices]
-    shape = active_mask.shape[1:]
     if agents.discrete:
-        action = jnp.stack(actions)[..., 0].astype(jnp.int32)
-        action_mask = _padded([_available(fixture, index, shape, agents) for index in indices])[0]
+        action = np.stack(actions)[..., 0].astype(np.int32)
+        action_mask = _padded([_available(fixture, index, agents.action_sizes[index]) for index in indices])[0]
     else:
         action, dimensions = _padded(actions)
-        action_mask = jnp.broadcast_to(dimensions[:, None, None, :], action.shape)
+        action_mask = np.broadcast_to(dimensions[:, None, None, :], action.shape)
+    log_probs = [fixture.get(f"agent{index}.old_action_log_probs", dtype) for index in indices]
     return AgentBatch(
         observation=observation,
         action=action,
         action_mask=action_mask,
-        active_mask=active_mask,
-        log_prob=jnp.stack(log_probs),
-        advantage=jax.vmap(standardise, in_axes=(None, 0))(advantage, active_mask),
+        active_mask=np.stack([fixture.flags(f"agent{index}.active_masks")[..., 0] for index in indices]),
+        log_prob=np.stack([np.sum(per_dimension, axis=-1) for per_dimension in log_probs]),
+        advantage=None,
         observation_mask=None if len(set(agents.observation_sizes)) == 1 else observation_mask,
-    )
+    )  # type: ignore[arg-type]
 
 
-def _available(fixture: Fixture, index: int, shape: tuple[int, ...], agents: Agents) -> Array:
+def _available(fixture: Fixture, index: int, num_actions: int) -> np.ndarray:
     name = f"agent{index}.available_actions"
     if name in fixture:
-        return jnp.asarray(fixture.arrays[name] > 0.5)
-    return jnp.ones((*shape, agents.action_sizes[index]), bool)
+        return fixture.flags(name)
+    return np.ones((*fixture.arrays["returns"].shape[:2], num_actions), bool)
 
 
-def _padded(arrays: list[Array]) -> tuple[Array, Array]:
+def _padded(arrays: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Stacked with the last axis zero-padded to the widest, and a mask `[N, width]` of the true entries."""
     sizes = np.array([array.shape[-1] for array in arrays])
     padding = [[(0, 0)] * (array.ndim - 1) + [(0, max(sizes) - array.shape[-1])] for array in arrays]
-    stack = jnp.stack([jnp.pad(array, pad) for array, pad in zip(arrays, padding, strict=True)])
-    return stack, jnp.asarray(np.arange(max(sizes)) < sizes[:, None])
+    stack = np.stack([np.pad(array, pad) for array, pad in zip(arrays, padding, strict=True)])
+    return stack, np.arange(max(sizes)) < sizes[:, None]
 
 
 def _measure(log_factor, weight, log_ratio, batch, hypers) -> tuple[Array, Array, Array]:
@@ -143,11 +139,14 @@ def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, 
     actor = make_actor(observation_sizes, action_sizes, discrete, sizes)
     agent_update, log_ratio = make_ppo_update(actor, Static(actor_epochs=num_epochs)), make_log_ratio(actor)
 
-    def run(agents, batch, hypers, order):
+    def run(params, batch, values, hypers, order):
+        value_norm, stored_value, returns = values
+        advantage = returns - denormalise(value_norm, stored_value)
+        standardised = jax.vmap(standardise, in_axes=(None, 0))(advantage, batch.active_mask)
         return update_in_order(
             jax.random.key(0),
-            agents,
-            batch,
+            AgentState(params, init_adam(params)),
+            batch.replace(advantage=standardised),
             hypers,
             agent_update=agent_update,
             log_ratio=log_ratio,

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from ltro_jax.config import Hypers
-from ltro_jax.types import Array, ValueNorm
+from ltro_jax.types import ValueNorm
 
 HYPERPARAMETERS = "hyperparameters_json"
 PRECISIONS = {"out64": np.dtype(np.float64), "out": np.dtype(np.float32)}  # prefix of the outputs → precision
@@ -20,7 +19,6 @@ HYPER_NAMES = {
     "clip_eps": "clip_param",
     "ent_coef": "entropy_coef",
     "adam_eps": "opti_eps",
-    "factor_clip": "factor_clip",
 }
 
 
@@ -41,18 +39,17 @@ class Fixture(NamedTuple):
     def __contains__(self, name: object) -> bool:
         return name in self.arrays
 
-    def get(self, name: str, dtype: Any) -> Array:
-        """An input; floats are cast to `dtype`."""
-        array = self.arrays[name]
-        return jnp.asarray(array, dtype if np.issubdtype(array.dtype, np.floating) else None)
+    def get(self, name: str, dtype: Any) -> np.ndarray:
+        """An input as floats of `dtype`."""
+        return self.arrays[name].astype(dtype)
 
-    def squeezed(self, name: str, dtype: Any) -> Array:
+    def squeezed(self, name: str, dtype: Any) -> np.ndarray:
         """An input without its trailing axis of length 1."""
-        return jnp.squeeze(self.get(name, dtype), axis=-1)
+        return np.squeeze(self.get(name, dtype), axis=-1)
 
-    def flag(self, name: str) -> Array:
-        """A 0/1 input without its trailing axis of length 1, as bool."""
-        return jnp.asarray(self.arrays[name][..., 0] > 0.5)
+    def flags(self, name: str) -> np.ndarray:
+        """A 0/1 input as bool."""
+        return self.arrays[name] > 0.5
 
     def group(self, prefix: str) -> dict[str, np.ndarray]:
         """Arrays whose name starts with `prefix.`, without it."""
@@ -65,7 +62,7 @@ class Fixture(NamedTuple):
     def value_norm(self, dtype: Any) -> ValueNorm:
         """The value normaliser's state."""
         fields = ("running_mean", "running_mean_sq", "debiasing_term")
-        return ValueNorm(*(self.squeezed(f"value_norm.{name}", dtype) for name in fields))
+        return ValueNorm(*(self.squeezed(f"value_norm.{name}", dtype) for name in fields))  # type: ignore[arg-type]
 
     def hypers(self, dtype: Any, **settings: float) -> Hypers:
         """Our hyper-parameters, from the file where it names them; `settings` go first."""
@@ -73,7 +70,7 @@ class Fixture(NamedTuple):
         for ours in Hypers.__dataclass_fields__:
             default = getattr(Hypers(), ours)
             value = settings.get(ours, self.settings.get(HYPER_NAMES.get(ours, ours), default))
-            values[ours] = jnp.asarray(value, dtype)
+            values[ours] = np.asarray(value, dtype)
         return Hypers(**values)
 
     def require(self, **settings: Any) -> None:

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from ltro_jax.types import Array, Params
+from ltro_jax.types import Params
 
 LEAVES = {"weight": "kernel", "bias": "bias", "scale": "scale"}
 
@@ -51,11 +50,11 @@ def to_flax(networks: Sequence[Mapping[str, np.ndarray]], dtype: Any) -> Params:
         leaves = [network[path] for network in flat]
         shape = np.max([leaf.shape for leaf in leaves], axis=0)
         padded = [np.pad(leaf, [(0, n - m) for n, m in zip(shape, leaf.shape, strict=True)]) for leaf in leaves]
-        stack[path] = jnp.asarray(np.stack(padded), dtype)
+        stack[path] = np.stack(padded).astype(dtype)
     return {"params": unflatten_dict(stack)}
 
 
-def to_torch(params: Params, like: Mapping[str, np.ndarray]) -> dict[str, Array]:
+def to_torch(params: Params, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """One network's parameters under the names and with the true sizes of `like`."""
     flat = flatten_dict(params["params"])
     named = {}

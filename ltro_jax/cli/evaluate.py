@@ -1,0 +1,45 @@
+"""`ltro eval`."""
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from ltro_jax.cli.options import add_cache_option, set_cache
+from ltro_jax.config import SettingsError
+from ltro_jax.runs import load_run
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "eval",
+        help="evaluate the newest checkpoint of a run",
+        description="Whole episodes with every seed's newest policy, greedy and sampled; kept as RUN/evaluation.json.",
+    )
+    parser.add_argument("path", metavar="RUN", help="run directory")
+    parser.add_argument("--episodes", type=int, default=100, help="episodes per seed and kind (default 100)")
+    add_cache_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate, print a table and keep it."""
+    if options.episodes < 1:
+        raise SettingsError(f"episodes = {options.episodes} is not allowed; it must be at least 1")
+    set_cache(options)
+    opened = load_run(options.path)
+    result = opened.evaluate(options.episodes)
+    static = opened.config.static
+    print(
+        f"{static.algorithm} on {static.task}, iteration {result.attrs['iteration']}, {options.episodes} episodes; "
+        f"return = team reward ({static.team_reward} over agents) summed over the episode"
+    )
+    print(f"{'seed':>8} {'greedy':>10} {'sampled':>10}")
+    greedy, sampled = result["eval_return_greedy"].values, result["eval_return_sampled"].values
+    for seed, *row in zip(result["seed"].values, greedy, sampled, strict=True):
+        print(f"{seed:>8} {row[0]:>10.2f} {row[1]:>10.2f}")
+    print(f"{'mean':>8} {np.mean(greedy):>10.2f} {np.mean(sampled):>10.2f}")
+    columns = {name: variable.values.tolist() for name, variable in result.variables.items()}
+    opened.directory.write_json("evaluation.json", {str(k): v for k, v in columns.items()} | dict(result.attrs))
+    return 0

@@ -1,0 +1,64 @@
+"""`ltro plot`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from ltro_jax.analysis.figures import learning_curves, position_curves, save_figure
+from ltro_jax.config import SettingsError
+from ltro_jax.runs import Run, load_run
+from ltro_jax.storage import RunError
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "plot",
+        help="draw learning curves of one or several runs",
+        description="IQM over seeds with a 95 % bootstrap interval, as PNG or PDF by the name of the output.",
+    )
+    parser.add_argument("paths", metavar="RUN", nargs="+", help="run directories, each one curve")
+    parser.add_argument("--metric", default=None, help="what to draw (default: greedy evaluation, else episode return)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="default: RUN/<metric>.png of the first run")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw and say where the picture is."""
+    runs = [load_run(path) for path in options.paths]
+    tasks = {opened.config.static.task for opened in runs}
+    if len(tasks) > 1:
+        raise RunError(f"the runs are of different tasks ({', '.join(sorted(tasks))}); plot them one task at a time")
+    names = set.intersection(*(set(map(str, opened.metrics.data_vars)) for opened in runs))
+    metric = options.metric or ("eval_return_greedy" if "eval_return_greedy" in names else "episode_return")
+    if metric not in names:
+        raise SettingsError(f"metric = {metric!r} is not in these runs; there are {', '.join(sorted(names))}")
+    curves = {_label(opened, runs): opened.metrics[metric].astype("float32") for opened in runs}
+    output = Path(options.output or runs[0].path / f"{metric}.png")
+    save_figure(_figure(curves, metric, runs[0]), output)
+    print(f"drawn: {output}")
+    return 0
+
+
+def _figure(curves: dict[str, xr.DataArray], metric: str, first: Run) -> Any:
+    static = first.config.static
+    words = metric.replace("_", " ")
+    if "position" in next(iter(curves.values())).dims:
+        return position_curves(curves, ylabel=words, title=static.task)
+    if "agent" in next(iter(curves.values())).dims:
+        curves = {
+            f"{label} {agent}": curve.sel(agent=agent, drop=True)
+            for label, curve in curves.items()
+            for agent in curve["agent"].values
+        }
+    unit = f" ({static.team_reward} over agents)" if "return" in metric else ""
+    return learning_curves(curves, ylabel=words + unit, title=static.task)
+
+
+def _label(opened: Run, runs: list[Run]) -> str:
+    """The algorithm, with the run's name where the algorithm alone is not unique."""
+    algorithm = opened.config.static.algorithm
+    same = [other for other in runs if other.config.static.algorithm == algorithm]
+    return algorithm if len(same) == 1 else f"{algorithm} ({opened.directory.name})"

@@ -1,0 +1,40 @@
+"""`ltro train`."""
+
+import argparse
+import shlex
+import sys
+from typing import Any
+
+from ltro_jax.cli.options import add_cache_option, add_settings, given_settings, set_cache
+from ltro_jax.config import Config
+from ltro_jax.presets import list_presets, load_preset
+from ltro_jax.runs import train
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "train",
+        help="train a preset with several seeds",
+        description="Train a preset (see `ltro presets`), or any task of `ltro envs` with default settings.",
+        epilog="example: ltro train mpe/simple_spread --algorithm clip_happo --seeds 0:8 --total_env_steps 1e6",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("preset", metavar="PRESET", help="task to train on, e.g. mpe/simple_spread")
+    parser.add_argument("--out", metavar="DIR", help="new run directory (default: runs/<task>-<algorithm>-<time>)")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_cache_option(parser)
+    add_settings(parser, leave_out=("task",))
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train; 130 when stopped by Ctrl-C before the end."""
+    set_cache(options)
+    settings = given_settings(options)
+    if options.preset in {entry.task for entry in list_presets()}:
+        config = load_preset(options.preset, settings.pop("algorithm", "clip_happo"), **settings)
+    else:
+        config = Config.from_dict({"algorithm": "clip_happo"} | settings | {"task": options.preset})
+    result = train(config, options.out, progress=not options.quiet, command=shlex.join(sys.argv))
+    return 0 if result.finished else 130

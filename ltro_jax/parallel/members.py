@@ -1,0 +1,60 @@
+"""All members as one compiled program. A member is a (seed, hyper-parameters) pair; members never mix."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ltro_jax.config import Hypers
+from ltro_jax.parallel.mesh import MEMBERS, member_mesh
+from ltro_jax.training import Train
+from ltro_jax.types import Array, RunnerState
+
+PER_MEMBER, SAME = PartitionSpec(MEMBERS), PartitionSpec()
+
+
+class MemberProgram(NamedTuple):
+    """`Train` over a leading member axis S, jitted and sharded; arguments and results are `[S, …]`.
+
+    init: `(seeds [S] uint32, hypers [S]) → states`
+    advance: `(states, hypers, num_iterations) → (states, metrics, evaluation)`; the states passed in are donated
+    evaluate: `(states, hypers, num_episodes static) → {name: [S]}`
+    place: puts host arrays `[S, …]` on the devices of their members
+    """
+
+    init: Any
+    advance: Any
+    evaluate: Callable[..., dict[str, Array]]
+    place: Callable[[Any], Any]
+
+
+def stack_hypers(points: Sequence[Hypers]) -> Hypers:
+    """Hyper-parameters of S members: leaves `[S]` float32."""
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.array(leaves, np.float32)), *points)
+
+
+def make_member_program(train: Train, num_members: int, mesh: Mesh | None = None) -> MemberProgram:
+    """The program of S members, divided among the devices of `mesh` (default: all that divide S evenly)."""
+    mesh = mesh or member_mesh(num_members)
+
+    def spread(function: Callable, *in_axes: int | None) -> Callable:
+        members = jax.vmap(function, in_axes=in_axes)
+        specs = tuple(SAME if axis is None else PER_MEMBER for axis in in_axes)
+        return jax.shard_map(members, mesh=mesh, in_specs=specs, out_specs=PER_MEMBER, check_vma=False)
+
+    def evaluate(states: RunnerState, hypers: Hypers, num_episodes: int | None = None) -> dict[str, Array]:
+        one = spread(lambda state, point: train.evaluate(state, point, num_episodes=num_episodes), 0, 0)
+        return jax.jit(one)(states, hypers)
+
+    def place(tree: Any) -> Any:
+        return jax.device_put(tree, NamedSharding(mesh, PER_MEMBER))
+
+    return MemberProgram(
+        init=jax.jit(spread(train.init, 0, 0)),
+        advance=jax.jit(spread(train.advance, 0, 0, None), donate_argnums=0),
+        evaluate=evaluate,
+        place=place,
+    )

@@ -1,0 +1,52 @@
+"""From the program's metrics to a labelled dataset."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ltro_jax.config import Config
+from ltro_jax.types import Metrics
+
+
+def metrics_dataset(
+    metrics: Metrics, evaluation: Mapping[str, Any], first: int, count: int, config: Config, agents: Sequence[str]
+) -> xr.Dataset:
+    """The rows of one device call.
+
+    Args:
+        metrics: leaves `[S, ≥ count, …]`; rows from `count` on are not read.
+        evaluation: leaves `[S]`, made after the last of these iterations; NaN at the others.
+        first: number of the first iteration, counted from 1.
+    Returns:
+        Dimensions `member`, `iteration`, and `agent` or `position` where that applies.
+    """
+    iteration = np.arange(first, first + count)
+
+    def rows(leaf: Any) -> np.ndarray:
+        return np.asarray(leaf)[:, :count]
+
+    def at_the_end(value: Any) -> np.ndarray:
+        column = np.full((len(config.run.seeds), count), np.nan, np.float32)
+        column[:, -1] = np.asarray(value)
+        return column
+
+    member_rows = ("member", "iteration")
+    variables = {name: (member_rows, rows(leaf)) for name, leaf in metrics.scalar.items()}
+    variables |= {name: ((*member_rows, "position"), rows(leaf)) for name, leaf in metrics.position.items()}
+    variables |= {name: ((*member_rows, "agent"), rows(leaf)) for name, leaf in metrics.agent.items()}
+    variables |= {name: (member_rows, at_the_end(value)) for name, value in evaluation.items()}
+    coordinates = {
+        "iteration": iteration,
+        "env_steps": ("iteration", iteration * config.static.steps_per_iteration),
+        "seed": ("member", np.asarray(config.run.seeds)),
+        "agent": list(agents),
+        "position": np.arange(len(agents)),
+    }
+    attributes = {
+        "task": config.static.task,
+        "algorithm": config.static.algorithm,
+        "team_reward": config.static.team_reward,
+    }
+    return xr.Dataset(variables, coordinates, attributes)

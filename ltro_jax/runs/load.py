@@ -1,0 +1,83 @@
+"""Open a finished, stopped or running run."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import xarray as xr
+
+from ltro_jax.config import Config
+from ltro_jax.parallel import make_member_program, stack_hypers
+from ltro_jax.runs.compilation_cache import use_compilation_cache
+from ltro_jax.storage import MetricStore, Restored, RunDirectory, RunError, restore_checkpoint
+from ltro_jax.training import make_train
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk.
+
+    `run.metrics` is a labelled dataset with dimensions member, iteration, agent and position.
+    """
+
+    directory: RunDirectory
+    config: Config
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.directory.path
+
+    @cached_property
+    def metrics(self) -> xr.Dataset:
+        """All metrics stored so far."""
+        return MetricStore(self.directory.metrics).load()
+
+    @property
+    def iteration(self) -> int:
+        """Iterations stored so far."""
+        return MetricStore(self.directory.metrics).last_iteration()
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has reached `total_env_steps`."""
+        return self.iteration >= self.config.num_iterations
+
+    def restore(self, iteration: int | None = None) -> Restored:
+        """The `RunnerState` of all members, leaves `[S, …]`, at the newest or a given checkpoint."""
+        program = make_train(self.config)
+        seeds = jnp.asarray(self.config.run.seeds, jnp.uint32)
+        hypers = stack_hypers([self.config.hypers] * len(self.config.run.seeds))
+        template: Any = jax.eval_shape(jax.vmap(program.init), seeds, hypers)
+        return restore_checkpoint(self.directory.checkpoints, template, iteration)
+
+    def evaluate(self, num_episodes: int = 100) -> xr.Dataset:
+        """Mean return and length over whole episodes of each member's newest checkpoint, greedy and sampled."""
+        use_compilation_cache()
+        restored = self.restore()
+        members = make_member_program(make_train(self.config), len(self.config.run.seeds))
+        hypers = members.place(stack_hypers([self.config.hypers] * len(self.config.run.seeds)))
+        results = jax.device_get(members.evaluate(members.place(restored.state), hypers, num_episodes))
+        seeds = ("member", list(self.config.run.seeds))
+        attributes = {"episodes": num_episodes, "iteration": restored.iteration}
+        return xr.Dataset({name: ("member", value) for name, value in results.items()}, {"seed": seeds}, attributes)
+
+    def member(self, seed: int) -> int:
+        """Index of the member with this seed. Raises `RunError` naming the seeds there are."""
+        if seed not in self.config.run.seeds:
+            there = ", ".join(map(str, self.config.run.seeds))
+            raise RunError(f"seed {seed} is not in {self.path}; it has the seeds {there}")
+        return self.config.run.seeds.index(seed)
+
+
+def load_run(path: str | Path) -> Run:
+    """Open the run at `path`.
+
+    Raises:
+        RunError: not a run, damaged, or of a newer format.
+    """
+    directory = RunDirectory.open(path)
+    return Run(directory, Config.from_dict(directory.settings))

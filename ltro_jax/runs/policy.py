@@ -1,0 +1,85 @@
+"""Trained policies to act with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ltro_jax.config import Hypers
+from ltro_jax.envs import Environment, EnvSpec
+from ltro_jax.networks import apply_agents
+from ltro_jax.runs.load import load_run
+from ltro_jax.training import make_train
+from ltro_jax.training.parts import Parts
+from ltro_jax.types import Array, Params
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The independent actors of one member; `act` is pure and may be jitted and vmapped."""
+
+    params: Params  # leaves [N, …]
+    hypers: Hypers
+    parts: Parts
+
+    @property
+    def spec(self) -> EnvSpec:
+        """Names and sizes of the environment it was trained on."""
+        return self.parts.spec
+
+    @property
+    def env(self) -> Environment:
+        """The environment it was trained on."""
+        return self.parts.env
+
+    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> Any:
+        """Hidden state at the start of an episode; `()` when feed-forward."""
+        return self.parts.actor.initial_hidden((*batch_shape, self.spec.num_agents))
+
+    def act(
+        self, observation: Array, state: Any, action_mask: Array | None = None, key: Array | None = None
+    ) -> tuple[Array, Any]:
+        """Actions of all agents.
+
+        Args:
+            observation: `[…, N, O]` float32, each agent's own.
+            state: as `initial_state`, or from the last call.
+            action_mask: `[…, N, A]` bool, True = available; None = all actions of each agent.
+            key: typed key to sample with; None = greedy.
+        Returns:
+            `[…, N]` int32 or `[…, N, A]` float32, and the next state.
+        Raises:
+            ValueError: the observation has another number or width of agents.
+        """
+        expected = (self.spec.num_agents, self.spec.observation_size)
+        if observation.shape[-2:] != expected:
+            raise ValueError(
+                f"observation has shape {observation.shape}; its last two axes must be "
+                f"{expected} (agents, observation) for {self.spec.name}"
+            )
+        every_action = jnp.arange(self.spec.action_size) < jnp.asarray(self.spec.action_sizes)[:, None]
+        mask = every_action if action_mask is None else action_mask
+        mask = jnp.broadcast_to(mask, (*observation.shape[:-1], self.spec.action_size))
+        with jax.default_matmul_precision(self.parts.static.matmul_precision):
+            distribution, state = apply_agents(
+                self.parts.actor, self.params, observation, state, mask, self.parts.observation_mask, self.hypers
+            )
+        return (distribution.mode() if key is None else distribution.sample(key)), state
+
+
+def load_policy(path: str | Path, seed: int | None = None, iteration: int | None = None) -> Policy:
+    """The policy of one seed of the run at `path`.
+
+    Args:
+        seed: None = the run's first.
+        iteration: of a stored checkpoint; None = the newest.
+    Raises:
+        RunError: no such run, seed or checkpoint.
+    """
+    run = load_run(path)
+    member = run.member(run.config.run.seeds[0] if seed is None else seed)
+    restored = run.restore(iteration)
+    params = jax.tree.map(lambda leaf: leaf[member], restored.state.agents.params)
+    return Policy(params, run.config.hypers, make_train(run.config).parts)

@@ -1,0 +1,177 @@
+"""The host loop: device calls, and between them metrics, checkpoints, progress and a clean Ctrl-C."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import xarray as xr
+
+from ltro_jax.config import Config, Hypers
+from ltro_jax.parallel import MemberProgram, make_member_program, stack_hypers
+from ltro_jax.runs.compilation_cache import use_compilation_cache
+from ltro_jax.runs.dataset import metrics_dataset
+from ltro_jax.runs.load import Run, load_run
+from ltro_jax.runs.progress import Progress
+from ltro_jax.storage import (
+    MetricStore,
+    RunDirectory,
+    list_checkpoints,
+    restore_checkpoint,
+    save_checkpoint,
+    truncate_checkpoints,
+)
+from ltro_jax.training import Train, make_train
+from ltro_jax.types import Array, RunnerState
+
+
+def train(config: Config, out: str | Path | None = None, *, progress: bool = True, command: str | None = None) -> Run:
+    """Train every seed of `config` to the end, or until Ctrl-C.
+
+    Args:
+        out: new run directory; None makes `runs/<task>-<algorithm>-<time>`.
+        progress: print what happens.
+        command: the command line, kept with the run.
+    Returns:
+        The run; `run.finished` tells whether it reached `total_env_steps`.
+    Raises:
+        SettingsError: settings that do not fit together, before anything is written.
+        RunError: the directory exists or cannot be written.
+    """
+    program = make_train(config)  # refuses bad settings before the directory is made
+    if out is None:
+        name = f"{config.static.task.replace('/', '_')}-{config.static.algorithm}-{datetime.now():%Y%m%d-%H%M%S}"
+        out = Path("runs") / name
+    directory = RunDirectory.create(out, config.to_dict(), command)
+    with directory.lock():
+        Session(directory, config, program, progress).to_the_end()
+    return load_run(directory.path)
+
+
+def resume(path: str | Path, *, progress: bool = True) -> Run:
+    """Continue a run from its newest intact checkpoint; on the CPU bit for bit as if it had never stopped.
+
+    Raises:
+        RunError: no such run, none of its checkpoints is intact, or another process is writing there.
+    """
+    directory = RunDirectory.open(path)
+    config = Config.from_dict(directory.settings)
+    with directory.lock():
+        Session(directory, config, make_train(config), progress).to_the_end()
+    return load_run(directory.path)
+
+
+class Session:
+    """One process working on one run."""
+
+    def __init__(self, directory: RunDirectory, config: Config, program: Train, progress: bool):
+        use_compilation_cache()
+        self.directory, self.config = directory, config
+        self.agents = program.parts.spec.agents
+        self.members: MemberProgram = make_member_program(program, len(config.run.seeds))
+        self.metrics = MetricStore(directory.metrics)
+        self.progress = Progress(
+            progress, config.num_iterations, config.static.steps_per_iteration, len(config.run.seeds)
+        )
+        self.hypers: Hypers = self.members.place(stack_hypers([config.hypers] * len(config.run.seeds)))
+
+    def to_the_end(self) -> None:
+        """Restore or initialise, then call the device until all iterations are done or Ctrl-C was pressed."""
+        total, interval = self.config.num_iterations, self.config.static.eval_interval
+        started = time.perf_counter()
+        iteration, states = self._start()
+        if iteration >= total:
+            self.progress.say(f"{self.directory.path} is finished: {iteration} iterations")
+            return
+        advance = self.members.advance.lower(states, self.hypers, jnp.int32(0)).compile()
+        self.progress.say(f"compiled in {time.perf_counter() - started:.1f} s on {_devices()}")
+        pending: list[xr.Dataset] = []
+        with interruptible() as interrupted:
+            while iteration < total:
+                count = min(interval - iteration % interval, total - iteration)
+                began = time.perf_counter()
+                states, rows, evaluation = advance(states, self.hypers, jnp.int32(count))
+                rows, evaluation = jax.device_get((rows, evaluation))
+                seconds = time.perf_counter() - began
+                pending.append(metrics_dataset(rows, evaluation, iteration + 1, count, self.config, self.agents))
+                iteration += count
+                self.progress.advanced(iteration, count, seconds, pending[-1])
+                due = (
+                    iteration // self.config.run.checkpoint_interval
+                    > (iteration - count) // self.config.run.checkpoint_interval
+                )
+                if due or iteration >= total or interrupted.is_set():
+                    self._save(iteration, states, pending)
+                    pending = []
+                if interrupted.is_set() and iteration < total:
+                    self._stopped(iteration)
+                    return
+        self.progress.close()
+        self.metrics.consolidate(self.directory.path / "metrics.nc")
+        self.progress.say(f"finished {iteration} iterations; the run is in {self.directory.path}")
+
+    def _start(self) -> tuple[int, RunnerState]:
+        seeds: Array = jnp.asarray(self.config.run.seeds, jnp.uint32)
+        if not list_checkpoints(self.directory.checkpoints):
+            self.metrics.truncate(0)
+            self.progress.say(self._headline("training"))
+            return 0, self.members.init(self.members.place(seeds), self.hypers)
+        template: Any = jax.eval_shape(self.members.init, seeds, self.hypers)
+        restored = restore_checkpoint(self.directory.checkpoints, template)
+        for sentence in restored.skipped:
+            self.progress.say(f"{sentence}; the previous one is used")
+        truncate_checkpoints(self.directory.checkpoints, restored.iteration)
+        self.metrics.truncate(restored.iteration)
+        self.progress.say(self._headline(f"resuming at iteration {restored.iteration}"))
+        return restored.iteration, self.members.place(restored.state)
+
+    def _save(self, iteration: int, states: RunnerState, pending: list[xr.Dataset]) -> None:
+        """Metrics first: a checkpoint then never stands without its rows."""
+        self.metrics.append(xr.concat(pending, "iteration", data_vars="minimal", coords="minimal", compat="override"))
+        save_checkpoint(self.directory.checkpoints, iteration, states, self.config.run.keep_checkpoints)
+
+    def _stopped(self, iteration: int) -> None:
+        self.metrics.consolidate(self.directory.path / "metrics.nc")
+        self.progress.say(
+            f"stopped at iteration {iteration}, everything is saved; go on with `ltro resume {self.directory.path}`"
+        )
+
+    def _headline(self, what: str) -> str:
+        static, seeds = self.config.static, self.config.run.seeds
+        return (
+            f"{what}: {static.algorithm} on {static.task} (team reward: {static.team_reward} over {len(self.agents)} "
+            f"agents), {len(seeds)} seeds, {self.config.num_iterations} iterations of "
+            f"{static.steps_per_iteration} env steps"
+        )
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Within it the first Ctrl-C only sets the event; a second one interrupts as usual."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # only the main thread may handle signals
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def handle(signum: int, frame: Any) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, previous)
+        print("\nstopping after this device call (Ctrl-C again to stop at once) ...", flush=True)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _devices() -> str:
+    devices = jax.devices()
+    return f"{len(devices)} × {devices[0].device_kind}"
