@@ -26,11 +26,7 @@ def arrays_of(name: str) -> dict[str, np.ndarray]:
 
 def recorded(fixture: Fixture) -> list[str]:
     """Outputs that a replay has to match, with prefix."""
-    return [
-        name
-        for name in fixture.arrays
-        if name.startswith(("out.", "out64.")) and not name.endswith(UNPREDICTED)
-    ]
+    return [name for name in fixture.arrays if name.startswith(("out.", "out64.")) and not name.endswith(UNPREDICTED)]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -161,7 +157,9 @@ def test_an_empty_directory_fails(tmp_path):
 
 
 def test_tolerances():
-    tolerance = functools.partial(tolerance_of, "file", rounding={"file": {"ratio": 1e-6, "final_params (max abs)": 1e-6}})
+    tolerance = functools.partial(
+        tolerance_of, "file", rounding={"file": {"ratio": 1e-6, "final_params (max abs)": 1e-6}}
+    )
     assert tolerance("agent0.ratio", "out64") == Tolerance(1e-9, False)
     assert tolerance("agent1.step_dir.dense0.bias", "out64") == Tolerance(1e-7, False)
     assert tolerance("agent1.ratio", "out") == Tolerance(30 * 1e-6, False)

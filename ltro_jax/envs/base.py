@@ -76,14 +76,15 @@ def combine_rewards(rewards: Array, team_reward: str) -> Array:
     return jnp.sum(rewards) if team_reward == "sum" else jnp.mean(rewards)
 
 
-def step_and_reset(env: Environment, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep, TimeStep]:
+def step_and_reset(
+    env: Environment, step_key: Array, reset_key: Array, env_state: Any, action: Array
+) -> tuple[Any, TimeStep, TimeStep]:
     """Step, and start a new episode where this one is over.
 
     Returns:
         The environment state to go on from, the time step to act on (of the new episode if one was started), and the
         true outcome of the step (its observation and state are those before any reset).
     """
-    step_key, reset_key = jax.random.split(key)
     stepped_state, outcome = env.step(step_key, env_state, action)
     reset_state, first = env.reset(reset_key)
     env_state, timestep = jax.tree.map(

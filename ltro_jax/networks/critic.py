@@ -28,11 +28,11 @@ class CriticModule(nn.Module):
 class Critic(NamedTuple):
     """A critic as functions.
 
-    init: `key → params`, leaves `[C, …]`.
+    init: `(key, after) → params`, leaves `[C, …]`; `after` is a scalar to be known first, see `initialisers`.
     apply: `(params, state […, G], state_mask [G] or None) → value […]`, normalised units, with one critic's parameters.
     """
 
-    init: Callable[[Array], Params]
+    init: Callable[[Array, Array], Params]
     apply: Callable[[Params, Array, Array | None], Array]
 
 
@@ -41,9 +41,9 @@ def make_critic(state_sizes: Sequence[int], hidden_sizes: tuple[int, ...]) -> Cr
     module = CriticModule(hidden_sizes)
     example = jax.ShapeDtypeStruct((max(state_sizes),), jnp.float32)
 
-    def init(key: Array) -> Params:
+    def init(key: Array, after: Array) -> Params:
         template = jax.eval_shape(lambda k, x: module.init(k, x, None), key, example)
-        return initial_stack(key, template, state_sizes, [1] * len(state_sizes), HEAD_GAIN)
+        return initial_stack(key, template, state_sizes, [1] * len(state_sizes), HEAD_GAIN, after)
 
     return Critic(init, module.apply)  # type: ignore[arg-type]
 

@@ -1,8 +1,8 @@
-"""Initial parameter stacks: orthogonal kernels at each agent's true size, zero biases.
+"""Initial parameter stacks: orthogonal kernels at each network's true size, zero biases.
 
 Only one QR decomposition is in flight at a time: on a CPU, several batched QRs of one program (what `vmap(init)` makes
-of independent layers) can exhaust XLA's thread pool and never return. Layers are chained by a data dependency, equal
-stacks by `lax.map`.
+of independent layers) can exhaust XLA's thread pool and never return. So each waits for the one before, by a data
+dependency, and equal networks are drawn by `lax.map`.
 """
 
 import math
@@ -18,7 +18,12 @@ BODY_GAIN = math.sqrt(2.0)
 
 
 def initial_stack(
-    key: Array, template: Params, input_sizes: Sequence[int], output_sizes: Sequence[int], head_gain: float
+    key: Array,
+    template: Params,
+    input_sizes: Sequence[int],
+    output_sizes: Sequence[int],
+    head_gain: float,
+    after: Array | float = 0.0,
 ) -> Params:
     """Parameters of P networks with one padded layout.
 
@@ -27,41 +32,66 @@ def initial_stack(
         template: nested dict of `ShapeDtypeStruct` of one network, at the padded sizes.
         input_sizes, output_sizes: P true sizes; kernels are orthogonal at the true size and zero in the padding.
         head_gain: gain of the layer named `head`; other kernels have gain √2.
+        after: scalar that must be known before the first QR starts, such as an entry of another stack.
     Returns:
         Pytree as `template`, leaves `[P, …]`: kernels orthogonal, biases 0, LayerNorm scales 1, others 0.
     Source: Saxe et al. 2014; gains of the published implementation.
     """
-    num_stacks = len(input_sizes)
-    keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(num_stacks))
-    stack, num_kernels, after = {}, 0, jnp.zeros(())
-    for path, leaf in sorted(flatten_dict(template).items()):
-        layer, name = path[-2:]
-        if name != "kernel":
-            stack[path] = jnp.full((num_stacks, *leaf.shape), 1.0 if name == "scale" else 0.0, leaf.dtype)
-            continue
-        rows = input_sizes if layer == "dense_0" else [leaf.shape[0]] * num_stacks
-        columns = output_sizes if layer == "head" else [leaf.shape[1]] * num_stacks
-        gain = head_gain if layer == "head" else BODY_GAIN
-        sizes = list(zip(rows, columns, strict=True))
-        stack[path] = _orthogonal_stack(keys, num_kernels, sizes, leaf, gain, after)
-        num_kernels, after = num_kernels + 1, stack[path][-1, 0, 0]
-    return unflatten_dict(stack)
+    leaves = flatten_dict(template)
+    kernels = sorted(path for path in leaves if path[-1] == "kernel")
+    gains = [head_gain if path[-2] == "head" else BODY_GAIN for path in kernels]
+
+    def true_shapes(network: int) -> tuple[tuple[int, int], ...]:
+        rows = [input_sizes[network] if path[-2] == "dense_0" else leaves[path].shape[0] for path in kernels]
+        columns = [output_sizes[network] if path[-2] == "head" else leaves[path].shape[1] for path in kernels]
+        return tuple(zip(rows, columns, strict=True))
+
+    def draw(network_key: Array, shapes: tuple[tuple[int, int], ...], after: Array) -> list[Array]:
+        drawn = _orthogonal_kernels(network_key, shapes, gains, after)
+        padding = [
+            [(0, p - t) for p, t in zip(leaves[path].shape, true.shape, strict=True)]
+            for path, true in zip(kernels, drawn, strict=True)
+        ]
+        return [jnp.pad(kernel, pad) for kernel, pad in zip(drawn, padding, strict=True)]
+
+    num_networks = len(input_sizes)
+    keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(num_networks))
+    shapes = [true_shapes(network) for network in range(num_networks)]
+    after = jnp.asarray(after, jnp.float32)
+    if len(set(shapes)) == 1:
+        stacked = jax.lax.map(lambda network_key: draw(network_key, shapes[0], after), keys)
+    else:
+        networks = []
+        for network in range(num_networks):
+            networks.append(draw(keys[network], shapes[network], after))
+            after = networks[-1][-1][0, 0]
+        stacked = [jnp.stack(same) for same in zip(*networks, strict=True)]
+    constant = {
+        path: jnp.full((num_networks, *leaf.shape), 1.0 if path[-1] == "scale" else 0.0, leaf.dtype)
+        for path, leaf in leaves.items()
+    }
+    return unflatten_dict(constant | dict(zip(kernels, stacked, strict=True)))
 
 
-def _orthogonal_stack(keys, kernel_index, sizes, leaf, gain, after) -> Array:
-    """Kernels `[P, I, O]`, drawn one after another and after the value `after` is known."""
-    orthogonal = jax.nn.initializers.orthogonal(gain)
-    # 0 · after is 0, yet no compiler may drop it (it would be NaN for a NaN): the next QR waits for the last one
-    salt = kernel_index + (0.0 * after).astype(jnp.int32)
+def _orthogonal_kernels(
+    key: Array, shapes: Sequence[tuple[int, int]], gains: Sequence[float], after: Array
+) -> list[Array]:
+    """Kernels of one network from one draw of normals, each QR after the one before.
 
-    def draw(key: Array, size: tuple[int, int]) -> Array:
-        kernel = orthogonal(jax.random.fold_in(key, salt), size, leaf.dtype)
-        return jnp.pad(kernel, [(0, padded - true) for padded, true in zip(leaf.shape, size, strict=True)])
-
-    if len(set(sizes)) == 1:
-        return jax.lax.map(lambda key: draw(key, sizes[0]), keys)
-    kernels = []
-    for key, size in zip(keys, sizes, strict=True):
-        kernels.append(draw(key, size))
-        salt = kernel_index + (0.0 * kernels[-1][0, 0]).astype(jnp.int32)
-    return jnp.stack(kernels)
+    Args:
+        shapes: (rows, columns) of each kernel.
+        after: scalar that the first QR waits for.
+    Returns:
+        Kernels `[rows, columns]` float32, W Wᵀ or Wᵀ W = gain² I, uniform (Haar) over such matrices.
+    """
+    normals = jax.random.normal(key, (sum(rows * columns for rows, columns in shapes),), after.dtype)
+    kernels, start = [], 0
+    for (rows, columns), gain in zip(shapes, gains, strict=True):
+        tall = normals[start : start + rows * columns].reshape(max(rows, columns), min(rows, columns))
+        start += rows * columns
+        # 0 · after is 0, yet no compiler may drop it (it would be NaN for a NaN): this QR waits for the last one
+        q, r = jnp.linalg.qr(tall + 0.0 * after)
+        q = q * jnp.sign(jnp.diagonal(r))
+        kernels.append(gain * (q if rows >= columns else q.T))
+        after = q[0, 0]
+    return kernels

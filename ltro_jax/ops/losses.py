@@ -28,7 +28,7 @@ def clipped_surrogate(ratio: Array, advantage: Array, weight: Array, clip_eps: A
     Source: Le & Ta 2025 (clip-HAPPO; c = ∞ is Kuba et al. 2022, w = 1 is Schulman et al. 2017, Eq. 7).
     """
     chex.assert_equal_shape([ratio, advantage, weight, mask])
-    advantage, weight = jax.lax.stop_gradient((advantage, weight))
+    advantage, weight = jax.lax.stop_gradient((jnp.where(mask, advantage, 0.0), jnp.where(mask, weight, 0.0)))
     clipped_ratio = jnp.clip(ratio, 1.0 - clip_eps, 1.0 + clip_eps)
     return masked_mean(weight * jnp.minimum(ratio * advantage, clipped_ratio * advantage), mask)
 

@@ -15,8 +15,8 @@ def masked_mean(x: Array, mask: Array) -> Array:
 def masked_variance(x: Array, mask: Array, ddof: int = 0) -> Array:
     """Two-pass variance of `x` `[…]` where `mask` `[…]` is True, divided by (count − ddof); scalar, 0 if nowhere."""
     chex.assert_equal_shape([x, mask])
-    squares = jnp.where(mask, jnp.square(x - masked_mean(x, mask)), 0.0)
-    return jnp.sum(squares) / jnp.maximum(jnp.sum(mask, dtype=x.dtype) - ddof, 1.0)
+    deviation = jnp.where(mask, x - masked_mean(x, mask), 0.0)  # masked before squaring: so is the gradient
+    return jnp.sum(jnp.square(deviation)) / jnp.maximum(jnp.sum(mask, dtype=x.dtype) - ddof, 1.0)
 
 
 def masked_fraction(condition: Array, mask: Array) -> Array:

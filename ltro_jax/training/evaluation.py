@@ -23,9 +23,8 @@ def evaluate(state: RunnerState, hypers: Hypers, parts: Parts, num_episodes: int
     reset_key, act_key = jax.random.split(jax.random.fold_in(state.eval_key, state.iteration))
     env_state, timestep = jax.vmap(parts.env.reset)(jax.random.split(reset_key, count))
 
-    def act_and_step(carry, step_key):
+    def act_and_step(carry, keys):
         env_state, timestep, hidden, running, episode_return, episode_length = carry
-        action_key, env_key = jax.random.split(step_key)
         distribution, hidden = apply_agents(
             parts.actor,
             state.agents.params,
@@ -35,16 +34,16 @@ def evaluate(state: RunnerState, hypers: Hypers, parts: Parts, num_episodes: int
             parts.observation_mask,
             hypers,
         )
-        mode, sample = distribution.mode(), distribution.sample(action_key)
+        mode, sample = distribution.mode(), distribution.sample(keys[0])
         action = jnp.where(greedy.reshape(-1, *[1] * (mode.ndim - 1)), mode, sample)
-        env_state, timestep = jax.vmap(parts.env.step)(jax.random.split(env_key, count), env_state, action)
+        env_state, timestep = jax.vmap(parts.env.step)(keys[1:], env_state, action)
         episode_return = episode_return + jnp.where(running, timestep.reward, 0.0)
         episode_length = episode_length + running
         return (env_state, timestep, hidden, running & ~timestep.done, episode_return, episode_length), None
 
     hidden = parts.actor.initial_hidden((count, spec.num_agents))
     carry = (env_state, timestep, hidden, jnp.ones(count, bool), jnp.zeros(count), jnp.zeros(count))
-    carry, _ = jax.lax.scan(act_and_step, carry, jax.random.split(act_key, spec.episode_length))
+    carry, _ = jax.lax.scan(act_and_step, carry, jax.random.split(act_key, (spec.episode_length, count + 1)))
     *_, episode_return, episode_length = carry
     return {
         f"eval_{name}_{kind}": jnp.mean(rows)

@@ -22,7 +22,7 @@ def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
     seed = jnp.asarray(seed, jnp.uint32)
     actor_key, critic_key, reset_key, train_key, eval_key = jax.random.split(jax.random.key(seed), 5)
     actor_params = parts.actor.init(actor_key, hypers)
-    critic_params = parts.critic.init(critic_key)
+    critic_params = parts.critic.init(critic_key, actor_params["params"]["head"]["kernel"][-1, 0, 0])
     num_critics = parts.spec.num_agents if parts.recipe.local_critics else 1
     value_norm = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_critics,)), init_value_norm())
     num_envs = parts.static.num_envs

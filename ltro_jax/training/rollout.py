@@ -40,8 +40,8 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
     def critics_see(timestep: TimeStep) -> Array:
         return timestep.observation if parts.recipe.local_critics else timestep.state
 
-    def act_and_step(carry: Carry, step_key: Array) -> tuple[Carry, tuple[Transition, Episodes]]:
-        action_key, env_key = jax.random.split(step_key)
+    def act_and_step(carry: Carry, keys: Array) -> tuple[Carry, tuple[Transition, Episodes]]:
+        action_key, step_keys, reset_keys = keys[0], keys[1 : num_envs + 1], keys[num_envs + 1 :]
         timestep = carry.timestep
         distribution, hidden = apply_agents(
             parts.actor,
@@ -53,8 +53,8 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
             hypers,
         )
         action = distribution.sample(action_key)
-        env_state, next_timestep, outcome = jax.vmap(step_and_reset, in_axes=(None, 0, 0, 0))(
-            parts.env, jax.random.split(env_key, num_envs), carry.env_state, action
+        env_state, next_timestep, outcome = jax.vmap(step_and_reset, in_axes=(None, 0, 0, 0, 0))(
+            parts.env, step_keys, reset_keys, carry.env_state, action
         )
         tally = EpisodeTally(carry.tally.episode_return + outcome.reward, carry.tally.episode_length + 1)
         transition = Transition(
@@ -74,6 +74,6 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
         return Carry(env_state, next_timestep, hidden, tally), (transition, episodes)
 
     carry = Carry(state.env_state, state.timestep, state.actor_hidden, state.tally)
-    step_keys = jax.random.split(key, parts.static.rollout_length)
-    carry, (transitions, episodes) = jax.lax.scan(act_and_step, carry, step_keys)
+    keys = jax.random.split(key, (parts.static.rollout_length, 2 * num_envs + 1))
+    carry, (transitions, episodes) = jax.lax.scan(act_and_step, carry, keys)
     return state.replace(**carry._asdict()), transitions, episodes

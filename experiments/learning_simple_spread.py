@@ -1,0 +1,166 @@
+"""Learning curves and advantage variance of clip-HAPPO and HAPPO on continuous simple_spread.
+
+    python experiments/learning_simple_spread.py                              # CPU size: 10 seeds × 1 M steps each
+    python experiments/learning_simple_spread.py --total_env_steps 10_000_000   # the paper's length
+
+Interruptible with Ctrl-C: the same command goes on where it stopped. Everything but the algorithm is equal, seeds
+included. Writes `experiments/results/learning_simple_spread/`: curves (compressed NetCDF), a table, two figures.
+"""
+
+import argparse
+from pathlib import Path
+
+import jax
+import numpy as np
+import xarray as xr
+
+import ltro_jax
+from ltro_jax.analysis.figures import learning_curves, position_curves, save_figure
+from ltro_jax.analysis.statistics import Interval, final_score, iqm_interval
+from ltro_jax.envs import make_env
+
+TASK = "mpe/simple_spread"
+ALGORITHMS = ("clip_happo", "happo")
+SELF_COLLISION = 37.5  # PettingZoo's team sum over 25 steps is lower by this constant (N = 3)
+# The authors' implementation, seed 1, its own settings: mean training return, (env steps, clip_happo, happo).
+REFERENCE = [
+    (40e3, -108.0, -108.0),
+    (120e3, -100.3, -100.1),
+    (280e3, -97.6, -96.9),
+    (440e3, -95.5, -94.5),
+    (580e3, -94.8, -94.1),
+]
+KEPT = [
+    "episode_return",
+    "eval_return_greedy",
+    "eval_return_sampled",
+    "adv_variance_raw",
+    "adv_variance_clip1",
+    "adv_variance_used",
+    "factor_mean",
+    "factor_max",
+    "factor_ess",
+    "kl",
+    "total_variation",
+    "entropy",
+    "finite",
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default="0:10")
+    parser.add_argument("--total_env_steps", default="1_000_000")
+    parser.add_argument("--runs", type=Path, default=Path("runs/learning_simple_spread"))
+    parser.add_argument("--results", type=Path, default=Path("experiments/results/learning_simple_spread"))
+    options = parser.parse_args()
+
+    runs = {}
+    for algorithm in ALGORITHMS:
+        path = options.runs / algorithm
+        if (path / "settings.json").exists():
+            runs[algorithm] = ltro_jax.resume(path)
+        else:
+            settings = {"seeds": options.seeds, "total_env_steps": options.total_env_steps}
+            runs[algorithm] = ltro_jax.train(ltro_jax.load_preset(TASK, algorithm, **settings), path)
+        if not runs[algorithm].finished:
+            return  # Ctrl-C
+    metrics = {algorithm: run.metrics for algorithm, run in runs.items()}
+    options.results.mkdir(parents=True, exist_ok=True)
+    write_curves(metrics, options.results)
+    random_return = random_policy_return(runs["clip_happo"].config)
+    write_table(metrics, random_return, options.results / "table.md")
+    write_figures(metrics, random_return, options.results)
+    print((options.results / "table.md").read_text())
+
+
+def random_policy_return(config: ltro_jax.Config, num_episodes: int = 2000) -> float:
+    """Mean episode return of actions drawn uniformly from the action box [0, 1]."""
+    env = make_env(config.static)
+    shape = (env.spec.num_agents, env.spec.action_size)
+
+    def episode(key):
+        reset_key, act_key = jax.random.split(key)
+        env_state, _ = env.reset(reset_key)
+
+        def step(env_state, step_key):
+            action_key, env_key = jax.random.split(step_key)
+            env_state, timestep = env.step(env_key, env_state, jax.random.uniform(action_key, shape))
+            return env_state, timestep.reward
+
+        return jax.lax.scan(step, env_state, jax.random.split(act_key, env.spec.episode_length))[1].sum()
+
+    return float(jax.jit(jax.vmap(episode))(jax.random.split(jax.random.key(0), num_episodes)).mean())
+
+
+def write_curves(metrics: dict[str, xr.Dataset], results: Path) -> None:
+    """The raw curves of every seed, as compressed arrays with their names."""
+    for algorithm, dataset in metrics.items():
+        arrays = {name: dataset[name].values for name in KEPT}
+        arrays |= {name: dataset[name].values for name in ("env_steps", "seed")}
+        arrays = {name: np.float16(a) if a.dtype == np.float32 else a for name, a in arrays.items()}
+        np.savez_compressed(results / f"{algorithm}.npz", **arrays)
+
+
+def write_table(metrics: dict[str, xr.Dataset], random_return: float, path: Path) -> None:
+    """IQM over seeds with 95 % bootstrap intervals."""
+    first = next(iter(metrics.values()))
+    steps, seeds = int(first["env_steps"][-1]), first.sizes["member"]
+    lines = [
+        f"# {TASK} (continuous, N = 3), {seeds} seeds × {steps:,} steps",
+        "",
+        "Return: sum over agents and 25 steps, JaxMARL's environment. IQM over seeds [95 % bootstrap interval].",
+        "",
+        "| | " + " | ".join(metrics) + " |",
+        "|---|" + "---|" * len(metrics),
+    ]
+
+    def row(title: str, intervals: list[Interval]) -> None:
+        cells = (f"{i.point:.2f} [{i.low:.2f}, {i.high:.2f}]" for i in intervals)
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+
+    for name in ("eval_return_greedy", "eval_return_sampled", "episode_return"):
+        scores = [final_score(dataset[name].values, last=5 if "eval" in name else 50) for dataset in metrics.values()]
+        row(f"{name}, last fifth", [iqm_interval(score) for score in scores])
+    for position in range(first.sizes["position"]):
+        for name in ("adv_variance_raw", "adv_variance_used"):
+            means = [dataset[name][:, :, position].mean("iteration").values for dataset in metrics.values()]
+            row(f"{name}, position {position + 1}, mean over training", [iqm_interval(mean) for mean in means])
+    lines += [
+        "",
+        f"Uniformly random actions: {random_return:.2f} (2000 episodes).",
+        "",
+        "Training return beside the authors' implementation (seed 1, its settings; its units + 37.5, since its",
+        "environment counts an agent's collision with itself; its entropy bonus is a sum over the batch):",
+        "",
+        "| env steps | clip_happo | reference | happo | reference |",
+        "|---|---|---|---|---|",
+    ]
+    for at, *references in REFERENCE:
+        if at > steps:
+            continue
+        cells = [f"{at / 1e3:.0f} k"]
+        for dataset, reference in zip(metrics.values(), references, strict=True):
+            near = dataset["episode_return"].sel(iteration=(abs(dataset["env_steps"] - at) <= 20e3).values)
+            cells += [f"{iqm_interval(near.mean('iteration').values).point:.1f}", f"{reference + SELF_COLLISION:.1f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_figures(metrics: dict[str, xr.Dataset], random_return: float, results: Path) -> None:
+    returns = {name: dataset["eval_return_greedy"] for name, dataset in metrics.items()}
+    figure = learning_curves(
+        returns, ylabel="greedy evaluation return", title=f"{TASK}, N = 3", baseline={"random": random_return}
+    )
+    save_figure(figure, results / "learning_curves.png")
+    variance = {
+        "raw R·A (happo)": metrics["happo"]["adv_variance_raw"],
+        "used min(R,1)·A (clip_happo)": metrics["clip_happo"]["adv_variance_used"],
+        "raw R·A (clip_happo)": metrics["clip_happo"]["adv_variance_raw"],
+    }
+    figure = position_curves(variance, ylabel="advantage variance", title=f"{TASK}, N = 3", window=10)
+    save_figure(figure, results / "advantage_variance.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Clipping by the global norm."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from ltro_jax.ops import clip_by_global_norm
+
+GRADIENT = {"a": jnp.array([3.0, 0.0]), "b": {"c": jnp.array([[4.0]])}}  # norm 5
+
+
+def test_below_the_limit_nothing_changes():
+    clipped, norm = clip_by_global_norm(GRADIENT, 10.0)
+    assert norm == 5.0
+    np.testing.assert_array_equal(clipped["a"], GRADIENT["a"])
+    np.testing.assert_array_equal(clipped["b"]["c"], GRADIENT["b"]["c"])
+
+
+def test_above_the_limit_by_hand():
+    """PyTorch's 1e-6 in the denominator."""
+    clipped, norm = clip_by_global_norm(GRADIENT, 1.0)
+    assert norm == 5.0
+    np.testing.assert_allclose(clipped["a"][0], 3 / (5 + 1e-6), rtol=1e-6)
+    np.testing.assert_allclose(clipped["b"]["c"][0, 0], 4 / (5 + 1e-6), rtol=1e-6)
+
+
+def test_the_denominator_matters_for_small_gradients():
+    clipped, _ = clip_by_global_norm({"a": jnp.array([1e-6])}, 1e-6)
+    np.testing.assert_allclose(clipped["a"], [0.5e-6], rtol=1e-5)
+
+
+def test_zero_gradient_stays_zero():
+    clipped, norm = clip_by_global_norm({"a": jnp.zeros(3)}, 1.0)
+    assert norm == 0
+    np.testing.assert_array_equal(clipped["a"], np.zeros(3))
