@@ -49,12 +49,19 @@ def make_member_program(train: Train, num_members: int, mesh: Mesh | None = None
         one = spread(lambda state, point: train.evaluate(state, point, num_episodes=num_episodes), 0, 0)
         return jax.jit(one)(states, hypers)
 
+    per_member, same = NamedSharding(mesh, PER_MEMBER), NamedSharding(mesh, SAME)
+
     def place(tree: Any) -> Any:
-        return jax.device_put(tree, NamedSharding(mesh, PER_MEMBER))
+        return jax.device_put(tree, per_member)
 
     return MemberProgram(
-        init=jax.jit(spread(train.init, 0, 0)),
-        advance=jax.jit(spread(train.advance, 0, 0, None), donate_argnums=0),
+        init=jax.jit(spread(train.init, 0, 0), in_shardings=per_member, out_shardings=per_member),
+        advance=jax.jit(
+            spread(train.advance, 0, 0, None),
+            in_shardings=(per_member, per_member, same),
+            out_shardings=per_member,
+            donate_argnums=0,
+        ),
         evaluate=evaluate,
         place=place,
     )

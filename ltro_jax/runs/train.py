@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -80,16 +81,25 @@ class Session:
             progress, config.num_iterations, config.static.steps_per_iteration, len(config.run.seeds)
         )
         self.hypers: Hypers = self.members.place(stack_hypers([config.hypers] * len(config.run.seeds)))
+        self.seeds: Array = self.members.place(jnp.asarray(config.run.seeds, jnp.uint32))
+        self.template: Any = jax.eval_shape(self.members.init, self.seeds, self.hypers)
 
     def to_the_end(self) -> None:
         """Restore or initialise, then call the device until all iterations are done or Ctrl-C was pressed."""
         total, interval = self.config.num_iterations, self.config.static.eval_interval
-        started = time.perf_counter()
-        iteration, states = self._start()
+        iteration, states = self._restore()
         if iteration >= total:
             self.progress.say(f"{self.directory.path} is finished: {iteration} iterations")
             return
-        advance = self.members.advance.lower(states, self.hypers, jnp.int32(0)).compile()
+        started = time.perf_counter()
+        if states is None:
+            init, advance = _compile_together(
+                self.members.init.lower(self.seeds, self.hypers),
+                self.members.advance.lower(self.template, self.hypers, jnp.int32(0)),
+            )
+            states = init(self.seeds, self.hypers)
+        else:
+            advance = self.members.advance.lower(self.template, self.hypers, jnp.int32(0)).compile()
         self.progress.say(f"compiled in {time.perf_counter() - started:.1f} s on {_devices()}")
         pending: list[xr.Dataset] = []
         with interruptible() as interrupted:
@@ -116,14 +126,13 @@ class Session:
         self.metrics.consolidate(self.directory.path / "metrics.nc")
         self.progress.say(f"finished {iteration} iterations; the run is in {self.directory.path}")
 
-    def _start(self) -> tuple[int, RunnerState]:
-        seeds: Array = jnp.asarray(self.config.run.seeds, jnp.uint32)
+    def _restore(self) -> tuple[int, RunnerState | None]:
+        """Iterations done, and the newest intact state; None at the start of a run."""
         if not list_checkpoints(self.directory.checkpoints):
             self.metrics.truncate(0)
             self.progress.say(self._headline("training"))
-            return 0, self.members.init(self.members.place(seeds), self.hypers)
-        template: Any = jax.eval_shape(self.members.init, seeds, self.hypers)
-        restored = restore_checkpoint(self.directory.checkpoints, template)
+            return 0, None
+        restored = restore_checkpoint(self.directory.checkpoints, self.template)
         for sentence in restored.skipped:
             self.progress.say(f"{sentence}; the previous one is used")
         truncate_checkpoints(self.directory.checkpoints, restored.iteration)
@@ -149,6 +158,12 @@ class Session:
             f"agents), {len(seeds)} seeds, {self.config.num_iterations} iterations of "
             f"{static.steps_per_iteration} env steps"
         )
+
+
+def _compile_together(*programs: Any) -> list[Any]:
+    """Compile lowered programs side by side: XLA's compiler alone does not fill two cores."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda program: program.compile(), programs))
 
 
 @contextmanager

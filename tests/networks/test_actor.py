@@ -1,5 +1,7 @@
 """Actors and critics: what the body computes, and that padding changes nothing."""
 
+from functools import lru_cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,29 +97,32 @@ def agent_batch(agent, discrete, padded, seed=0, shape=(4, 3)):
     )
 
 
+@lru_cache
+def program(observation_sizes, action_sizes, discrete):
+    """Draw a stack, take one agent: initial parameters, figures on its batch, parameters after two PPO epochs."""
+    actor = make_actor(observation_sizes, action_sizes, discrete, HIDDEN)
+    update = make_ppo_update(actor, Static(actor_epochs=2))
+
+    def run(key, agent, batch):
+        params = actor.init(key, HYPERS)
+        state = AgentState(one(params, agent), one(init_adam(params), agent))
+        policy, _ = actor.apply(state.params, batch.observation, (), batch.action_mask, batch.observation_mask, HYPERS)
+        after, info = update(key, state, batch, jnp.abs(batch.advantage), HYPERS)
+        return state.params, policy.log_prob(batch.action), policy.entropy(), info, after.params
+
+    return jax.jit(run)
+
+
 @pytest.mark.parametrize("discrete", [True, False])
 @pytest.mark.parametrize("agent", [0, 1, 2])
 def test_a_padded_agent_is_the_agent_alone(agent, discrete):
     """Initial parameters, log-probabilities, entropy, loss, gradient norm and two steps of PPO."""
     key, num_alike = jax.random.key(3), agent + 1
-    padded_actor = make_actor(OBSERVATIONS, ACTIONS, discrete, HIDDEN)
-    own_actor = make_actor([OBSERVATIONS[agent]] * num_alike, [ACTIONS[agent]] * num_alike, discrete, HIDDEN)
-    stacks = padded_actor.init(key, HYPERS), own_actor.init(key, HYPERS)
-    outcomes = []
-    for actor, params, padded in zip((padded_actor, own_actor), stacks, (True, False), strict=True):
-        batch = agent_batch(agent, discrete, padded)
-
-        def run(params, opt_state, batch, actor=actor):
-            policy, _ = actor.apply(params, batch.observation, (), batch.action_mask, batch.observation_mask, HYPERS)
-            update = make_ppo_update(actor, Static(actor_epochs=2))
-            weight = jnp.abs(batch.advantage)
-            state = AgentState(params, opt_state)
-            after, info = update(jax.random.key(0), state, batch, weight, HYPERS)
-            return params, policy.log_prob(batch.action), policy.entropy(), info, after.params
-
-        outcomes.append(jax.jit(run)(one(params, agent), one(init_adam(params), agent), batch))
-
-    (wide, *wide_figures, wide_after), (own, *own_figures, own_after) = outcomes
+    padded = program(OBSERVATIONS, ACTIONS, discrete)(key, agent, agent_batch(agent, discrete, padded=True))
+    own_sizes = (OBSERVATIONS[agent],) * num_alike, (ACTIONS[agent],) * num_alike
+    alone = program(*own_sizes, discrete)(key, agent, agent_batch(agent, discrete, padded=False))
+    wide, *wide_figures, wide_after = jax.device_get(padded)
+    own, *own_figures, own_after = jax.device_get(alone)
     for ours, theirs in zip(jax.tree.leaves(wide_figures), jax.tree.leaves(own_figures), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-6)
     for before, after in ((wide, own), (wide_after, own_after)):
@@ -132,39 +137,39 @@ def test_a_padded_agent_is_the_agent_alone(agent, discrete):
 @pytest.mark.parametrize("discrete", [True, False])
 def test_all_agents_at_once_are_each_agent_alone(discrete):
     actor = make_actor(OBSERVATIONS, ACTIONS, discrete, HIDDEN)
-    params = shaken(actor.init(jax.random.key(0), HYPERS))
+    params = shaken(jax.jit(actor.init)(jax.random.key(0), HYPERS))
     batches = [agent_batch(agent, discrete, padded=True, seed=agent) for agent in range(3)]
     observation, mask = (np.stack([getattr(b, x) for b in batches], 2) for x in ("observation", "action_mask"))
     action = np.stack([batch.action for batch in batches], 2)
     observation_mask = np.stack([batch.observation_mask for batch in batches])
-    policy, hidden = apply_agents(actor, params, observation, (), mask, observation_mask, HYPERS)
-    together = policy.log_prob(action)
-    assert hidden == () == actor.initial_hidden((4,))
+
+    def together_of(params, observation, mask, action):
+        policy, hidden = apply_agents(actor, params, observation, (), mask, observation_mask, HYPERS)
+        assert hidden == () == actor.initial_hidden((4,))
+        return policy.log_prob(action)
+
+    @jax.jit
+    def alone_of(params, batch):
+        policy, _ = actor.apply(params, batch.observation, (), batch.action_mask, batch.observation_mask, HYPERS)
+        return policy.log_prob(batch.action)
+
+    together = jax.jit(together_of)(params, observation, mask, action)
     assert together.shape == (4, 3, 3)
     for agent, batch in enumerate(batches):
-        alone, _ = actor.apply(
-            one(params, agent), batch.observation, (), batch.action_mask, batch.observation_mask, HYPERS
-        )
-        np.testing.assert_allclose(together[:, :, agent], alone.log_prob(batch.action), rtol=1e-5, atol=1e-5)
+        alone = alone_of(one(params, agent), batch)
+        np.testing.assert_allclose(together[:, :, agent], alone, rtol=1e-5, atol=1e-5)
 
 
 def test_local_critics_are_each_critic_alone():
     critic = make_critic(OBSERVATIONS, HIDDEN)
-    params = shaken(critic.init(jax.random.key(0)))
+    params = shaken(jax.jit(critic.init)(jax.random.key(0), 0.0))
     state = np.random.default_rng(0).normal(size=(3, 4, 2, WIDTH)).astype(np.float32)
     mask = np.arange(WIDTH) < np.array(OBSERVATIONS)[:, None]
-    together = apply_critics(critic, params, state, mask)
+    together = jax.jit(lambda *arguments: apply_critics(critic, *arguments))(params, state, mask)
     assert together.shape == (3, 4, 2)
     for index, size in enumerate(OBSERVATIONS):
-        np.testing.assert_allclose(
-            together[index], critic.apply(one(params, index), state[index], mask[index]), rtol=1e-5, atol=1e-6
-        )
         alone = make_critic([size], HIDDEN)
-        own = one(params, index)
-        own = {"params": own["params"] | {"body": dict(own["params"]["body"])}}
-        body = own["params"]["body"]
-        body["input_norm"] = jax.tree.map(lambda leaf: leaf[:size], body["input_norm"])
-        body["dense_0"] = body["dense_0"] | {"kernel": body["dense_0"]["kernel"][:size]}
-        np.testing.assert_allclose(
-            together[index], alone.apply(own, state[index][..., :size], None), rtol=1e-5, atol=1e-5
-        )
+        template = jax.eval_shape(lambda alone=alone: one(alone.init(jax.random.key(0), 0.0), 0))
+        own = jax.tree.map(lambda leaf, like: leaf[tuple(map(slice, like.shape))], one(params, index), template)
+        value = jax.jit(alone.apply)(own, state[index][..., :size], None)
+        np.testing.assert_allclose(together[index], value, rtol=1e-5, atol=1e-5)

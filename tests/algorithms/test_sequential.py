@@ -1,0 +1,278 @@
+"""The sequential update: reductions, invariances, and the factor that goes from agent to agent."""
+
+from functools import lru_cache
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ltro_jax.algorithms import sequential_update
+from ltro_jax.algorithms.optimiser import init_adam
+from ltro_jax.algorithms.ppo_step import make_log_ratio, make_ppo_update, policy
+from ltro_jax.config import Hypers, Static
+from ltro_jax.networks import make_actor
+from ltro_jax.types import AgentBatch, AgentState
+
+N, T, B, OBSERVATION, ACTIONS = 3, 5, 4, 6, 3
+KEY = jax.random.key(11)
+TRACES = []  # grows whenever a program is traced anew
+
+
+def hypers(**settings):
+    return jax.tree.map(jnp.float32, Hypers(actor_lr=3e-2, factor_clip=np.inf).replace(**settings))
+
+
+def one(stack, index):
+    return jax.tree.map(lambda leaf: leaf[index], stack)
+
+
+def assert_trees_close(ours, theirs, **tolerance):
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, **tolerance)
+
+
+def measure(log_factor, weight, log_ratio, batch, hypers):
+    """Raw factor before and after the agent, and the weight it used."""
+    return {"before": jnp.exp(log_factor), "after": jnp.exp(log_factor + log_ratio), "weight": weight}
+
+
+@lru_cache
+def network(num_agents=N):
+    return make_actor([OBSERVATION] * num_agents, [ACTIONS] * num_agents, True, (8,))
+
+
+@lru_cache
+def problem(num_agents=N):
+    """Actors and a rollout of theirs; a fifth of the samples belong to dead agents."""
+    generator, actor = np.random.default_rng(0), network(num_agents)
+    shape = (num_agents, T, B)
+    params = jax.jit(actor.init)(jax.random.key(0), hypers())
+    observation = generator.normal(size=(*shape, OBSERVATION)).astype(np.float32)
+    batch = AgentBatch(
+        observation=jnp.asarray(observation),
+        action=jnp.asarray(generator.integers(ACTIONS, size=shape), jnp.int32),
+        action_mask=jnp.ones((*shape, ACTIONS), bool),
+        active_mask=jnp.asarray(generator.random(shape) < 0.8),
+        log_prob=jnp.zeros(shape),
+        advantage=jnp.asarray(generator.normal(size=shape), jnp.float32),
+        observation_mask=None,
+    )
+    log_prob = jax.jit(jax.vmap(lambda p, b: policy(actor, p, b, hypers()).log_prob(b.action)))(params, batch)
+    return AgentState(params, init_adam(params)), batch.replace(log_prob=log_prob)
+
+
+@lru_cache
+def program(num_agents=N, order="random", sequential=True, epochs=2, minibatches=2):
+    static = Static(actor_epochs=epochs, actor_minibatches=minibatches)
+    update, log_ratio = make_ppo_update(network(num_agents), static), make_log_ratio(network(num_agents))
+
+    def run(key, agents, batch, settings, explicit=None):
+        TRACES.append(run)
+        return sequential_update(
+            key,
+            agents,
+            batch,
+            settings,
+            agent_update=update,
+            log_ratio=log_ratio,
+            measure=measure,
+            order=order if explicit is None else explicit,
+            sequential=sequential,
+        )
+
+    return jax.jit(run)
+
+
+@lru_cache
+def agent_programs():
+    update, log_ratio = (
+        make_ppo_update(network(), Static(actor_epochs=2, actor_minibatches=2)),
+        make_log_ratio(network()),
+    )
+    return jax.jit(update), jax.jit(log_ratio)
+
+
+def python_loop(key, order, settings, factor_clip):
+    """The paper's loop, agent after agent, with the product itself carried."""
+    agents, batch = problem()
+    update, log_ratio = agent_programs()
+    keys = jax.random.split(jax.random.split(key)[1], N)
+    factor, updated, infos, factors = np.ones((T, B)), {}, {}, []
+    for position, agent in enumerate(order):
+        weight = jnp.asarray(np.minimum(factor, factor_clip), jnp.float32)
+        updated[agent], infos[agent] = update(keys[position], one(agents, agent), one(batch, agent), weight, settings)
+        factors.append(factor)
+        factor = factor * np.exp(np.array(log_ratio(updated[agent], one(batch, agent), settings), np.float64))
+    stack = lambda trees: jax.tree.map(lambda *leaves: np.stack(leaves), *(trees[agent] for agent in range(N)))
+    return stack(updated), stack(infos), np.stack(factors)
+
+
+@pytest.mark.parametrize("factor_clip", [np.inf, 1.0, 0.9])
+def test_the_scan_is_the_loop_over_agents(factor_clip):
+    """`factor_clip = inf` is plain HAPPO: there the loop does not clamp at all."""
+    settings = hypers(factor_clip=factor_clip)
+    result = program()(KEY, *problem(), settings)
+    order = np.array(result.agent_order)
+    agents, infos, factors = python_loop(KEY, order, settings, factor_clip)
+    np.testing.assert_allclose(result.measured["before"], factors, rtol=2e-4)
+    np.testing.assert_allclose(result.measured["weight"], np.minimum(factors, factor_clip), rtol=2e-4)
+    assert_trees_close(result.agents.params, agents.params, atol=2e-5)
+    assert_trees_close(result.info, infos, rtol=1e-3, atol=1e-5)
+    assert np.abs(factors[1:] - 1).max() > 0.05  # the agents did move
+
+
+def test_the_clamp_acts_on_the_weight_never_on_the_product():
+    result = program()(KEY, *problem(), hypers(factor_clip=1.0))
+    before, after, weight = (np.array(result.measured[name]) for name in ("before", "after", "weight"))
+    assert before.max() > 1.01
+    np.testing.assert_allclose(weight, np.minimum(before, 1), rtol=1e-6)
+    np.testing.assert_allclose(before[1:], after[:-1], rtol=1e-5)
+
+
+def test_the_factor_is_the_product_of_the_ratios():
+    """After position m: of the first m + 1 agents of the order, dead samples included."""
+    agents, batch = problem()
+    result = program()(KEY, agents, batch, hypers())
+    log_ratios = jax.vmap(make_log_ratio(network()), (0, 0, None))(result.agents, batch, hypers())
+    ratios = np.exp(np.array(log_ratios, np.float64))[np.array(result.agent_order)]
+    np.testing.assert_allclose(result.measured["after"], np.cumprod(ratios, axis=0), rtol=1e-4)
+    np.testing.assert_array_equal(result.measured["before"][0], np.ones((T, B)))
+
+
+def test_the_last_agent_matters_to_nobody_else():
+    agents, batch = problem()
+    run, order = program(), jnp.array([1, 2, 0])
+    result = run(KEY, agents, batch, hypers(), order)
+    other = run(KEY, agents, batch.replace(advantage=batch.advantage.at[0].multiply(-3.0)), hypers(), order)
+    for agent in (1, 2):
+        assert_trees_close(one(result.agents, agent), one(other.agents, agent), rtol=0)
+    assert any(
+        np.any(a != b) for a, b in zip(*(jax.tree.leaves(one(r.agents, 0)) for r in (result, other)), strict=True)
+    )
+
+
+def test_one_agent_is_plain_ppo():
+    agents, batch = problem(1)
+    update = jax.jit(make_ppo_update(network(1), Static(actor_epochs=2, actor_minibatches=2)))
+    key = jax.random.split(jax.random.split(KEY)[1], 1)[0]
+    alone, _ = update(key, one(agents, 0), one(batch, 0), jnp.ones((T, B)), hypers())
+    for factor_clip in (1.0, np.inf):
+        result = program(1)(KEY, agents, batch, hypers(factor_clip=factor_clip))
+        assert_trees_close(one(result.agents.params, 0), alone.params, atol=1e-6)
+
+
+def test_without_epochs_nothing_moves_and_the_factor_stays_one():
+    agents, batch = problem()
+    result = program(epochs=0, minibatches=1)(KEY, agents, batch, hypers())
+    np.testing.assert_allclose(result.measured["after"], np.ones((N, T, B)), rtol=1e-5)
+    assert_trees_close(result.agents, agents, rtol=0)
+
+
+def test_simultaneous_agents_have_weight_one_and_no_order():
+    agents, batch = problem()
+    result = program(sequential=False)(KEY, agents, batch, hypers(factor_clip=0.5))
+    np.testing.assert_array_equal(result.agent_order, np.arange(N))
+    np.testing.assert_array_equal(result.measured["weight"], np.ones((N, T, B)))
+    assert np.abs(result.measured["before"][-1] - 1).max() > 0.05  # measured all the same
+    update, keys = agent_programs()[0], jax.random.split(jax.random.split(KEY)[1], N)
+    for agent in range(N):
+        alone, _ = update(keys[agent], one(agents, agent), one(batch, agent), jnp.ones((T, B)), hypers())
+        assert_trees_close(one(result.agents.params, agent), alone.params, atol=2e-5)
+
+
+def test_dead_samples_teach_their_agent_nothing_but_stay_in_the_factor():
+    agents, batch = problem()
+    run, order = program(minibatches=1), jnp.array([2, 0, 1])
+    dead = ~batch.active_mask[2]
+    assert 0 < dead.sum() < dead.size
+    changed = batch.replace(
+        advantage=batch.advantage.at[2].add(jnp.where(dead, 5.0, 0.0)),
+        log_prob=batch.log_prob.at[2].add(jnp.where(dead, -0.5, 0.0)),
+    )
+    result, other = (run(KEY, agents, samples, hypers(), order) for samples in (batch, changed))
+    assert_trees_close(one(result.agents, 2), one(other.agents, 2), rtol=0)
+    log_change = np.log(np.array(other.measured["before"][1])) - np.log(np.array(result.measured["before"][1]))
+    np.testing.assert_allclose(log_change, np.where(dead, 0.5, 0), atol=1e-5)
+
+
+# ---- order, with agents simple enough to see through
+
+
+def toy_update(key, agent, batch, weight, settings):
+    """The agent notes the mean weight; what it reports is its own name."""
+    return AgentState({"seen": jnp.mean(weight)}, agent.opt_state), batch.advantage[0, 0]
+
+
+def toy_ratio(agent, batch, settings):
+    return batch.log_prob
+
+
+def toy(key, log_ratios, factor_clip=np.inf, **options):
+    num_agents = len(log_ratios)
+    shape = (num_agents, 1, 1)
+    names = jnp.arange(num_agents, dtype=jnp.float32).reshape(shape)
+    log_prob = jnp.asarray(log_ratios, jnp.float32).reshape(shape)
+    batch = AgentBatch(names[..., None], names, jnp.ones((*shape, 1), bool), names > -1, log_prob, names, None)
+    agents = AgentState({"seen": jnp.zeros(num_agents)}, ())
+    functions = dict(agent_update=toy_update, log_ratio=toy_ratio, measure=measure)
+    return sequential_update(key, agents, batch, hypers(factor_clip=factor_clip), **functions, **options)
+
+
+def test_results_come_back_in_agent_order_and_figures_in_update_order():
+    result = toy(KEY, np.log([2.0, 3.0, 5.0]), order=jnp.array([2, 0, 1]))
+    np.testing.assert_array_equal(result.info, [0, 1, 2])
+    np.testing.assert_allclose(result.agents.params["seen"], [5, 10, 1], rtol=1e-5)
+    np.testing.assert_allclose(result.measured["before"].ravel(), [1, 5, 10], rtol=1e-5)
+    np.testing.assert_array_equal(result.agent_order, [2, 0, 1])
+
+
+def test_a_random_order_is_a_permutation_and_every_one_occurs():
+    draw = jax.jit(jax.vmap(lambda key: toy(key, np.zeros(3)).agent_order))
+    orders = np.array(draw(jax.random.split(jax.random.key(0), 200)))
+    assert np.all(np.sort(orders, axis=1) == np.arange(3))
+    _, counts = np.unique(orders, axis=0, return_counts=True)
+    assert len(counts) == 6
+    assert counts.min() > 200 / 6 / 2
+
+
+def test_a_fixed_order_is_the_identity():
+    for key in jax.random.split(KEY, 3):
+        np.testing.assert_array_equal(toy(key, np.zeros(4), order="fixed").agent_order, np.arange(4))
+
+
+def test_a_product_beyond_float32_comes_back():
+    """exp(120) is infinite in float32; its logarithm is not, and neither the clamped weight nor the next product is."""
+    result = toy(KEY, [60.0, 60.0, -120.0, 0.5], factor_clip=1.0, order="fixed")
+    np.testing.assert_array_equal(result.measured["weight"].ravel(), np.ones(4))
+    np.testing.assert_allclose(result.measured["after"].ravel()[2:], [1, np.exp(0.5)], rtol=1e-5)
+
+
+# ---- compilation
+
+
+def test_hyper_parameters_do_not_recompile():
+    cases = [
+        (KEY, 1.0, 0.01, 0.2, jnp.arange(N)),
+        (jax.random.key(5), np.inf, 0.5, 0.1, jnp.array([1, 0, 2])),
+        (KEY, 0.5, 0.0, 0.3, jnp.array([2, 0, 1])),
+    ]
+    kernels, num_traces = [], []
+    for key, clip, coefficient, eps, order in cases:
+        settings = hypers(factor_clip=clip, ent_coef=coefficient, clip_eps=eps)
+        result = program(minibatches=1)(key, *problem(), settings, order)
+        kernels.append(result.agents.params["params"]["head"]["kernel"])
+        num_traces.append(len(TRACES))
+    assert num_traces[0] == num_traces[1] == num_traces[2]
+    assert all(np.any(a != b) for a, b in pairwise(kernels))
+
+
+def test_a_sweep_over_factor_clip_is_each_run_alone():
+    clips, run = jnp.array([0.8, 1.0, jnp.inf]), program(minibatches=1)
+    stacked = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (3,)), hypers()).replace(factor_clip=clips)
+    order = jnp.arange(N)
+    together = jax.jit(jax.vmap(lambda settings: run(KEY, *problem(), settings, order).agents.params))(stacked)
+    for index, clip in enumerate(clips):
+        alone = run(KEY, *problem(), hypers(factor_clip=clip), order).agents.params
+        assert_trees_close(one(together, index), alone, atol=2e-5)

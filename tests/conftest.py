@@ -1,0 +1,65 @@
+"""What all tests share: one compilation cache, light compilation for whole programs, and a tiny run's settings."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import pytest
+
+from ltro_jax.config import Config
+
+LIGHTLY_COMPILED = ("envs", "training", "parallel", "runs", "cli")
+FULLY_OPTIMISED = "LTRO_TEST_OPTIMISED"  # set it to run every test with XLA's usual optimisations
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One directory for this session and the processes it starts; the user's own cache is neither read nor filled."""
+    directory = str(tmp_path_factory.mktemp("xla"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LTRO_COMPILATION_CACHE", directory)
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+        jax.config.update("jax_compilation_cache_dir", directory)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+        yield directory
+
+
+@pytest.fixture(scope="module", autouse=True)
+def light_compilation(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whole programs compile about four times faster without XLA's costly passes, and run half as fast."""
+    if request.path.parent.name not in LIGHTLY_COMPILED or os.environ.get(FULLY_OPTIMISED):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
+TINY = {
+    "task": "probe/matching",
+    "episode_length": 3,  # episodes reach across rollouts
+    "num_envs": 4,
+    "rollout_length": 8,
+    "hidden_sizes": (8,),
+    "actor_epochs": 2,
+    "critic_epochs": 2,
+    "actor_minibatches": 2,
+    "critic_minibatches": 2,
+    "eval_episodes": 4,
+    "eval_interval": 2,
+    "checkpoint_interval": 4,
+    "total_env_steps": 8 * 32,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., Config]:
+    """Settings of a run of 8 iterations that takes a moment; keyword arguments change them."""
+
+    def make(**settings: Any) -> Config:
+        return Config.from_dict(TINY | settings)
+
+    return make

@@ -1,0 +1,135 @@
+"""One checker for every environment: the Protocol's promises, whatever the task."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from comparing import assert_same_bits
+
+from ltro_jax.config import Static
+from ltro_jax.envs import Environment, list_tasks, make_env
+
+NUM_ENVS = 3
+MPE = [task for task in list_tasks() if task.startswith("mpe/")]
+CASES = [
+    *[Static(task=task) for task in list_tasks()],
+    *[Static(task=task, continuous_actions=False) for task in MPE],
+    Static(task="mpe/simple_spread", num_agents=2),
+    Static(task="mpe/simple_spread", num_agents=5, continuous_actions=False, episode_length=7),
+    Static(task="probe/unlike", num_agents=4, episode_length=3),
+]
+
+
+def case_name(static: Static) -> str:
+    changed = {"continuous_actions": "discrete", "num_agents": static.num_agents, "episode_length": "short"}
+    return "-".join([static.task, *[str(word) for name, word in changed.items() if getattr(static, name) is not None]])
+
+
+class Played(NamedTuple):
+    """One episode of B environments."""
+
+    first: Any  # [B] time step of the reset
+    action: Any  # [T, B, N, …]
+    outcome: Any  # [T, B] time steps
+
+
+def random_action(env: Environment, key: jax.Array, mask: jax.Array) -> jax.Array:
+    if env.spec.discrete:
+        return jax.random.categorical(key, jnp.where(mask, 0.0, -jnp.inf)).astype(jnp.int32)
+    return jax.random.uniform(key, mask.shape, minval=-0.5, maxval=1.5)
+
+
+def play(env: Environment, reset: Any, step: Any, key: jax.Array) -> Played:
+    """Random actions, one step more than an episode has."""
+    reset_key, action_key, steps_key = jax.random.split(key, 3)
+    first = jax.vmap(reset)(jax.random.split(reset_key, NUM_ENVS))
+    num_steps = env.spec.episode_length + 1
+    masks = jnp.broadcast_to(first[1].action_mask, (num_steps, *first[1].action_mask.shape))
+    actions = random_action(env, action_key, masks)
+
+    def all_envs(env_state: Any, inputs: Any) -> tuple[Any, Any]:
+        return jax.vmap(step)(inputs[0], env_state, inputs[1])
+
+    _, outcome = jax.lax.scan(all_envs, first[0], (jax.random.split(steps_key, (num_steps, NUM_ENVS)), actions))
+    return Played(first[1], actions, outcome)
+
+
+def avals(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype, leaf.weak_type), tree)
+
+
+def check_spec(env: Environment, static: Static) -> None:
+    spec = env.spec
+    assert spec.name == static.task and spec.team_reward == static.team_reward
+    assert len(set(spec.agents)) == spec.num_agents == len(spec.observation_sizes) == len(spec.action_sizes)
+    assert static.num_agents in (None, spec.num_agents) and static.episode_length in (None, spec.episode_length)
+    if static.continuous_actions is not None:
+        assert spec.discrete is not static.continuous_actions
+    mask = spec.observation_mask
+    assert (mask is None) == (len(set(spec.observation_sizes)) == 1)
+    if mask is not None:
+        assert mask.sum(-1).tolist() == list(spec.observation_sizes)
+
+
+def check_types(env: Environment, reset: Any, step: Any) -> None:
+    """Shapes and strong dtypes as documented, and alike after reset and after step."""
+    spec = env.spec
+    env_state, timestep = reset.eval_shape(jax.random.key(0))
+    action = jax.ShapeDtypeStruct((spec.num_agents,), jnp.int32)
+    if not spec.discrete:
+        action = jax.ShapeDtypeStruct((spec.num_agents, spec.action_size), jnp.float32)
+    stepped = step.eval_shape(jax.random.key(0), env_state, action)
+    assert avals(stepped) == avals((env_state, timestep))
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves(stepped))
+    expected = {
+        "observation": ((spec.num_agents, spec.observation_size), jnp.float32),
+        "state": ((spec.state_size,), jnp.float32),
+        "action_mask": ((spec.num_agents, spec.action_size), bool),
+        "active_mask": ((spec.num_agents,), bool),
+        "reward": ((), jnp.float32),
+        "terminated": ((), bool),
+        "truncated": ((), bool),
+    }
+    assert {name: (getattr(timestep, name).shape, getattr(timestep, name).dtype) for name in expected} == expected
+
+
+def check_values(env: Environment, timestep: Any) -> None:
+    """Finite, zero in the padding, no action where there is none."""
+    for leaf in jax.tree.leaves(timestep):
+        assert np.isfinite(leaf).all()
+    for index, (width, actions) in enumerate(zip(env.spec.observation_sizes, env.spec.action_sizes, strict=True)):
+        assert not timestep.observation[..., index, width:].any()
+        assert timestep.action_mask[..., index, :actions].any(-1).all()
+        assert not timestep.action_mask[..., index, actions:].any()
+    assert not (timestep.terminated & timestep.truncated).any()
+
+
+def check_episode(env: Environment, played: Played) -> None:
+    """Over after exactly `episode_length` steps, by the time limit or a true end."""
+    length = env.spec.episode_length
+    assert not played.first.done.any() and not played.first.reward.any()
+    over = np.arange(1, length + 1) == length
+    assert (played.outcome.done[:length] == over[:, None]).all()
+    time_limit = env.spec.name.startswith("mpe/") or env.spec.name == "probe/endless"
+    assert (played.outcome.truncated[:length] == (over & time_limit)[:, None]).all()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("static", CASES, ids=case_name)
+def test_environment(static):
+    env = make_env(static)
+    check_spec(env, static)
+    reset, step = jax.jit(env.reset), jax.jit(env.step)
+    check_types(env, reset, step)
+    program = jax.jit(lambda key: play(env, reset, step, key))
+    played = jax.device_get(program(jax.random.key(0)))
+    check_values(env, played.first)
+    check_values(env, played.outcome)
+    assert (np.abs(played.outcome.reward) < 1e3).all()
+    check_episode(env, played)
+    again, other = jax.device_get((program(jax.random.key(0)), program(jax.random.key(1))))
+    assert_same_bits(again, played)
+    if env.spec.name.startswith("mpe/"):
+        assert (other.first.state != played.first.state).any()

@@ -1,0 +1,54 @@
+"""Stepping with resets: the true outcome is shown, and a new episode is a fresh reset."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from comparing import assert_close
+
+from ltro_jax.config import Static
+from ltro_jax.envs import make_env, step_and_reset
+
+CASES = [
+    Static(task="probe/matching", episode_length=4),
+    Static(task="probe/endless", episode_length=3),
+    Static(task="mpe/simple_speaker_listener", episode_length=5),
+]
+
+
+def at(tree: Any, index: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("static", CASES, ids=lambda static: static.task)
+def test_against_plain_steps_and_resets(static):
+    env = make_env(static)
+    reset, step = jax.jit(env.reset), jax.jit(env.step)
+    length = env.spec.episode_length
+    num_steps = 2 * length + 1
+    step_keys, reset_keys = jax.random.split(jax.random.key(1), (2, num_steps))
+    action = jnp.full((env.spec.num_agents,), 1, jnp.int32)
+    if not env.spec.discrete:
+        action = jnp.linspace(0, 1, env.spec.num_agents * env.spec.action_size).reshape(env.spec.num_agents, -1)
+
+    def body(env_state: Any, keys: Any) -> tuple[Any, Any]:
+        env_state, timestep, outcome = step_and_reset(env, *keys, env_state, action)
+        return env_state, (env_state, timestep, outcome)
+
+    env_state, timestep = reset(jax.random.key(0))
+    _, played = jax.jit(lambda state: jax.lax.scan(body, state, (step_keys, reset_keys)))(env_state)
+    starts = []
+    for index in range(num_steps):
+        env_state, timestep = step(step_keys[index], env_state, action)
+        after_state, after, outcome = at(played, index)
+        assert_close(outcome, timestep)
+        assert bool(timestep.done) == ((index + 1) % length == 0)
+        if timestep.done:
+            env_state, timestep = reset(reset_keys[index])
+            starts.append(np.asarray(timestep.state))
+            assert not after.done
+        assert_close((after_state, after), (env_state, timestep))
+    assert len(starts) == 2

@@ -1,0 +1,290 @@
+"""Settings: what is refused and in which words, what is read from text, and the presets' numbers."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import jax
+import pytest
+
+from ltro_jax.algorithms import ALGORITHMS
+from ltro_jax.config import GROUPS, SETTINGS, Config, Hypers, Run, SettingsError, Static, parse_integers
+from ltro_jax.presets import list_presets, load_preset
+
+
+def refusal(**settings: Any) -> str:
+    """The sentence with which settings are refused."""
+    with pytest.raises(SettingsError) as error:
+        Config.from_dict(settings)
+    sentence = str(error.value)
+    assert sentence and "\n" not in sentence and len(sentence) < 800
+    return sentence
+
+
+@pytest.mark.parametrize(
+    "name, value, allowed",
+    [
+        ("num_envs", "many", "a whole number"),
+        ("num_envs", 2.5, "a whole number"),
+        ("num_envs", "2.5", "a whole number"),
+        ("num_envs", True, "a whole number"),
+        ("num_envs", None, "a whole number"),
+        ("num_envs", "", "a whole number"),
+        ("num_envs", "inf", "a whole number"),
+        ("num_envs", math.inf, "a whole number"),
+        ("num_envs", math.nan, "a whole number"),
+        ("num_agents", "two", "a whole number"),
+        ("total_env_steps", "1e999", "a whole number"),
+        ("actor_lr", "fast", "a number"),
+        ("actor_lr", None, "a number"),
+        ("actor_lr", [1e-3], "a number"),
+        ("anneal_lr", "maybe", "true or false"),
+        ("anneal_lr", 2, "true or false"),
+        ("continuous_actions", "both", "true or false"),
+        ("task", 5, "a name"),
+        ("task", None, "a name"),
+        ("algorithm", ["happo"], "a name"),
+        ("seeds", "a:b", "whole numbers like 0:10 or 1,4,9"),
+        ("seeds", "", "whole numbers like 0:10 or 1,4,9"),
+        ("seeds", "1,,2", "whole numbers like 0:10 or 1,4,9"),
+        ("seeds", "0:2:4", "whole numbers like 0:10 or 1,4,9"),
+        ("hidden_sizes", "wide", "whole numbers like 0:10 or 1,4,9"),
+        ("hidden_sizes", True, "whole numbers like 0:10 or 1,4,9"),
+        ("hidden_sizes", [64, 1.5], "whole numbers like 0:10 or 1,4,9"),
+    ],
+)
+def test_wrong_type_is_refused(name, value, allowed):
+    assert refusal(**{name: value}) == f"{name} = {value!r} is not {allowed}"
+
+
+@pytest.mark.parametrize(
+    "name, value, allowed",
+    [
+        ("num_envs", 0, "at least 1"),
+        ("rollout_length", -1, "at least 1"),
+        ("num_agents", 0, "at least 1"),
+        ("episode_length", 0, "at least 1"),
+        ("hidden_sizes", (64, 0), "at least 1"),
+        ("actor_epochs", -1, "at least 0"),
+        ("eval_episodes", -1, "at least 0"),
+        ("eval_interval", 0, "at least 1"),
+        ("total_env_steps", 0, "at least 1"),
+        ("checkpoint_interval", 0, "at least 1"),
+        ("keep_checkpoints", 0, "at least 1"),
+        ("seeds", (3, -1), "at least 0"),
+        ("actor_lr", 0.0, "greater than 0"),
+        ("critic_lr", -1e-3, "greater than 0"),
+        ("factor_clip", 0.0, "greater than 0"),
+        ("factor_clip", math.nan, "greater than 0"),
+        ("ent_coef", -0.01, "at least 0"),
+        ("gamma", 1.5, "at most 1"),
+        ("gamma", math.nan, "at least 0"),
+        ("gae_lambda", -0.1, "at least 0"),
+    ],
+)
+def test_out_of_range_is_refused(name, value, allowed):
+    assert refusal(**{name: value}) == f"{name} = {value!r} is not allowed; it must be {allowed}"
+
+
+@pytest.mark.parametrize("name", ["team_reward", "agent_order", "truncation", "matmul_precision"])
+def test_other_words_are_refused(name):
+    choices = SETTINGS[name].metadata["choices"]
+    assert refusal(**{name: "other"}) == f"{name} = 'other' is not one of {', '.join(choices)}"
+    for choice in choices:
+        assert Config.from_dict({name: choice}).to_dict()[name] == choice
+
+
+def test_unknown_setting_is_refused():
+    sentence = refusal(learning_rate=1e-3)
+    assert sentence.startswith("unknown setting 'learning_rate'; allowed are ")
+    assert all(name in sentence for name in SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["actor_minibatches", "critic_minibatches"])
+def test_minibatches_must_divide_the_rollout(name):
+    sentence = refusal(**{name: 3}, num_envs=4, rollout_length=8)
+    assert sentence == f"{name} = 3 does not divide num_envs × rollout_length = 4 × 8 = 32; choose a divisor"
+    Config.from_dict({name: 16, "num_envs": 4, "rollout_length": 8})
+
+
+def test_seeds_that_cannot_be():
+    assert refusal(seeds="1,4,1") == "seeds = 1,4,1 repeats a seed; each member needs its own"
+    assert refusal(seeds=2**32) == f"seeds = {2**32} is too large; a seed must be below 2**32"
+    assert refusal(seeds="3:3") == "seeds is empty; give at least one number"
+    assert refusal(seeds=()) == "seeds is empty; give at least one number"
+    assert Config.from_dict({"seeds": 2**32 - 1}).run.seeds == (2**32 - 1,)
+
+
+def test_layers_cannot_be_none():
+    assert refusal(hidden_sizes=[]) == "hidden_sizes is empty; give at least one number"
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Hypers)])
+def test_hypers_must_be_finite(name):
+    assert f"{name} = nan is not" in refusal(**{name: "nan"})
+    if name == "factor_clip":
+        assert Config.from_dict({name: "inf"}).hypers.factor_clip == math.inf
+    else:
+        assert f"{name} = inf is not" in refusal(**{name: "inf"})
+
+
+def test_groups_made_by_hand_are_checked_too():
+    with pytest.raises(SettingsError, match="num_envs = 0 is not allowed"):
+        Config(Static(num_envs=0))
+    with pytest.raises(SettingsError, match="actor_lr = -1"):
+        Config(hypers=Hypers(actor_lr=-1))
+
+
+@pytest.mark.parametrize(
+    "text, numbers",
+    [
+        ("0:4", (0, 1, 2, 3)),
+        ("1,4,9", (1, 4, 9)),
+        ("0:3,7", (0, 1, 2, 7)),
+        ("[64, 32]", (64, 32)),
+        ("(5,)", (5,)),
+        ("7", (7,)),
+        (7, (7,)),
+        ([1, 2.0], (1, 2)),
+        ("1_000,2e3", (1000, 2000)),
+    ],
+)
+def test_integers_are_read(text, numbers):
+    assert parse_integers(text) == numbers
+    assert Config.from_dict({"seeds": text}).run.seeds == numbers
+
+
+@pytest.mark.parametrize("text, number", [("1_000_000", 10**6), ("2e5", 200_000), (2e5, 200_000), ("17", 17)])
+def test_large_numbers_are_read(text, number):
+    steps = Config.from_dict({"total_env_steps": text}).run.total_env_steps
+    assert steps == number and type(steps) is int
+
+
+def test_words_are_read():
+    config = Config.from_dict({"anneal_lr": "Yes", "num_agents": "none", "continuous_actions": "false", "gamma": "1"})
+    assert config.static.anneal_lr is True and config.static.continuous_actions is False
+    assert config.static.num_agents is None
+    assert config.hypers.gamma == 1.0 and type(config.hypers.gamma) is float
+
+
+def test_round_trip():
+    settings = {"seeds": (3, 5), "hidden_sizes": [8], "factor_clip": math.inf, "num_agents": 2, "gamma": 0.5}
+    config = Config.from_dict(settings)
+    assert Config.from_dict(config.to_dict()) == config
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert list(config.to_dict()) == list(SETTINGS)
+    assert Config.from_dict({}) == Config()
+
+
+def test_names_are_unique_and_explained():
+    fields = [field.name for cls in (Static, Hypers, Run) for field in dataclasses.fields(cls)]
+    assert sorted(fields) == sorted(SETTINGS)
+    assert {spec.group for spec in SETTINGS.values()} == set(GROUPS)
+    assert all(spec.metadata["help"] for spec in SETTINGS.values())
+
+
+def test_static_is_hashable_and_hypers_are_a_pytree():
+    one, other = Config.from_dict({"hidden_sizes": [8, 8]}).static, Config.from_dict({"hidden_sizes": "8,8"}).static
+    assert one == other and hash(one) == hash(other) and len({one, other, Static()}) == 2
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, Hypers())
+    assert isinstance(doubled, Hypers) and doubled.actor_lr == 2 * Hypers().actor_lr
+    assert len(jax.tree.leaves(doubled)) == len(dataclasses.fields(Hypers))
+
+
+def test_settings_are_frozen():
+    for group in (Config(), Static(), Hypers(), Run()):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(group, dataclasses.fields(group)[0].name, None)
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_the_algorithm_sets_the_factor_clip(algorithm):
+    expected = 1.0 if algorithm == "clip_happo" else math.inf
+    assert Config.from_dict({"algorithm": algorithm}).hypers.factor_clip == expected
+    assert Config.from_dict({"algorithm": algorithm, "factor_clip": 0.5}).hypers.factor_clip == 0.5
+    assert Config().replace(algorithm=algorithm).hypers.factor_clip == expected
+
+
+def test_iterations_are_rounded_up():
+    config = Config.from_dict({"num_envs": 4, "rollout_length": 8, "total_env_steps": 65})
+    assert config.static.steps_per_iteration == 32 and config.num_iterations == 3
+
+
+PAPER = {
+    "actor_lr": 5e-4,
+    "critic_lr": 5e-4,
+    "clip_eps": 0.2,
+    "actor_epochs": 5,
+    "critic_epochs": 5,
+    "actor_minibatches": 1,
+    "critic_minibatches": 1,
+    "ent_coef": 0.01,
+    "gamma": 0.99,
+    "gae_lambda": 0.95,
+    "max_grad_norm": 10.0,
+    "hidden_sizes": (128, 128),
+    "rollout_length": 200,
+    "num_envs": 20,
+    "total_env_steps": 10_000_000,
+    "anneal_lr": False,
+    "eval_episodes": 20,
+    "std_x_coef": 1.0,
+    "std_y_coef": 0.5,
+    "adam_eps": 1e-5,
+    "huber_delta": 10.0,
+    "factor_clip": 1.0,
+}
+PAPER_TASKS = {
+    "mpe/simple_spread": PAPER,
+    "mpe/simple_reference": PAPER | {"actor_epochs": 10, "critic_epochs": 10},
+    "mpe/simple_speaker_listener": PAPER,
+}
+
+
+def test_every_task_has_a_preset_for_every_algorithm():
+    entries = list_presets()
+    assert {entry.task for entry in entries} == set(PAPER_TASKS)
+    for task in PAPER_TASKS:
+        assert {entry.algorithm for entry in entries if entry.task == task} == set(ALGORITHMS)
+
+
+@pytest.mark.parametrize("task", sorted(PAPER_TASKS))
+def test_presets_hold_the_papers_numbers(task):
+    settings = load_preset(task).to_dict()
+    assert {name: settings[name] for name in PAPER} == PAPER_TASKS[task]
+    assert settings["task"] == task and settings["algorithm"] == "clip_happo"
+    assert settings["continuous_actions"] is True and settings["episode_length"] == 25
+    assert settings["team_reward"] == "sum"
+
+
+@pytest.mark.parametrize("entry", list_presets(), ids=lambda entry: f"{entry.task}-{entry.algorithm}")
+def test_derived_presets_differ_in_nothing_else(entry):
+    config = load_preset(entry.task, entry.algorithm)
+    assert config.static.task == entry.task and config.static.algorithm == entry.algorithm
+    if entry.algorithm == "clip_happo":
+        assert entry.derived_from is None
+        return
+    assert entry.derived_from == "clip_happo"
+    own, original = config.to_dict(), load_preset(entry.task, entry.derived_from).to_dict()
+    assert {name for name in own if own[name] != original[name]} == {"algorithm", "factor_clip"}
+    assert own["factor_clip"] == math.inf
+
+
+def test_overrides_of_a_preset():
+    config = load_preset("mpe/simple_spread", "happo", seeds="0:3", factor_clip=2, rollout_length=100)
+    assert config.run.seeds == (0, 1, 2) and config.hypers.factor_clip == 2.0
+    assert config.static.rollout_length == 100 and config.static.num_envs == 20
+
+
+def test_unknown_presets_are_refused():
+    with pytest.raises(SettingsError) as error:
+        load_preset("mpe/simple_tag")
+    assert str(error.value) == f"preset 'mpe/simple_tag' is unknown; allowed are {', '.join(sorted(PAPER_TASKS))}"
+    for name in ("ppo", "settings"):
+        with pytest.raises(SettingsError) as error:
+            load_preset("mpe/simple_spread", name)
+        assert str(error.value).startswith(f"algorithm = {name!r} has no preset for mpe/simple_spread; allowed are ")
+        assert all(algorithm in str(error.value) for algorithm in ALGORITHMS)
+    with pytest.raises(SettingsError, match="unknown setting 'width'"):
+        load_preset("mpe/simple_spread", width=3)

@@ -1,0 +1,196 @@
+"""The training program as a whole: pure, compiled once, frozen when it fails, untouched by evaluation."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from comparing import assert_close, assert_same_bits, differing_leaves
+
+from ltro_jax import Config, Hypers, SettingsError, Train, make_train
+from ltro_jax.envs import list_tasks
+from ltro_jax.parallel import MemberProgram, make_member_program, stack_hypers
+from ltro_jax.training.parts import annealed
+
+NUM_MEMBERS = 3
+
+
+class Program(NamedTuple):
+    """Settings and everything compiled from them, shared by this file's tests."""
+
+    config: Config
+    train: Train
+    members: MemberProgram
+    states: Any  # [3] after one device call of 2 iterations, on the host
+    metrics: Any
+    evaluation: Any
+
+
+def advance(program: Program, states: Any, hypers: Hypers, count: int = 2) -> Any:
+    """One device call on copies (the program takes over what it is given); everything back on the host."""
+    states = program.members.place(jax.tree.map(jnp.copy, states))
+    return program.members.advance(states, hypers, jnp.int32(count))
+
+
+def same_for_all(config: Config, **changes: float) -> Hypers:
+    return stack_hypers([config.hypers.replace(**changes)] * NUM_MEMBERS)
+
+
+@pytest.fixture(scope="module")
+def program(tiny) -> Program:
+    config = tiny(num_agents=3, anneal_lr=True, episode_length=2)
+    train = make_train(config)
+    members = make_member_program(train, NUM_MEMBERS)
+    hypers = same_for_all(config)
+    initial = members.init(jnp.arange(NUM_MEMBERS, dtype=jnp.uint32), hypers)
+    return Program(config, train, members, *members.advance(initial, hypers, jnp.int32(2)))
+
+
+@pytest.mark.timeout(240)
+def test_compiles_once_for_all_hyper_parameters(program):
+    assert program.members.advance._cache_size() == 1
+    for changes in ({}, {"actor_lr": 1e-3}, {"gamma": 0.5, "factor_clip": float("inf")}, {"clip_eps": 0.1}):
+        advance(program, program.states, same_for_all(program.config, **changes), count=1)
+    assert program.members.advance._cache_size() == 1
+
+
+@pytest.mark.timeout(240)
+def test_metrics_are_finite_and_the_first_agent_has_factor_one(program):
+    scalar, position, agent = program.metrics
+    shapes = {"scalar": (3, 2), "position": (3, 2, 3), "agent": (3, 2, 3)}
+    for group, rows in (("scalar", scalar), ("position", position), ("agent", agent)):
+        for name, values in rows.items():
+            assert values.shape == shapes[group] and np.isfinite(values).all(), name
+    for name in ("factor_mean", "factor_max", "factor_min"):
+        np.testing.assert_array_equal(position[name][..., 0], 1.0)
+    np.testing.assert_array_equal(position["factor_above_one"][..., 0], 0.0)
+    np.testing.assert_allclose(position["factor_ess"][..., 0], 32.0, rtol=1e-5)
+    np.testing.assert_array_equal(position["adv_variance_raw"][..., 0], position["adv_variance_clip1"][..., 0])
+    np.testing.assert_array_equal(position["adv_variance_used"], position["adv_variance_clip1"])
+    np.testing.assert_array_equal(np.sort(position["agent_order"], axis=-1), np.broadcast_to(np.arange(3), (3, 2, 3)))
+    assert scalar["finite"].all() and (scalar["episodes"] == 16).all() and (scalar["episode_length"] == 2).all()
+    assert set(program.evaluation) == {
+        f"eval_{what}_{how}" for what in ("return", "length") for how in ("greedy", "sampled")
+    }
+    assert (program.evaluation["eval_length_greedy"] == 2).all()
+
+
+@pytest.mark.timeout(240)
+def test_unclipped_factor_uses_the_raw_variance(program):
+    hypers = same_for_all(program.config, factor_clip=float("inf"))
+    _, metrics, _ = advance(program, program.states, hypers)
+    position = metrics.position
+    np.testing.assert_array_equal(position["adv_variance_used"], position["adv_variance_raw"])
+    assert (position["factor_above_clip"] == 0).all() and (position["factor_max"][..., 1:] > 1).any()
+
+
+@pytest.mark.timeout(240)
+def test_a_broken_member_is_frozen_and_the_others_go_on(program):
+    good = same_for_all(program.config)
+    bad = good.replace(actor_lr=good.actor_lr.at[1].set(jnp.inf))
+    expected, _, _ = advance(program, program.states, good)
+    states, metrics, _ = advance(program, program.states, bad)
+
+    def member(tree: Any, index: int) -> Any:
+        return jax.tree.map(lambda leaf: leaf[index], tree)
+
+    for index in (0, 2):
+        assert_same_bits(member(states, index), member(expected, index))
+    assert states.failed_at.tolist() == [-1, 3, -1] and states.iteration.tolist() == [4, 4, 4]
+    assert metrics.scalar["finite"].tolist() == [[True, True], [False, False], [True, True]]
+    assert differing_leaves(member(states, 1), member(program.states, 1)) == [".iteration", ".failed_at"]
+    later, _, _ = advance(program, states, good)  # a cure comes too late
+    assert differing_leaves(member(later, 1), member(states, 1)) == [".iteration"]
+    assert later.failed_at.tolist() == [-1, 3, -1]
+
+
+@pytest.mark.timeout(240)
+def test_evaluation_does_not_touch_training(program, tiny):
+    config = program.config.replace(eval_episodes=0)
+    members = make_member_program(make_train(config), NUM_MEMBERS)
+    hypers = same_for_all(config)
+    initial = program.members.init(jnp.arange(NUM_MEMBERS, dtype=jnp.uint32), hypers)
+    states, metrics, evaluation = members.advance(initial, hypers, jnp.int32(2))
+    assert evaluation == {}
+    assert_same_bits((states, metrics), (program.states, program.metrics))
+
+
+@pytest.mark.timeout(240)
+def test_learning_rates_fall_linearly_to_zero(program):
+    hypers, parts = program.config.hypers, program.train.parts
+    assert parts.num_iterations == 8
+    for iteration in (0, 2, 6, 8):
+        now = annealed(hypers, jnp.int32(iteration), parts)
+        assert now.actor_lr == pytest.approx(hypers.actor_lr * (1 - iteration / 8))
+        assert now.critic_lr == pytest.approx(hypers.critic_lr * (1 - iteration / 8))
+        assert now.replace(actor_lr=0, critic_lr=0) == hypers.replace(actor_lr=0, critic_lr=0)
+    constant = parts._replace(static=program.config.replace(anneal_lr=False).static)
+    assert annealed(hypers, jnp.int32(6), constant) == hypers
+    at_the_end = program.states.replace(iteration=jnp.full(NUM_MEMBERS, 8, jnp.int32))
+    states, _, _ = advance(program, at_the_end, same_for_all(program.config), count=1)
+    assert_same_bits(states.agents.params, program.states.agents.params)
+    assert_same_bits(states.critic.params, program.states.critic.params)
+
+
+@pytest.mark.timeout(240)
+def test_iterate_scans_and_agrees_with_advance(program):
+    """The pure functions by themselves, under scan and without members."""
+    train, hypers = program.train, jax.tree.map(jnp.float32, program.config.hypers)
+
+    @jax.jit
+    def two(seed: jax.Array) -> Any:
+        return jax.lax.scan(lambda state, _: train.iterate(state, hypers), train.init(seed, hypers), length=2)
+
+    state, metrics = two(jnp.uint32(1))
+    assert_close(state, jax.tree.map(lambda leaf: leaf[1], program.states), rtol=1e-3, atol=1e-4)
+    assert_close(metrics.scalar["reward"], program.metrics.scalar["reward"][1])
+    evaluation = jax.jit(train.evaluate)(state, hypers)
+    assert_close(evaluation["eval_return_greedy"], program.evaluation["eval_return_greedy"][1])
+
+
+@pytest.mark.timeout(120)
+def test_no_callback_and_no_transfer_inside(program):
+    state = jax.tree.map(lambda leaf: leaf[0], program.states)
+    text = jax.jit(program.train.advance).lower(state, program.config.hypers, 2).as_text()
+    assert len(text) > 10_000
+    for word in ("callback", "infeed", "outfeed", "stablehlo.send", "stablehlo.recv"):
+        assert word not in text
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("algorithm", ["clip_happo", "ippo"])
+@pytest.mark.parametrize("task", list_tasks())
+def test_every_task_keeps_the_shape_of_its_state(task, algorithm, tiny):
+    """Traced, not compiled: the state that comes out is of the kind that went in."""
+    config = tiny(task=task, algorithm=algorithm, episode_length=None)
+    train = make_train(config)
+    state = jax.eval_shape(train.init, 0, config.hypers)
+    after, metrics = jax.eval_shape(train.iterate, state, config.hypers)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+
+    def avals(tree: Any) -> Any:
+        return [(leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(tree)]
+
+    assert avals(after) == avals(state)
+    assert not any(weak for _, _, weak in avals(after))
+    num_agents = train.parts.spec.num_agents
+    assert {leaf.shape for leaf in metrics.agent.values()} == {(num_agents,)}
+    assert {leaf.shape for leaf in metrics.position.values()} == {(num_agents,)}
+    assert {leaf.shape for leaf in metrics.scalar.values()} == {()}
+
+
+@pytest.mark.parametrize(
+    "settings, sentence",
+    [
+        ({"algorithm": "ppo"}, "algorithm = 'ppo' is unknown; allowed are clip_happo, happo, mappo, ippo"),
+        ({"task": "probe/matchin"}, "task = 'probe/matchin' is unknown; did you mean probe/matching? allowed are"),
+        ({"task": "mpe/simple_reference", "num_agents": 3}, "num_agents = 3 cannot be chosen for mpe/simple_reference"),
+        ({"std_y_coef": 0.3}, "std_y_coef = 0.3 has no meaning on probe/matching with discrete actions; leave it out"),
+    ],
+)
+def test_refused_before_anything_is_compiled(settings, sentence, tiny):
+    config = tiny(**({"episode_length": None} | settings))
+    with pytest.raises(SettingsError) as error:
+        make_train(config)
+    assert str(error.value).startswith(sentence)
