@@ -140,7 +140,7 @@ def bench_members(config: ltro_jax.Config, num_members: int, calls: int) -> None
         if call:  # the first one warms up
             steps = num_members * count * config.static.steps_per_iteration
             rates.append(steps / (time.perf_counter() - start))
-    memory = advance.memory_analysis()
+    memory: Any = advance.memory_analysis()
     emit(
         "members",
         members=num_members,
@@ -188,7 +188,7 @@ def bench_memory(config: ltro_jax.Config, label: str) -> None:
     width = parts.spec.observation_size + 3 * sum(config.static.hidden_sizes) + parts.spec.action_size
     activation_bytes = 2 * 4 * samples * width
     compiled = jax.jit(train.iterate, donate_argnums=0).lower(state, hypers).compile()
-    memory = compiled.memory_analysis()
+    memory: Any = compiled.memory_analysis()
     peak = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
     peak -= memory.alias_size_in_bytes
     budget = state_bytes + tree_bytes(transitions) + activation_bytes

@@ -99,7 +99,7 @@ def write_curves(metrics: dict[str, xr.Dataset], results: Path) -> None:
         arrays = {name: dataset[name].values for name in KEPT}
         arrays |= {name: dataset[name].values for name in ("env_steps", "seed")}
         arrays = {name: np.float16(a) if a.dtype == np.float32 else a for name, a in arrays.items()}
-        np.savez_compressed(results / f"{algorithm}.npz", **arrays)
+        np.savez_compressed(results / f"{algorithm}.npz", **arrays)  # type: ignore[arg-type]
 
 
 def write_table(metrics: dict[str, xr.Dataset], random_return: float, path: Path) -> None:

@@ -29,7 +29,8 @@ def integrate_by_new_velocity(self, force, position, velocity, mass, moveable, m
 
 
 def main() -> None:
-    SimpleMPE._integrate_state = jax.vmap(integrate_by_new_velocity, in_axes=(None, 0, 0, 0, 0, 0, 0))
+    entities = jax.vmap(integrate_by_new_velocity, in_axes=(None, 0, 0, 0, 0, 0, 0))
+    SimpleMPE._integrate_state = entities  # type: ignore[method-assign]
     settings = {"seeds": "0:10", "total_env_steps": 600_000, "truncation": "mask", "ent_coef": 0.01 * 4000}
     config = ltro_jax.load_preset(TASK, "clip_happo", **settings)
     run = ltro_jax.resume(RUN) if (RUN / "settings.json").exists() else ltro_jax.train(config, RUN)

@@ -223,13 +223,19 @@ def _to_int(value: Any) -> int:
     return int(number)
 
 
+MAX_INTEGERS = 1_000_000  # a longer range is a slip of the pen
+
+
 def parse_integers(value: Any) -> tuple[int, ...]:
     """`"0:4"` → (0, 1, 2, 3), `"1,4,9"` → (1, 4, 9); a number or a sequence of numbers is taken as it is."""
     if isinstance(value, str):
         numbers: list[int] = []
         for part in value.strip("[]() ").rstrip(",").split(","):
             first, colon, last = part.partition(":")
-            numbers += range(_to_int(first), _to_int(last)) if colon else [_to_int(first)]
+            span = range(_to_int(first), _to_int(last)) if colon else (_to_int(first),)
+            if len(span) > MAX_INTEGERS:
+                raise ValueError
+            numbers += span
         return tuple(numbers)
     if isinstance(value, int):
         return (_to_int(value),)

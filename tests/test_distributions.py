@@ -1,5 +1,8 @@
 """Distributions against scipy, closed forms and Monte Carlo; what a mask hides has no influence."""
 
+# numpy arrays stand in for jax arrays
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +32,13 @@ def random_gaussian(seed, shape=(6, 3), mask=None):
     mean = generator.normal(size=shape).astype(np.float32)
     std = np.exp(generator.normal(size=shape)).astype(np.float32)
     return DiagonalGaussian(mean, std, np.ones(shape, bool) if mask is None else mask)
+
+
+@jax.jit
+def log_ratio_draws(p, q):
+    """log p − log q at draws from p: their mean estimates KL(p ‖ q)."""
+    draws = jax.vmap(p.sample)(jax.random.split(jax.random.key(0), NUM_DRAWS))
+    return jax.vmap(lambda action: p.log_prob(action) - q.log_prob(action))(draws)
 
 
 # ---- categorical
@@ -69,13 +79,12 @@ def test_categorical_kl():
         p.kl(q), scipy.stats.entropy(probabilities_p, probabilities_q, axis=-1), rtol=1e-4, atol=1e-6
     )
     np.testing.assert_array_equal(p.kl(p), np.zeros(6))
-    draws = jax.vmap(p.sample)(jax.random.split(jax.random.key(0), NUM_DRAWS))
-    estimates = np.array(jax.vmap(lambda action: p.log_prob(action) - q.log_prob(action))(draws))
+    estimates = np.array(log_ratio_draws(p, q))
     standard_error = estimates.std(0) / np.sqrt(NUM_DRAWS)
     assert np.all(np.abs(estimates.mean(0) - p.kl(q)) <= 5 * standard_error + 1e-6)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_sampling_never_picks_an_unavailable_action(seed):
     """Even where the network strongly prefers it; frequencies follow the probabilities."""
     generator = np.random.default_rng(seed)
@@ -96,11 +105,12 @@ def test_categorical_gradients_are_finite_and_zero_for_unavailable_actions():
     old, _ = random_categorical(4, mask=mask)
 
     def gradient(function):
-        return np.array(jax.grad(lambda x: jnp.sum(function(Categorical.create(x, mask))))(logits))
+        return np.array(jax.jit(jax.grad(lambda x: jnp.sum(function(Categorical.create(x, mask)))))(logits))
 
     for function in (lambda p: p.log_prob(action), lambda p: p.entropy(), lambda p: old.kl(p)):
-        assert np.all(np.isfinite(gradient(function)))
-        np.testing.assert_allclose(gradient(function)[~mask], 0, atol=1e-7)
+        slope = gradient(function)
+        assert np.all(np.isfinite(slope))
+        np.testing.assert_allclose(slope[~mask], 0, atol=1e-7)
     assert np.all(np.isfinite(gradient(lambda p: p.log_prob(np.argmin(mask, axis=-1)))))  # unavailable ones
 
 
@@ -130,28 +140,27 @@ def test_gaussian_kl():
     np.testing.assert_allclose(p.kl(q), np.log(2) + (1 + 1) / 8 - 0.5, rtol=1e-6)
     p, q = random_gaussian(1), random_gaussian(2)
     np.testing.assert_allclose(p.kl(p), np.zeros(6), atol=1e-6)
-    draws = jax.vmap(p.sample)(jax.random.split(jax.random.key(0), NUM_DRAWS))
-    estimates = np.array(jax.vmap(lambda action: p.log_prob(action) - q.log_prob(action))(draws))
+    estimates = np.array(log_ratio_draws(p, q))
     standard_error = estimates.std(0) / np.sqrt(NUM_DRAWS)
     assert np.all(np.abs(estimates.mean(0) - p.kl(q)) <= 5 * standard_error + 1e-5)
 
 
 def test_gaussian_samples_have_the_mean_and_deviation():
     policy = random_gaussian(3)
-    draws = np.array(jax.vmap(policy.sample)(jax.random.split(jax.random.key(1), NUM_DRAWS)))
+    draws = np.array(jax.jit(jax.vmap(policy.sample))(jax.random.split(jax.random.key(1), NUM_DRAWS)))
     np.testing.assert_allclose((draws.mean(0) - policy.mean) / policy.std, 0, atol=0.05)
     np.testing.assert_allclose(draws.std(0) / policy.std, 1, atol=0.05)
 
 
-@pytest.mark.parametrize("poison", [np.nan, np.inf, 1e30])
-def test_padded_dimensions_matter_not(poison):
+def test_padded_dimensions_matter_not():
     """Values, gradients and draws of a padded Gaussian are those of its own dimensions."""
     mask = np.array([True, True, False])
     wide, other = random_gaussian(4, mask=mask), random_gaussian(5, mask=mask)
     narrow, other_narrow = (DiagonalGaussian(x.mean[:, :2], x.std[:, :2], np.ones(2, bool)) for x in (wide, other))
     action = np.random.default_rng(6).normal(size=(6, 3)).astype(np.float32)
-    poisoned = np.where(mask, action, poison)
-    np.testing.assert_array_equal(wide.log_prob(poisoned), narrow.log_prob(action[:, :2]))
+    for poison in (np.nan, np.inf, 1e30):
+        poisoned = np.where(mask, action, np.float32(poison))
+        np.testing.assert_array_equal(wide.log_prob(poisoned), narrow.log_prob(action[:, :2]))
     np.testing.assert_allclose(wide.entropy(), narrow.entropy(), rtol=1e-6)
     np.testing.assert_allclose(wide.kl(other), narrow.kl(other_narrow), rtol=1e-6)
     assert np.all(wide.sample(jax.random.key(0))[:, 2] == 0)
@@ -161,7 +170,7 @@ def test_padded_dimensions_matter_not(poison):
         policy = DiagonalGaussian(mean, std, mask)
         return jnp.sum(policy.log_prob(action) + policy.entropy() + policy.kl(other))
 
-    for gradient in jax.grad(total, argnums=(0, 1))(wide.mean, wide.std):
+    for gradient in jax.jit(jax.grad(total, argnums=(0, 1)))(wide.mean, wide.std):
         assert np.all(np.isfinite(gradient))
         assert np.all(gradient[:, 2] == 0)
 

@@ -208,7 +208,7 @@ def test_agents_of_unlike_sizes(kind):
         recomputed = REPLAYS[f"sequential_update_happo_{kind}*"](mixed, np.float64)
     prefix = f"agent{first}."
     compared = [
-        compare(name, recomputed[name], arrays[f"out64.{name}"], Tolerance(1e-9, False))
+        compare(name, np.asarray(recomputed[name]), arrays[f"out64.{name}"], Tolerance(1e-9, False))
         for name in recomputed
         if name.startswith(prefix)
     ]

@@ -62,7 +62,8 @@ def update_critics(
     """
     keys = jax.random.split(key, batch.value.shape[0])
 
-    def one(inputs):
-        return critic_update(*inputs, critic, static, hypers)
+    def one(inputs: tuple[Array, CriticState, CriticBatch]) -> tuple[CriticState, CriticInfo]:
+        one_key, one_state, one_batch = inputs
+        return critic_update(one_key, one_state, one_batch, critic, static, hypers)
 
     return jax.lax.map(one, (keys, state, batch))

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from itertools import cycle, product
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -25,7 +26,7 @@ _LINES = tuple(product(("-", (0, (5, 1.5)), (0, (1, 1))), COLOURS))  # the palet
 _BASELINE_DASHES = ((0, (6, 3)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 2)))
 _MAX_SEED_LINES = 16
 _MAX_COLUMNS = 4
-_STYLE = {
+_STYLE: Any = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.spines.top": False,

@@ -166,7 +166,7 @@ def area_under_curve(values: ArrayLike, env_steps: ArrayLike | None = None) -> A
 
 
 def _trimmed_mean(values: Array, axis: int | None) -> Array:
-    return scipy.stats.trim_mean(values, 0.25, axis=axis)
+    return scipy.stats.trim_mean(values, 0.25, axis=axis)  # type: ignore[arg-type]
 
 
 def _wins(x: Array, y: Array, axis: int = 0) -> Array:
@@ -221,4 +221,4 @@ def _require_values(values: Array) -> None:
 def _evaluated(values: Array) -> NDArray[np.bool_]:
     """`[E]` columns of `[S, E]` where at least one seed has a value."""
     _require_values(values)
-    return ~np.isnan(values).all(0)
+    return np.asarray(~np.isnan(values).all(0))

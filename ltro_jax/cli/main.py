@@ -1,19 +1,33 @@
 """`ltro`: the entry point and its exit codes (0 done, 2 a sentence about bad input, 130 interrupted)."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from ltro_jax.cli import envs, evaluate, plot, presets, resume, train
 from ltro_jax.config import SettingsError
 from ltro_jax.storage import RunError
+
+
+class Parser(argparse.ArgumentParser):
+    """Bad input is one sentence, not a page of usage; negative numbers in any notation are values."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self._negative_number_matcher = re.compile(r"^-(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?$")
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
 
 COMMANDS = (train, resume, evaluate, plot, presets, envs)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ltro",
         description="Sequential-update, trust-region multi-agent RL with independent actors, in JAX.",
     )

@@ -1,7 +1,7 @@
 """Actors: body and head of one agent, as plain functions over parameter stacks."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +70,7 @@ def make_actor(
         return params
 
     def apply(params, observation, hidden, action_mask, observation_mask, hypers):
-        output, log_std = module.apply(params, observation, observation_mask)
+        output, log_std = cast(tuple[Array, Array], module.apply(params, observation, observation_mask))
         if discrete:
             return Categorical.create(output, action_mask), hidden
         std = gaussian_std(log_std, hypers.std_x_coef, hypers.std_y_coef)

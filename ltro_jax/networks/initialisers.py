@@ -7,6 +7,7 @@ dependency, and equal networks are drawn by `lax.map`.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ def initial_stack(
         Pytree as `template`, leaves `[P, …]`: kernels orthogonal, biases 0, LayerNorm scales 1, others 0.
     Source: Saxe et al. 2014; gains of the published implementation.
     """
-    leaves = flatten_dict(template)
+    leaves: dict[tuple[str, ...], Any] = flatten_dict(template)  # type: ignore[assignment]
     kernels = sorted(path for path in leaves if path[-1] == "kernel")
     gains = [head_gain if path[-2] == "head" else BODY_GAIN for path in kernels]
 
@@ -57,14 +58,14 @@ def initial_stack(
     num_networks = len(input_sizes)
     keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(num_networks))
     shapes = [true_shapes(network) for network in range(num_networks)]
-    after = jnp.asarray(after, jnp.float32)
+    first = jnp.asarray(after, jnp.float32)
     if len(set(shapes)) == 1:
-        stacked = jax.lax.map(lambda network_key: draw(network_key, shapes[0], after), keys)
+        stacked = jax.lax.map(lambda network_key: draw(network_key, shapes[0], first), keys)
     else:
         networks = []
         for network in range(num_networks):
-            networks.append(draw(keys[network], shapes[network], after))
-            after = networks[-1][-1][0, 0]
+            networks.append(draw(keys[network], shapes[network], first))
+            first = networks[-1][-1][0, 0]
         stacked = [jnp.stack(same) for same in zip(*networks, strict=True)]
     constant = {
         path: jnp.full((num_networks, *leaf.shape), 1.0 if path[-1] == "scale" else 0.0, leaf.dtype)

@@ -20,6 +20,6 @@ def clip_by_global_norm(gradient: Params, max_norm: Array | float) -> tuple[Para
     Returns:
         The clipped gradient, and the scalar norm before clipping.
     """
-    norm = optax.global_norm(gradient)
+    norm = optax.tree.norm(gradient)
     scale = jnp.minimum(1.0, max_norm / (norm + 1e-6))
     return jax.tree.map(lambda leaf: leaf * scale, gradient), norm

@@ -19,6 +19,7 @@ def use_compilation_cache(choice: str | None = None) -> Path | None:
     """
     choice = choice or os.environ.get(VARIABLE)
     if choice == "off":
+        jax.config.update("jax_compilation_cache_dir", None)
         return None
     configured = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if choice is None and configured:

@@ -1,5 +1,6 @@
 """The host loop: device calls, and between them metrics, checkpoints, progress and a clean Ctrl-C."""
 
+import shlex
 import signal
 import threading
 import time
@@ -89,6 +90,7 @@ class Session:
         total, interval = self.config.num_iterations, self.config.static.eval_interval
         iteration, states = self._restore()
         if iteration >= total:
+            self.metrics.consolidate(self.directory.path / "metrics.nc")  # a kill may have come just before it
             self.progress.say(f"{self.directory.path} is finished: {iteration} iterations")
             return
         started = time.perf_counter()
@@ -147,9 +149,8 @@ class Session:
 
     def _stopped(self, iteration: int) -> None:
         self.metrics.consolidate(self.directory.path / "metrics.nc")
-        self.progress.say(
-            f"stopped at iteration {iteration}, everything is saved; go on with `ltro resume {self.directory.path}`"
-        )
+        command = f"ltro resume {shlex.quote(str(self.directory.path))}"
+        self.progress.say(f"stopped at iteration {iteration}, everything is saved; go on with `{command}`")
 
     def _headline(self, what: str) -> str:
         static, seeds = self.config.static, self.config.run.seeds

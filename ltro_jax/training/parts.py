@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 
 from ltro_jax.algorithms import Recipe, get_recipe
 from ltro_jax.config import Config, Hypers, SettingsError, Static
@@ -29,9 +28,10 @@ class Parts(NamedTuple):
         return self.env.spec
 
     @property
-    def observation_mask(self) -> np.ndarray | None:
+    def observation_mask(self) -> Array | None:
         """`[N, O]` bool, or None when all agents are equally wide."""
-        return self.env.spec.observation_mask
+        mask = self.env.spec.observation_mask
+        return None if mask is None else jnp.asarray(mask)
 
 
 def make_parts(config: Config) -> Parts:

@@ -59,6 +59,6 @@ def returns(
         active_mask=active_mask,
         log_prob=agent_major(transitions.log_prob),
         advantage=jax.vmap(standardise)(advantage_of_agent, active_mask),
-        observation_mask=jax.tree.map(jnp.asarray, parts.observation_mask),
+        observation_mask=parts.observation_mask,
     )
     return agent_batch, CriticBatch(state, value, advantage + raw_value, state_mask)

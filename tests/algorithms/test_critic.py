@@ -1,5 +1,8 @@
 """The critic update: normaliser first, regression second, every critic for itself."""
 
+# numpy arrays stand in for jax arrays
+# pyright: reportArgumentType=false
+
 from functools import lru_cache
 
 import jax
@@ -16,23 +19,23 @@ from ltro_jax.types import CriticBatch, CriticState
 
 C, T, B, SIZE = 2, 6, 4, 5
 KEY = jax.random.key(0)
-HYPERS = jax.tree.map(jnp.float32, Hypers(critic_lr=1e-2))
+HYPERS = jax.tree.map(np.float32, Hypers(critic_lr=1e-2))
 CRITIC = make_critic([SIZE] * C, (8,))
 
 
 def one(stack, index=0):
-    return jax.tree.map(lambda leaf: leaf[index], stack)
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[index], stack)
 
 
 @lru_cache
 def problem():
     generator = np.random.default_rng(0)
     params = jax.jit(CRITIC.init)(KEY, 0.0)
-    value_norm = jax.tree.map(lambda leaf: jnp.zeros(C), init_value_norm())
-    inputs = jnp.asarray(generator.normal(size=(C, T, B, SIZE)), jnp.float32)
+    value_norm = jax.tree.map(lambda leaf: np.zeros(C, np.float32), init_value_norm())
+    inputs = generator.normal(size=(C, T, B, SIZE)).astype(np.float32)
     value = jax.jit(lambda p, x: apply_critics(CRITIC, p, x, None))(params, inputs)
-    target = jnp.asarray(generator.normal(3.0, 2.0, (C, T, B)), jnp.float32)
-    return CriticState(params, init_adam(params), value_norm), CriticBatch(inputs, value, target, None)
+    target = generator.normal(3.0, 2.0, (C, T, B)).astype(np.float32)
+    return CriticState(params, jax.jit(init_adam)(params), value_norm), CriticBatch(inputs, value, target, None)
 
 
 @lru_cache

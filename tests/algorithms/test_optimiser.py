@@ -1,5 +1,8 @@
 """Adam: by hand, against optax in float64, and its bias correction in float32."""
 
+# numpy arrays stand in for jax arrays
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,5 +1,8 @@
 """One agent's PPO step: what its first step reports, what it ascends, and what leaves it unmoved."""
 
+# numpy arrays stand in for jax arrays
+# pyright: reportArgumentType=false
+
 from functools import lru_cache
 
 import jax
@@ -18,11 +21,11 @@ KEY = jax.random.key(2)
 
 
 def hypers(**settings):
-    return jax.tree.map(jnp.float32, Hypers(actor_lr=1e-2).replace(**settings))
+    return jax.tree.map(np.float32, Hypers(actor_lr=1e-2).replace(**settings))
 
 
 def one(stack, index=0):
-    return jax.tree.map(lambda leaf: leaf[index], stack)
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[index], stack)
 
 
 @lru_cache
@@ -51,22 +54,20 @@ def problem(discrete):
     """An agent, its rollout and a weight; log-probabilities are the agent's own."""
     generator = np.random.default_rng(0)
     params = jax.jit(actor(discrete).init)(jax.random.key(0), hypers())
-    agent = AgentState(one(params), one(init_adam(params)))
+    agent = AgentState(one(params), one(jax.jit(init_adam)(params)))
     continuous = generator.normal(size=(T, B, ACTIONS)).astype(np.float32)
     batch = AgentBatch(
-        observation=jnp.asarray(generator.normal(size=(T, B, OBSERVATION)), jnp.float32),
-        action=jnp.asarray(generator.integers(ACTIONS, size=(T, B)), jnp.int32)
-        if discrete
-        else jnp.asarray(continuous),
-        action_mask=jnp.ones((T, B, ACTIONS), bool),
-        active_mask=jnp.asarray(generator.random((T, B)) < 0.7),
-        log_prob=jnp.zeros((T, B)),
-        advantage=jnp.asarray(generator.normal(size=(T, B)), jnp.float32),
+        observation=generator.normal(size=(T, B, OBSERVATION)).astype(np.float32),
+        action=generator.integers(ACTIONS, size=(T, B)).astype(np.int32) if discrete else continuous,
+        action_mask=np.ones((T, B, ACTIONS), bool),
+        active_mask=generator.random((T, B)) < 0.7,
+        log_prob=np.zeros((T, B), np.float32),
+        advantage=generator.normal(size=(T, B)).astype(np.float32),
         observation_mask=None,
     )
     log_prob, _ = figures(discrete)(agent.params, batch)
-    batch = batch.replace(log_prob=log_prob)
-    return agent, batch, jnp.asarray(generator.uniform(0.2, 1.0, (T, B)), jnp.float32)
+    batch = batch.replace(log_prob=np.asarray(log_prob))
+    return agent, batch, generator.uniform(0.2, 1.0, (T, B)).astype(np.float32)
 
 
 @pytest.mark.parametrize("discrete", [True, False])
@@ -104,7 +105,7 @@ def test_the_gradient_is_that_of_the_written_formula(discrete):
 @pytest.mark.parametrize("discrete", [True, False])
 def test_all_dead_leaves_the_agent_bitwise_as_it_was(discrete):
     agent, batch, weight = problem(discrete)
-    batch = batch.replace(active_mask=jnp.zeros((T, B), bool))
+    batch = batch.replace(active_mask=np.zeros((T, B), bool))
     after, info = update(discrete)(KEY, agent, batch, weight, hypers())
     for new, old in zip(jax.tree.leaves(after.params), jax.tree.leaves(agent.params), strict=True):
         np.testing.assert_array_equal(new, old)
@@ -129,7 +130,7 @@ def test_the_clip_stops_the_policy():
     spread = []
     for eps in (0.05, 10.0):
         settings = hypers(clip_eps=eps, ent_coef=0.0)
-        after, _ = update(True, epochs=40)(KEY, agent, batch, jnp.ones_like(weight), settings)
+        after, _ = update(True, epochs=40)(KEY, agent, batch, np.ones_like(weight), settings)
         spread.append(np.abs(np.array(log_ratio(after, batch, settings))).mean())
     assert spread[0] < spread[1] / 2
 

@@ -100,7 +100,7 @@ def test_one_panel_per_position():
     panels = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title() for axes in panels] == [f"position {i}" for i in range(1, 6)]
     assert all(len(axes.lines) == 2 and len(bands(axes)) == 1 for axes in panels)
-    assert {axes.get_gridspec().ncols for axes in panels} == {4}
+    assert {axes.get_gridspec().ncols for axes in panels} == {4}  # type: ignore[union-attr]
     assert {axes.get_yscale() for axes in panels} == {"log"}
     assert legend(figure) == ["HAPPO (3 seeds)", "HATRPO (1 seed)"]
 

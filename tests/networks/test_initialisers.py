@@ -1,5 +1,8 @@
 """Initial parameters: orthogonal at the true sizes, padding apart, and no hanging when many are drawn at once."""
 
+# numpy arrays stand in for jax arrays
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 import os
 import subprocess
 import sys

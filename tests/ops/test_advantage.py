@@ -1,5 +1,8 @@
 """Generalised advantages: hand arithmetic, reductions, what ends an episode and how."""
 
+# numpy arrays stand in for jax arrays
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,5 +1,8 @@
 """Surrogate and value loss: hand arithmetic, reductions, gradients against finite differences."""
 
+# numpy arrays stand in for jax arrays
+# pyright: reportArgumentType=false
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,5 +1,8 @@
 """Masked statistics: hand arithmetic, numpy, masks that hide poison, masks that hide everything."""
 
+# numpy arrays stand in for jax arrays
+# pyright: reportArgumentType=false
+
 import jax
 import jax.numpy as jnp
 import numpy as np

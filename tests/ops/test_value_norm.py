@@ -1,5 +1,8 @@
 """Value normaliser: its constants, by hand, and its limits."""
 
+# numpy arrays stand in for jax arrays
+# pyright: reportArgumentType=false
+
 import jax
 import numpy as np
 import pytest

@@ -1,5 +1,8 @@
 """Replay of `sequential_update_{happo,clip_happo}_*`: the whole actor pass, one agent after another."""
 
+# numpy arrays stand in for jax arrays
+# pyright: reportArgumentType=false
+
 import math
 import re
 from functools import lru_cache
@@ -109,7 +112,7 @@ def agent_batch(fixture: Fixture, dtype) -> AgentBatch:
         log_prob=np.stack([np.sum(per_dimension, axis=-1) for per_dimension in log_probs]),
         advantage=None,
         observation_mask=None if len(set(agents.observation_sizes)) == 1 else observation_mask,
-    )  # type: ignore[arg-type]
+    )
 
 
 def _available(fixture: Fixture, index: int, num_actions: int) -> np.ndarray:

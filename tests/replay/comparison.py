@@ -95,5 +95,6 @@ def compare(name: str, actual: np.ndarray, expected: np.ndarray, tolerance: Tole
 
 def _relative(actual: np.ndarray, expected: np.ndarray, where: np.ndarray) -> float:
     """2-norm of the error over the 2-norm of what is expected; where that is 0, the error itself."""
-    error, norm = np.linalg.norm((actual - expected)[where]), np.linalg.norm(expected[where])
-    return float(error / norm if norm > 0 else error)
+    with np.errstate(invalid="ignore"):  # infinities become NaN, which no tolerance admits
+        error, norm = np.linalg.norm((actual - expected)[where]), np.linalg.norm(expected[where])
+        return float(error / norm if norm > 0 else error)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ltro_jax.distributions import DiagonalGaussian
+from ltro_jax.distributions import Categorical, DiagonalGaussian
 from ltro_jax.networks import make_actor
 from ltro_jax.networks.actor import ActorModule
 from ltro_jax.networks.body import Body
@@ -21,6 +21,8 @@ def policy_categorical(fixture: Fixture, dtype) -> dict[str, Array]:
     def recompute(params, observation, available, active, action, hypers):
         policy = actor.apply(params, observation, (), available, None, hypers)[0]
         unmasked = actor.apply(params, observation, (), jnp.ones_like(available), None, hypers)[0]
+        assert isinstance(policy, Categorical)
+        assert isinstance(unmasked, Categorical)
         mode, entropy = policy.mode(), policy.entropy()
         return {
             "features": _features(params, sizes, observation),
@@ -53,6 +55,7 @@ def policy_gaussian(fixture: Fixture, dtype) -> dict[str, Array]:
 
     def recompute(params, observation, action, hypers):
         policy = actor.apply(params, observation, (), jnp.ones(action.shape, bool), None, hypers)[0]
+        assert isinstance(policy, DiagonalGaussian)
         mode, entropy = policy.mode(), policy.entropy()
         return {
             "features": _features(params, sizes, observation),

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
+
 from ltro_jax.types import Array
 from replay.actors import sequential_update
 from replay.fixtures import Fixture
@@ -11,7 +13,7 @@ from replay.policies import policy_categorical, policy_gaussian
 from replay.values import critic_update, gae, value_norm
 
 # (fixture, dtype) → {name of the output without `out.` or `out64.`: recomputed value}
-Replay = Callable[[Fixture, Any], Mapping[str, Array]]
+Replay = Callable[[Fixture, Any], Mapping[str, Array | np.ndarray]]
 
 REPLAYS: dict[str, Replay] = {
     "policy_categorical": policy_categorical,

@@ -18,8 +18,8 @@ import jax, jax.numpy as jnp
 from ltro_jax import load_preset, make_train
 config = load_preset("mpe/simple_spread")
 assert config.static.hidden_sizes == (128, 128) and config.static.num_envs == 20
-states = jax.vmap(make_train(config).init, in_axes=(0, None))(jnp.arange(64, dtype=jnp.uint32), config.hypers)
-states = jax.block_until_ready(states)
+init = jax.jit(jax.vmap(make_train(config).init, in_axes=(0, None)))
+states = jax.block_until_ready(init(jnp.arange(64, dtype=jnp.uint32), config.hypers))
 kernels = states.agents.params["params"]["body"]["dense_1"]["kernel"]
 assert kernels.shape == (64, 3, 128, 128)
 products = jnp.einsum("snij,snkj->snik", kernels, kernels)

@@ -12,7 +12,7 @@ from ltro_jax import Config, make_train
 
 
 def after_two_iterations(config: Config, seed: int = 4) -> Any:
-    train = make_train(config)
+    train = make_train(config.replace(actor_minibatches=1, critic_minibatches=1))
     hypers = jax.tree.map(jnp.float32, config.hypers)
     state = jax.jit(train.init)(seed, hypers)
     iterate = jax.jit(train.iterate)

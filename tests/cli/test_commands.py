@@ -1,0 +1,143 @@
+"""Each command does what its help says."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ltro_jax import list_presets, load_run
+from ltro_jax.algorithms import ALGORITHMS
+from ltro_jax.cli import main
+from ltro_jax.config import SETTINGS
+from ltro_jax.envs import list_tasks
+
+HELP = {
+    "train": ["PRESET", "--out", "--quiet", "--compilation_cache", "--seeds", "A:B", "example: ltro train mpe/"],
+    "resume": ["RUN", "--quiet", "newest intact checkpoint", "bit for bit"],
+    "eval": ["RUN", "--episodes", "greedy", "evaluation.json"],
+    "plot": ["RUN", "--metric", "--output", "PNG"],
+    "presets": ["PRESET", "--algorithm"],
+    "envs": ["agents", "episode length"],
+}
+
+
+def help_text(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    with pytest.raises(SystemExit) as exit_:
+        main([*command, "--help"])
+    output = capsys.readouterr()
+    assert exit_.value.code == 0 and output.err == ""
+    return output.out
+
+
+def test_help_lists_the_commands(capsys):
+    text = help_text(capsys)
+    assert text.startswith("usage: ltro ") and all(f"\n    {command}" in text for command in HELP)
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_of_each_command(command, capsys):
+    text = help_text(capsys, command)
+    assert text.startswith(f"usage: ltro {command} ") and all(word in text for word in HELP[command])
+
+
+def test_help_explains_every_setting(capsys):
+    text = " ".join(help_text(capsys, "train").split())
+    for name, spec in SETTINGS.items():
+        if name != "task":
+            assert f"--{name}" in text and spec.metadata["help"] in text
+            assert all(choice in text for choice in spec.metadata.get("choices", ()))
+
+
+@pytest.mark.timeout(240)
+def test_train(trained, capsys, options):
+    capsys.readouterr()
+    run = load_run(trained)
+    assert run.finished and run.config.run.seeds == (3, 7) and run.config.static.task == "probe/matching"
+    assert run.directory.environment["command"]
+    assert main(["train", "probe/matching", "--out", str(trained), *options]) == 2
+    assert "already exists; resume it with `ltro resume" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(240)
+def test_quiet_prints_nothing(trained, capfd):
+    assert main(["resume", str(trained), "--quiet"]) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.timeout(240)
+def test_resume(trained, capsys):
+    assert main(["resume", str(trained)]) == 0
+    assert capsys.readouterr().out.endswith(f"{trained} is finished: 8 iterations\n")
+
+
+@pytest.mark.timeout(240)
+def test_eval_prints_a_table_and_keeps_it(trained, capsys):
+    assert main(["eval", str(trained), "--episodes", "20"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("clip_happo on probe/matching, iteration 8, 20 episodes; return = team reward (sum ")
+    assert lines[1].split() == ["seed", "greedy", "sampled"]
+    kept = json.loads((trained / "evaluation.json").read_text())
+    assert kept["seed"] == [3, 7] and kept["episodes"] == 20 and kept["iteration"] == 8
+    assert [line.split() for line in lines[2:4]] == [
+        [str(seed), f"{greedy:.2f}", f"{sampled:.2f}"]
+        for seed, greedy, sampled in zip(
+            kept["seed"], kept["eval_return_greedy"], kept["eval_return_sampled"], strict=True
+        )
+    ]
+    assert lines[4].split()[:2] == ["mean", f"{np.mean(kept['eval_return_greedy']):.2f}"]
+
+
+def is_png(path: Path) -> bool:
+    return path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.timeout(240)
+def test_plot(trained, tmp_path, capsys):
+    assert main(["plot", str(trained)]) == 0
+    assert capsys.readouterr().out == f"drawn: {trained / 'eval_return_greedy.png'}\n"
+    assert is_png(trained / "eval_return_greedy.png")
+    for metric in ("adv_variance_used", "entropy", "episode_return"):  # per position, per agent, per member
+        output = tmp_path / f"{metric}.png"
+        assert main(["plot", str(trained), str(trained), "--metric", metric, "-o", str(output)]) == 0
+        assert is_png(output)
+    (trained / "eval_return_greedy.png").unlink()
+
+
+@pytest.mark.timeout(240)
+def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
+    capsys.readouterr()
+    other = shutil.copytree(trained, tmp_path / "other")
+    settings = json.loads((other / "settings.json").read_text()) | {"task": "probe/climbing"}
+    (other / "settings.json").write_text(json.dumps(settings))
+    output = tmp_path / "picture.png"
+    assert main(["plot", str(trained), str(other), "-o", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "ltro: the runs are of different tasks (probe/climbing, probe/matching); plot them one task at a time\n"
+    )
+    assert main(["plot", str(trained), "--metric", "score", "-o", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ltro: metric = 'score' is not in these runs; there are ") and "entropy" in error
+    assert not output.exists()
+
+
+def test_presets(capsys):
+    assert main(["presets"]) == 0
+    text = capsys.readouterr().out
+    for entry in list_presets():
+        line = next(line for line in text.splitlines() if line.split()[:2] == [entry.task, entry.algorithm])
+        assert ("factor_clip = inf" in line) == (entry.derived_from is not None)
+    assert all(recipe.summary in text for recipe in ALGORITHMS.values())
+    assert main(["presets", "mpe/simple_spread", "--algorithm", "happo"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "algorithm = happo" in lines and "factor_clip = inf" in lines and len(lines) == len(SETTINGS)
+
+
+@pytest.mark.timeout(60)
+def test_envs(capsys):
+    assert main(["envs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["task", *list_tasks()]
+    assert "mpe/simple_speaker_listener         2         3/11   3/5 continuous     14       25" in lines

@@ -1,0 +1,98 @@
+"""Members never mix: a seed gives the same run alone, in a sweep, and on eight devices."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from comparing import assert_close, assert_same_bits
+
+from ltro_jax import make_train
+from ltro_jax.parallel import make_member_program, stack_hypers
+
+EIGHT_DEVICES = """
+import sys
+import jax, jax.numpy as jnp
+from comparing import assert_same_bits
+from conftest import TINY
+from ltro_jax import Config, make_train
+from ltro_jax.parallel import make_member_program, member_mesh, stack_hypers
+
+assert len(jax.devices()) == 8
+config = Config.from_dict(TINY | {"eval_episodes": 0, "actor_minibatches": 1, "critic_minibatches": 1})
+train = make_train(config)
+seeds = jnp.arange(8, dtype=jnp.uint32)
+
+def run(members, seeds):
+    hypers = members.place(stack_hypers([config.hypers] * len(seeds)))
+    states = members.init(members.place(seeds), hypers)
+    return members.advance(states, hypers, jnp.int32(2))
+
+everything = run(make_member_program(train, 8), seeds)
+placed = {shard.device.id for shard in everything[0].iteration.addressable_shards}
+assert len(placed) == 8, placed
+everything = jax.device_get(everything)
+assert everything[0].failed_at.tolist() == [-1] * 8
+single = make_member_program(train, 1, member_mesh(1, jax.devices()[:1]))
+for seed in range(8):
+    alone = jax.device_get(run(single, seeds[seed : seed + 1]))
+    assert_same_bits(alone, jax.tree.map(lambda leaf: leaf[seed : seed + 1], everything))
+"""
+
+
+@pytest.mark.timeout(300)
+def test_eight_devices_with_one_member_each_equal_eight_single_runs():
+    """Bitwise: on each device it is the same program."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": here,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", EIGHT_DEVICES], env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.timeout(240)
+def test_a_seed_gives_the_same_run_alone_and_in_a_sweep(tiny):
+    """The same keys, resets and first actions to the last bit; what matrix products made, to rounding."""
+    config = tiny(eval_interval=1, eval_episodes=0, actor_minibatches=1, critic_minibatches=1)
+    train = make_train(config)
+
+    def run(*seeds: int) -> Any:
+        members = make_member_program(train, len(seeds))
+        hypers = stack_hypers([config.hypers] * len(seeds))
+        states = members.init(jnp.asarray(seeds, jnp.uint32), hypers)
+        initial = jax.device_get(jax.tree.map(jnp.copy, states))
+        return initial, members.advance(states, hypers, jnp.int32(1))
+
+    sweep, (swept, swept_metrics, _) = run(3, 7, 12)
+    alone, (single, metrics, _) = run(7)
+
+    def seventh(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf[1:2], tree)
+
+    for name in ("train_key", "eval_key", "env_state", "timestep", "tally"):
+        assert_same_bits(getattr(alone, name), getattr(seventh(sweep), name))
+    assert_close(alone, seventh(sweep), rtol=1e-5, atol=1e-6)
+    assert_same_bits(single.env_state, seventh(swept).env_state)
+    assert_close(single, seventh(swept), rtol=1e-4, atol=1e-5)
+    assert_same_bits(metrics.position["agent_order"], seventh(swept_metrics).position["agent_order"])
+    assert_close(metrics.scalar, seventh(swept_metrics).scalar, rtol=1e-4, atol=1e-5)
+    kernels = swept.agents.params["params"]["head"]["kernel"]
+    assert (np.asarray(kernels[0]) != np.asarray(kernels[1])).all()
+
+
+def test_hypers_are_stacked_in_float32(tiny):
+    points = [tiny(actor_lr=lr).hypers for lr in (1e-3, 1e-4)]
+    stacked = stack_hypers(points)
+    assert {(leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(stacked)} == {
+        ((2,), jnp.dtype("float32"), False)
+    }
+    np.testing.assert_array_equal(stacked.actor_lr, np.array([1e-3, 1e-4], np.float32))

@@ -1,0 +1,124 @@
+"""Trained policies: shapes, greedy and sampled actions, masks, unlike agents, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from comparing import assert_same_bits
+
+from ltro_jax import Config, RunError, load_policy, load_run, make_train
+from ltro_jax.storage import RunDirectory, save_checkpoint
+
+
+@pytest.fixture(scope="module")
+def unlike(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two seeds on the speaker and listener, stored as it is before its first iteration."""
+    config: Config = tiny(task="mpe/simple_speaker_listener", algorithm="happo", seeds=(0, 5), episode_length=None)
+    directory = RunDirectory.create(tmp_path_factory.mktemp("runs") / "unlike", config.to_dict())
+    init = jax.jit(jax.vmap(make_train(config).init, in_axes=(0, None)))
+    save_checkpoint(directory.checkpoints, 0, init(jnp.array([0, 5], jnp.uint32), config.hypers), keep=1)
+    return directory.path
+
+
+@pytest.mark.timeout(240)
+def test_each_seed_has_its_own_policy(finished):
+    state = finished.restore().state
+    for index, seed in enumerate((3, 7)):
+        own = jax.tree.map(lambda leaf, i=index: leaf[i], state.agents.params)
+        assert_same_bits(load_policy(finished.path, seed=seed).params, own)
+    assert_same_bits(load_policy(finished.path).params, load_policy(finished.path, seed=3).params)
+    earlier = load_policy(finished.path, iteration=4)
+    head, later = (policy.params["params"]["head"]["kernel"] for policy in (earlier, load_policy(finished.path)))
+    assert (head != later).any()
+
+
+@pytest.mark.timeout(240)
+def test_shapes_and_keys(finished):
+    policy = load_policy(finished.path, seed=7)
+    assert policy.initial_state() == () and policy.initial_state((5,)) == ()
+    assert policy.spec.num_agents == 2
+    act = jax.jit(policy.act)
+    for batch in ((), (5,), (4, 3)):
+        action, state = act(jnp.zeros((*batch, 2, 3)), ())
+        assert action.shape == (*batch, 2) and action.dtype == jnp.int32 and state == ()
+    observation = jnp.broadcast_to(jnp.eye(3)[0], (100, 2, 3))
+    greedy, _ = act(observation, ())
+    assert_same_bits(act(observation, ())[0], greedy)
+    assert (greedy == greedy[0]).all()
+    sample, again, other = (act(observation, (), key=jax.random.key(seed))[0] for seed in (0, 0, 1))
+    assert_same_bits(sample, again)
+    assert (sample != other).any() and len(np.unique(np.asarray(sample))) == 3
+    vmapped = jax.vmap(lambda one: policy.act(one, ())[0])(observation)
+    assert_same_bits(vmapped, greedy)
+
+
+@pytest.mark.timeout(240)
+def test_the_action_mask_is_respected(finished):
+    policy = load_policy(finished.path)
+    observation = jnp.broadcast_to(jnp.eye(3)[1], (64, 2, 3))
+    act = jax.jit(policy.act)
+    preferred = act(observation, ())[0]
+    only = (preferred + 1) % 3
+    mask = jnp.arange(3) == only[..., None]
+    assert_same_bits(act(observation, (), mask)[0], only)
+    assert_same_bits(act(observation, (), mask, jax.random.key(0))[0], only)
+    allowed = jnp.arange(3) != preferred[0][:, None]  # [N, A], for the whole batch
+    sampled = act(observation, (), allowed, jax.random.key(1))[0]
+    assert (sampled != preferred).all() and len(np.unique(np.asarray(sampled))) > 1
+
+
+@pytest.mark.timeout(240)
+def test_unlike_agents(unlike):
+    policy = load_policy(unlike, seed=5)
+    env_state, timestep = jax.jit(policy.env.reset)(jax.random.key(0))
+    act = jax.jit(policy.act)
+    action, state = act(timestep.observation, policy.initial_state(), timestep.action_mask)
+    assert action.shape == (2, 5) and action.dtype == jnp.float32 and state == ()
+    assert (action[0, 3:] == 0).all() and (action[1] != 0).all()
+    assert_same_bits(act(timestep.observation, ())[0], action)  # by default every action of each agent
+    sample, _ = act(timestep.observation, (), None, jax.random.key(2))
+    assert (sample[0, 3:] == 0).all() and (sample[0, :3] != action[0, :3]).all()
+    rubbish = timestep.observation.at[0, 3:].set(9.0)  # beyond what the speaker sees
+    assert_same_bits(act(rubbish, ())[0], action)
+    jax.jit(policy.env.step)(jax.random.key(1), env_state, action)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("shape", [(3,), (3, 3), (2, 4), (7, 1, 3), ()])
+def test_a_wrong_shape_is_refused(finished, shape):
+    policy = load_policy(finished.path)
+    with pytest.raises(ValueError) as error:
+        policy.act(jnp.zeros(shape), ())
+    assert str(error.value) == (
+        f"observation has shape {shape}; its last two axes must be (2, 3) (agents, observation) for probe/matching"
+    )
+
+
+@pytest.mark.timeout(240)
+def test_played_by_hand_it_gets_what_the_evaluation_says(finished):
+    evaluation = finished.evaluate(num_episodes=600)
+    assert evaluation["eval_length_greedy"].values.tolist() == [3.0, 3.0]
+    assert evaluation.attrs == {"episodes": 600, "iteration": 8}
+    for index, seed in enumerate((3, 7)):
+        policy = load_policy(finished.path, seed=seed)
+        symbols = jnp.eye(3)[:, None, :].repeat(2, axis=1)  # all there is to see, equally likely
+        action, _ = policy.act(symbols, policy.initial_state((3,)))
+        right = np.all(np.asarray(action) == np.arange(3)[:, None], axis=-1)
+        assert evaluation["eval_return_greedy"].values[index] == pytest.approx(3 * right.mean(), abs=0.25)
+    assert not (finished.path / "evaluation.json").exists()
+
+
+@pytest.mark.timeout(60)
+def test_what_there_is_not(finished, tmp_path):
+    with pytest.raises(RunError) as error:
+        load_policy(finished.path, seed=4)
+    assert str(error.value) == f"seed 4 is not in {finished.path}; it has the seeds 3, 7"
+    with pytest.raises(RunError, match="no checkpoint of iteration 6; available: 4, 8"):
+        load_policy(finished.path, iteration=6)
+    with pytest.raises(RunError, match="there is no run"):
+        load_policy(tmp_path / "nowhere")
+    run = load_run(finished.path)
+    assert run.finished and run.iteration == 8 and run.member(7) == 1 and run.path == finished.path

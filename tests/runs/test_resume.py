@@ -1,0 +1,191 @@
+"""A run that was stopped, killed or damaged ends exactly as one that never was."""
+
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+import xarray as xr
+from comparing import assert_same_bits
+
+from ltro_jax import Config, Run, RunError, load_run, resume, train
+from ltro_jax.storage import MetricStore, list_checkpoints
+
+host_loop: Any = importlib.import_module("ltro_jax.runs.train")  # the package's `train` is the function
+
+
+class Killed(BaseException):
+    """The process is gone at this point."""
+
+
+def assert_same_run(one: Run, other: Run) -> None:
+    """All that a run leaves is alike to the last bit: every leaf of the state of every member, and every metric."""
+    assert one.finished and other.finished
+    mine, theirs = one.restore(), other.restore()
+    assert mine.iteration == theirs.iteration == one.config.num_iterations
+    assert_same_bits(mine.state, theirs.state)
+    xr.testing.assert_identical(one.metrics, other.metrics)
+    files = [xr.load_dataset(run.path / "metrics.nc") for run in (one, other)]
+    xr.testing.assert_identical(*files)
+
+
+def test_the_comparison_sees_the_whole_state(finished):
+    state = finished.restore().state
+    assert state.agents.params["params"]["head"]["kernel"].shape == (2, 2, 8, 3)
+    assert state.agents.opt_state.mean_sq.any() and state.critic.value_norm.debias.all()
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(state)} == {2}
+    assert state.tally.episode_length.any()  # the run ends in the middle of episodes
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("iteration, moment, left", [(4, "metrics", []), (8, "checkpoint", [4])])
+def test_killed_and_resumed(settings, finished, tmp_path, monkeypatch, iteration, moment, left):
+    """Killed before the metrics of an iteration are written, or between them and its checkpoint."""
+
+    def dying_save(directory: Path, at: int, *rest: Any) -> None:
+        if at == iteration:
+            raise Killed
+        save(directory, at, *rest)
+
+    def dying_append(store: MetricStore, dataset: xr.Dataset) -> None:
+        if int(dataset["iteration"][-1]) == iteration:
+            raise Killed
+        append(store, dataset)
+
+    save, append = host_loop.save_checkpoint, MetricStore.append
+    with monkeypatch.context() as patch:
+        if moment == "checkpoint":
+            patch.setattr(host_loop, "save_checkpoint", dying_save)
+        else:
+            patch.setattr(MetricStore, "append", dying_append)
+        with pytest.raises(Killed):
+            train(settings, tmp_path / "run", progress=False)
+    killed = load_run(tmp_path / "run")
+    assert not (killed.path / "metrics.nc").exists()
+    assert list_checkpoints(killed.directory.checkpoints) == left
+    assert_same_run(resume(killed.path, progress=False), finished)
+
+
+SIGKILL_AT_THE_END = """
+import importlib, os, signal, sys
+from ltro_jax import Config, train
+from ltro_jax.storage import RunDirectory
+host_loop = importlib.import_module("ltro_jax.runs.train")
+save = host_loop.save_checkpoint
+
+def dying(directory, iteration, *rest):
+    if iteration == 8:
+        (directory / ".writing-8").mkdir()
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(directory, iteration, *rest)
+
+host_loop.save_checkpoint = dying
+train(Config.from_dict(RunDirectory.open(sys.argv[1]).settings), sys.argv[2], progress=False)
+"""
+
+
+@pytest.mark.timeout(240)
+def test_a_killed_process_is_resumed(finished, tmp_path, capsys):
+    """SIGKILL in the middle of writing a checkpoint; the lock of the dead process is no hindrance."""
+    arguments = [str(finished.path), str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-c", SIGKILL_AT_THE_END, *arguments], capture_output=True, timeout=200)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    resumed = resume(tmp_path / "run")
+    assert ".writing-8 was never finished; the previous one is used" in capsys.readouterr().out
+    assert_same_run(resumed, finished)
+
+
+@pytest.mark.timeout(240)
+def test_ctrl_c_saves_and_says_how_to_go_on(tiny, tmp_path, capfd):
+    """One SIGINT to the command line: exit code 130, everything saved, and resumed it ends as if never stopped."""
+    config: Config = tiny(seeds=(3, 7), actor_lr=0.01, total_env_steps=200 * 32, checkpoint_interval=90)
+    path = tmp_path / "stopped"
+    program = "import sys; from ltro_jax.cli import main; sys.exit(main())"
+    changed = {name: value for name, value in config.to_dict().items() if value != Config().to_dict()[name]}
+    options = [f"--{name}={_text(value)}" for name, value in changed.items() if name != "task"]
+    command = [sys.executable, "-u", "-c", program, "train", config.static.task, "--out", str(path), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            said = []
+            for line in process.stdout:
+                said.append(line)
+                if line.startswith("iteration "):
+                    process.send_signal(signal.SIGINT)
+                    break
+            rest, errors = process.communicate(timeout=100)
+        finally:
+            process.kill()
+    output = "".join(said) + rest
+    assert process.returncode == 130, errors
+    assert "stopping after this device call" in output and f"go on with `ltro resume {path}`" in output
+    stopped = load_run(path)
+    assert 2 <= stopped.iteration < 200 and not stopped.finished
+    assert list_checkpoints(stopped.directory.checkpoints)[-1] == stopped.iteration
+    assert xr.load_dataset(path / "metrics.nc").sizes["iteration"] == stopped.iteration
+    assert stopped.config == config
+    uninterrupted = train(config, tmp_path / "whole", progress=False)
+    assert_same_run(resume(path, progress=False), uninterrupted)
+    assert list_checkpoints(uninterrupted.directory.checkpoints) == [180, 200]
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def damage(checkpoint: Path) -> None:
+    """Change one byte of the largest file."""
+    file = max((file for file in checkpoint.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.timeout(240)
+def test_a_damaged_checkpoint_is_named_and_the_previous_one_used(finished, tmp_path, capsys):
+    path = shutil.copytree(finished.path, tmp_path / "run")
+    damage(path / "checkpoints" / "000000008")
+    resumed = resume(path)
+    output = capsys.readouterr().out
+    assert "checkpoint 000000008 is damaged (" in output and "the previous one is used" in output
+    assert "resuming at iteration 4" in output
+    assert_same_run(resumed, finished)
+
+
+@pytest.mark.timeout(120)
+def test_without_an_intact_checkpoint_nothing_is_touched(finished, tmp_path):
+    path = shutil.copytree(finished.path, tmp_path / "run")
+    for checkpoint in ("000000004", "000000008"):
+        damage(path / "checkpoints" / checkpoint)
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*") if file.name != ".lock"}
+    with pytest.raises(RunError, match="no usable checkpoint") as error:
+        resume(path, progress=False)
+    assert "000000004 is damaged" in str(error.value) and "000000008 is damaged" in str(error.value)
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("*") if file.name != ".lock"} == before
+
+
+@pytest.mark.timeout(120)
+def test_a_finished_run_only_gets_its_metrics_file(finished, tmp_path, capsys):
+    """As after a kill between the last checkpoint and the file."""
+    path = shutil.copytree(finished.path, tmp_path / "run")
+    (path / "metrics.nc").unlink()
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*") if file.is_file() and file.name != ".lock"}
+    assert_same_run(resume(path), finished)
+    assert capsys.readouterr().out.endswith(f"{path} is finished: 8 iterations\n")
+    assert before == {file: file.stat().st_mtime_ns for file in before}
+
+
+def test_what_cannot_be_resumed(tmp_path, finished):
+    with pytest.raises(RunError, match="there is no run"):
+        resume(tmp_path / "nowhere")
+    os.makedirs(tmp_path / "empty")
+    with pytest.raises(RunError, match="is not a run directory"):
+        resume(tmp_path / "empty")
+    with finished.directory.lock(), pytest.raises(RunError, match="another process is writing"):
+        resume(finished.path)
