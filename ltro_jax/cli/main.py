@@ -1,13 +1,14 @@
 """`ltro`: the entry point and its exit codes (0 done, 2 a sentence about bad input, 130 interrupted)."""
 
 import argparse
+import difflib
 import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ltro_jax.cli import envs, evaluate, plot, presets, resume, train
-from ltro_jax.config import SettingsError
+from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.storage import RunError
 
 
@@ -34,8 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in COMMANDS:
         module.add_parser(commands)
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
     try:
+        if unknown:
+            raise SettingsError(_unknown_option(unknown[0]))
         return options.run(options)
     except (SettingsError, RunError) as error:
         print(f"ltro: {error}", file=sys.stderr)
@@ -43,3 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ltro: interrupted; what the last checkpoint holds is kept", file=sys.stderr)
         return 130
+
+
+def _unknown_option(option: str) -> str:
+    name = option.lstrip("-").split("=")[0].replace("-", "_")
+    near = difflib.get_close_matches(name, SETTINGS, 1)
+    hint = f"did you mean --{near[0]}? " if near else ""
+    return f"unknown option {option!r}; {hint}`ltro COMMAND --help` lists what is allowed"
