@@ -55,6 +55,8 @@ class Static:
     critic_minibatches: int = setting(
         1, "minibatches per critic epoch; must divide num_envs × rollout_length", at_least=1
     )
+    ls_steps: int = setting(10, "trust region: most candidates of the line search", at_least=1)
+    cg_iterations: int = setting(10, "trust region: conjugate-gradient iterations", at_least=1)
     agent_order: str = setting(
         "random",
         "order of the sequential update, drawn anew each iteration or fixed",
@@ -85,6 +87,9 @@ class Hypers(struct.PyTreeNode):
     critic_lr: Any = hyper(5e-4, "critic learning rate", above=0)
     clip_eps: Any = hyper(0.2, "ratio clip ε of the surrogate, and value clip", above=0)
     factor_clip: Any = hyper(1.0, "upper clamp c of the factor where it is used; 1 = clip-HAPPO, inf = HAPPO", above=0)
+    kl_threshold: Any = hyper(0.01, "trust region: δ, largest mean KL(old ‖ new) of a step in nats", above=0)
+    accept_ratio: Any = hyper(0.5, "trust region: least actual gain over expected gain", at_least=0)
+    backtrack_coeff: Any = hyper(0.8, "trust region: each candidate is this much shorter", above=0, at_most=1)
     ent_coef: Any = hyper(0.01, "coefficient of the mean entropy", at_least=0)
     gamma: Any = hyper(0.99, "discount γ", at_least=0, at_most=1)
     gae_lambda: Any = hyper(0.95, "λ of the generalised advantage estimate", at_least=0, at_most=1)

@@ -46,6 +46,14 @@ class Categorical(struct.PyTreeNode):
         """KL(self ‖ other) `[…]` in nats, exact."""
         return jnp.sum(jnp.exp(self.logits) * (self.logits - other.logits), axis=-1)
 
+    def parameters(self) -> tuple[Array, ...]:
+        """What the Fisher matrix is taken in: the normalised log-probabilities `[…, A]`."""
+        return (self.logits,)
+
+    def fisher_product(self, tangent: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Fisher matrix of each sample times a tangent of `parameters()`: p · dℓ."""
+        return (jnp.exp(self.logits) * tangent[0],)
+
 
 class DiagonalGaussian(struct.PyTreeNode):
     """Gaussian with independent dimensions; padded dimensions count for nothing and are drawn as 0."""
@@ -81,6 +89,16 @@ class DiagonalGaussian(struct.PyTreeNode):
         z = (self.mean - other.mean) / other.std
         scale = self.std / other.std
         return self._sum(0.5 * (jnp.square(scale) + jnp.square(z) - 1.0) - jnp.log(scale))
+
+    def parameters(self) -> tuple[Array, ...]:
+        """What the Fisher matrix is taken in: mean and standard deviation, `[…, A]` each."""
+        return self.mean, self.std
+
+    def fisher_product(self, tangent: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Fisher matrix of each sample times a tangent of `parameters()`: (dμ / σ², 2 dσ / σ²)."""
+        mean, std = tangent
+        precision = jnp.where(self.mask, 1.0 / jnp.square(self.std), 0.0)
+        return precision * mean, 2.0 * precision * std
 
 
 Distribution = Categorical | DiagonalGaussian

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ltro_jax.algorithms.ppo_step import make_ppo_update
 from ltro_jax.algorithms.sequential import AgentUpdate
+from ltro_jax.algorithms.trust_region_step import make_trust_region_update
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.networks import Actor
 
@@ -23,6 +24,12 @@ ALGORITHMS: dict[str, Recipe] = {
         make_ppo_update, True, False, "HAPPO with the factor clamped at factor_clip = 1 (Le & Ta 2025)"
     ),
     "happo": Recipe(make_ppo_update, True, False, "sequential PPO, factor_clip = inf (Kuba et al. 2022)"),
+    "clip_hatrpo": Recipe(
+        make_trust_region_update, True, False, "HATRPO with the factor clamped at factor_clip = 1 (Le & Ta 2025)"
+    ),
+    "hatrpo": Recipe(
+        make_trust_region_update, True, False, "sequential trust-region steps, factor_clip = inf (Kuba et al. 2022)"
+    ),
     "mappo": Recipe(
         make_ppo_update, False, False, "simultaneous PPO, independent actors, central critic (Yu et al. 2022)"
     ),

@@ -10,6 +10,7 @@ from ltro_jax.ops.statistics import (
     masked_variance,
     standardise,
 )
+from ltro_jax.ops.trust_region import LineSearch, backtrack, conjugate_gradient
 from ltro_jax.ops.value_norm import (
     denormalise,
     init_value_norm,
@@ -19,9 +20,12 @@ from ltro_jax.ops.value_norm import (
 )
 
 __all__ = [
+    "LineSearch",
+    "backtrack",
     "clip_by_global_norm",
     "clipped_surrogate",
     "clipped_value_loss",
+    "conjugate_gradient",
     "denormalise",
     "effective_sample_size",
     "generalised_advantage",

@@ -84,5 +84,7 @@ def iteration_metrics(
         "critic_grad_norm": jnp.mean(critic_info.grad_norm),
     }
     position = updated.measured._asdict() | {"agent_order": updated.agent_order}
-    agent = {name: jnp.mean(rows, axis=-1) for name, rows in updated.info._asdict().items()}
+    agent = {  # the mean over an agent's gradient steps, where it makes several
+        name: jnp.mean(rows.reshape(rows.shape[0], -1), axis=-1) for name, rows in updated.info._asdict().items()
+    }
     return Metrics(scalar, position, agent)

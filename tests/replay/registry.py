@@ -10,6 +10,7 @@ from ltro_jax.types import Array
 from replay.actors import sequential_update
 from replay.fixtures import Fixture
 from replay.policies import policy_categorical, policy_gaussian
+from replay.trust_region import trust_region
 from replay.values import critic_update, gae, value_norm
 
 # (fixture, dtype) → {name of the output without `out.` or `out64.`: recomputed value}
@@ -21,6 +22,7 @@ REPLAYS: dict[str, Replay] = {
     "gae": gae,
     "value_norm": value_norm,
     "critic_update*": critic_update,
+    "trust_region_*": trust_region,
     "sequential_update_happo_discrete*": sequential_update,
     "sequential_update_happo_continuous*": sequential_update,
     "sequential_update_clip_happo_discrete*": sequential_update,

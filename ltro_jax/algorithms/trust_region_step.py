@@ -1,0 +1,138 @@
+"""One agent's trust-region step: a natural-gradient step within a KL ball, by conjugate gradient and backtracking."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from ltro_jax.algorithms.ppo_step import policy
+from ltro_jax.algorithms.sequential import AgentUpdate
+from ltro_jax.config import Hypers, Static
+from ltro_jax.networks import Actor
+from ltro_jax.ops import LineSearch, backtrack, conjugate_gradient, masked_mean
+from ltro_jax.types import AgentBatch, AgentState, Array, Params
+
+DAMPING = 0.1
+
+
+class TrustRegionInfo(NamedTuple):
+    """Figures of one agent's step; all scalars."""
+
+    accepted: Array  # bool; False leaves the parameters bitwise as they were
+    backtracks: Array  # int32, candidates refused
+    step_kl: Array  # nats, KL(old ‖ new) averaged over all samples, of the last candidate tried
+    gain: Array  # of the surrogate, last candidate tried
+    expected_gain: Array  # its linear prediction
+    policy_loss: Array  # minus the surrogate before the step
+    grad_norm: Array  # of the surrogate
+
+
+class Direction(NamedTuple):
+    """Natural-gradient direction at the old parameters; vectors are flat `[D]`."""
+
+    surrogate: Array  # [] objective before the step
+    gradient: Array  # [D]
+    direction: Array  # [D] x of F x = g
+    product: Array  # [D] F x, damping included
+    step_size: Array  # [] √(2δ / xᵀF x), 0 where that is impossible
+    possible: Array  # [] bool, xᵀF x is positive and finite
+
+
+def surrogate(actor: Actor, params: Params, batch: AgentBatch, weight: Array, hypers: Hypers) -> Array:
+    """L = mean_active( w · r · A ), scalar, to be maximised."""
+    log_prob = policy(actor, params, batch, hypers).log_prob(batch.action)
+    return masked_mean(weight * jnp.exp(log_prob - batch.log_prob) * batch.advantage, batch.active_mask)
+
+
+def natural_direction(
+    actor: Actor, params: Params, batch: AgentBatch, weight: Array, hypers: Hypers, cg_iterations: int
+) -> Direction:
+    """Solve F x = g by conjugate gradient, F = Fisher matrix averaged over all samples + 0.1 I.
+
+    The product is Gauss–Newton: push v through the linearised policy, apply the distribution's own Fisher matrix, pull
+    back. At the old parameters this is the Hessian of KL(old ‖ new), at a lower price. The policy is linearised once.
+
+    Source: Schulman et al. 2015; Kuba et al. 2022; Gauss–Newton form: Schraudolph 2002, Martens 2020.
+    """
+    flat, unravel = ravel_pytree(params)
+    value, gradient = jax.value_and_grad(lambda theta: surrogate(actor, unravel(theta), batch, weight, hypers))(flat)
+    old = policy(actor, params, batch, hypers)
+    _, push_forward = jax.linearize(lambda theta: policy(actor, unravel(theta), batch, hypers).parameters(), flat)
+    pull_back = jax.linear_transpose(push_forward, flat)
+
+    def product(v: Array) -> Array:
+        (image,) = pull_back(old.fisher_product(push_forward(v)))
+        return image / batch.log_prob.size + DAMPING * v
+
+    direction = conjugate_gradient(product, gradient, cg_iterations)
+    image = product(direction)
+    curvature = jnp.vdot(direction, image)
+    possible = (curvature > 0) & jnp.isfinite(curvature)
+    step_size = jnp.where(possible, jnp.sqrt(2 * hypers.kl_threshold / jnp.where(possible, curvature, 1.0)), 0.0)
+    return Direction(value, gradient, direction, image, step_size, possible)
+
+
+class Step(NamedTuple):
+    """All that one trust-region step found out."""
+
+    found: Direction
+    search: LineSearch
+
+
+def candidate(params: Params, found: Direction, scale: Array) -> Params:
+    """θ + scale · full step."""
+    flat, unravel = ravel_pytree(params)
+    return unravel(flat + scale * found.step_size * found.direction)
+
+
+def trust_region_step(
+    actor: Actor, params: Params, batch: AgentBatch, weight: Array, hypers: Hypers, static: Static
+) -> tuple[Params, Step]:
+    """Direction, then backtracking; refused steps leave the parameters bitwise as they were.
+
+    Source: Schulman et al. 2015; Kuba et al. 2022 (HATRPO); Le & Ta 2025 (clip-HATRPO).
+    """
+    found = natural_direction(actor, params, batch, weight, hypers, static.cg_iterations)
+    old = policy(actor, params, batch, hypers)
+
+    def evaluate(scale: Array) -> tuple[Array, Array]:
+        new = policy(actor, candidate(params, found, scale), batch, hypers)
+        ratio = jnp.exp(new.log_prob(batch.action) - batch.log_prob)
+        value = masked_mean(weight * ratio * batch.advantage, batch.active_mask)
+        return jnp.mean(old.kl(new)), value - found.surrogate
+
+    search = backtrack(
+        evaluate,
+        jnp.vdot(found.gradient, found.step_size * found.direction),
+        found.possible,
+        kl_threshold=hypers.kl_threshold,
+        accept_ratio=hypers.accept_ratio,
+        backtrack_coeff=hypers.backtrack_coeff,
+        num_steps=static.ls_steps,
+    )
+    stepped = candidate(params, found, search.scale)
+    params = jax.tree.map(lambda new, before: jnp.where(search.accepted, new, before), stepped, params)
+    return params, Step(found, search)
+
+
+def make_trust_region_update(actor: Actor, static: Static) -> AgentUpdate:
+    """The `agent_update` of HATRPO and clip-HATRPO: one full-batch step, no epochs and no entropy bonus."""
+
+    def agent_update(
+        key: Array, agent: AgentState, batch: AgentBatch, weight: Array, hypers: Hypers
+    ) -> tuple[AgentState, TrustRegionInfo]:
+        params, step = trust_region_step(actor, agent.params, batch, weight, hypers, static)
+        search, last = step.search, jnp.maximum(step.search.evaluations - 1, 0)
+        info = TrustRegionInfo(
+            accepted=search.accepted,
+            backtracks=search.evaluations - search.accepted,
+            step_kl=search.kl[last],
+            gain=search.gain[last],
+            expected_gain=search.expected_gain[last],
+            policy_loss=-step.found.surrogate,
+            grad_norm=jnp.linalg.norm(step.found.gradient),
+        )
+        return agent.replace(params=params), info
+
+    return agent_update
