@@ -9,7 +9,7 @@ Figures, each by its own name because they are different things:
 - `split`: one iteration and its parts as programs of their own, medians; `update_gflops` counts 2mnk for each matrix
   product of the actor and critic updates, forward 1 and backward 2, over the time of these two parts.
 - `members`: steady environment steps/s of S members.
-- `algorithms`: clip_happo against mappo, alternating, median of the ratios.
+- `algorithms`: one iteration of each algorithm against mappo, alternating, medians of the ratios.
 - `memory`: `compiled.memory_analysis()` of one device call against (state + one rollout + activations of one network).
 """
 
@@ -250,7 +250,7 @@ def main() -> None:
     ceiling = matmul_ceiling()
     emit("ceiling", gflops=round(ceiling, 1))
     bench_split(config, ceiling, options.repeats)
-    names = ("mappo", "clip_happo", "happo")
+    names = ("mappo", "clip_happo", "happo", "clip_hatrpo")
     bench_algorithms({name: ltro_jax.load_preset(TASK, name) for name in names}, options.repeats)
     for label, settings in (
         ("paper", {}),

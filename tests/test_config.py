@@ -200,7 +200,7 @@ def test_settings_are_frozen():
 
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 def test_the_algorithm_sets_the_factor_clip(algorithm):
-    expected = 1.0 if algorithm == "clip_happo" else math.inf
+    expected = 1.0 if algorithm.startswith("clip_") else math.inf
     assert Config.from_dict({"algorithm": algorithm}).hypers.factor_clip == expected
     assert Config.from_dict({"algorithm": algorithm, "factor_clip": 0.5}).hypers.factor_clip == 0.5
     assert Config().replace(algorithm=algorithm).hypers.factor_clip == expected
@@ -235,6 +235,16 @@ PAPER = {
     "huber_delta": 10.0,
     "factor_clip": 1.0,
 }
+PAPER_TRUST_REGION = {
+    "critic_lr": 5e-4,
+    "critic_epochs": 5,
+    "kl_threshold": 0.005,
+    "accept_ratio": 0.5,
+    "backtrack_coeff": 0.8,
+    "ls_steps": 10,
+    "hidden_sizes": (128, 128),
+    "factor_clip": 1.0,
+}
 PAPER_TASKS = {
     "mpe/simple_spread": PAPER,
     "mpe/simple_reference": PAPER | {"actor_epochs": 10, "critic_epochs": 10},
@@ -256,16 +266,18 @@ def test_presets_hold_the_papers_numbers(task):
     assert settings["task"] == task and settings["algorithm"] == "clip_happo"
     assert settings["continuous_actions"] is True and settings["episode_length"] == 25
     assert settings["team_reward"] == "sum"
+    trust_region = load_preset(task, "clip_hatrpo").to_dict()
+    assert {name: trust_region[name] for name in PAPER_TRUST_REGION} == PAPER_TRUST_REGION
 
 
 @pytest.mark.parametrize("entry", list_presets(), ids=lambda entry: f"{entry.task}-{entry.algorithm}")
 def test_derived_presets_differ_in_nothing_else(entry):
     config = load_preset(entry.task, entry.algorithm)
     assert config.static.task == entry.task and config.static.algorithm == entry.algorithm
-    if entry.algorithm == "clip_happo":
+    if entry.algorithm.startswith("clip_"):
         assert entry.derived_from is None
         return
-    assert entry.derived_from == "clip_happo"
+    assert entry.derived_from == ("clip_hatrpo" if entry.algorithm == "hatrpo" else "clip_happo")
     own, original = config.to_dict(), load_preset(entry.task, entry.derived_from).to_dict()
     assert {name for name in own if own[name] != original[name]} == {"algorithm", "factor_clip"}
     assert own["factor_clip"] == math.inf

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(f"{'preset':<30} {'--algorithm':<12} settings")
     for entry in list_presets():
-        origin = f"those of {entry.derived_from}, factor_clip = inf" if entry.derived_from else "the paper's"
+        origin = f"those of {entry.derived_from} with factor_clip = inf" if entry.derived_from else "the paper's"
         print(f"{entry.task:<30} {entry.algorithm:<12} {origin}")
     print("\nalgorithms:")
     for name, recipe in ALGORITHMS.items():

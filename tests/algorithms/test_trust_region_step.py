@@ -1,0 +1,98 @@
+"""The trust-region step: Fisher products are exact, accepted steps keep their promises, refused ones change nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from comparing import assert_same_bits
+from jax.flatten_util import ravel_pytree
+
+from ltro_jax.algorithms.optimiser import init_adam
+from ltro_jax.algorithms.ppo_step import policy
+from ltro_jax.algorithms.trust_region_step import DAMPING, make_trust_region_update, natural_direction, surrogate
+from ltro_jax.config import Hypers, Static
+from ltro_jax.networks import make_actor
+from ltro_jax.types import AgentBatch, AgentState
+
+STEPS, ENVS, OBSERVATION, ACTIONS = 5, 4, 3, 3
+
+
+def problem(discrete: bool, dtype=jnp.float32):
+    """A tiny actor (parameters of one agent), its batch and a weight."""
+    keys = jax.random.split(jax.random.key(0), 6)
+    actor = make_actor((OBSERVATION,), (ACTIONS,), discrete, (4,))
+    hypers = jax.tree.map(lambda x: jnp.asarray(x, dtype), Hypers(kl_threshold=0.01))
+    params = jax.tree.map(lambda leaf: leaf[0].astype(dtype), actor.init(keys[0], hypers))
+    params = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(keys[1], leaf.shape, dtype), params)
+    shape = (STEPS, ENVS)
+    batch = AgentBatch(
+        observation=jax.random.normal(keys[2], (*shape, OBSERVATION), dtype),
+        action=jnp.zeros(shape, jnp.int32),
+        action_mask=jnp.ones((*shape, ACTIONS), bool),
+        active_mask=jnp.ones(shape, bool).at[0, 0].set(False),
+        log_prob=jnp.zeros(shape, dtype),
+        advantage=jax.random.normal(keys[3], shape, dtype),
+        observation_mask=None,
+    )
+    old = policy(actor, params, batch, hypers)
+    action = old.sample(keys[4])
+    weight = jax.random.uniform(keys[5], shape, dtype)
+    return actor, params, batch.replace(action=action, log_prob=old.log_prob(action)), weight, hypers
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_product_equals_the_hessian_of_the_kl(discrete):
+    with jax.enable_x64(True):
+        actor, params, batch, weight, hypers = problem(discrete, jnp.float64)
+        flat, unravel = ravel_pytree(params)
+        old = policy(actor, params, batch, hypers)
+
+        def mean_kl(theta):
+            return jnp.mean(old.kl(policy(actor, unravel(theta), batch, hypers)))
+
+        fisher = jax.hessian(mean_kl)(flat) + DAMPING * jnp.eye(flat.size)
+        found = natural_direction(actor, params, batch, weight, hypers, cg_iterations=10)
+        np.testing.assert_allclose(found.product, fisher @ found.direction, rtol=1e-9, atol=1e-12)
+        gradient = jax.grad(lambda theta: surrogate(actor, unravel(theta), batch, weight, hypers))(flat)
+        np.testing.assert_allclose(found.gradient, gradient, rtol=1e-12)
+        quadratic = 0.5 * found.step_size**2 * found.direction @ fisher @ found.direction
+        np.testing.assert_allclose(quadratic, hypers.kl_threshold, rtol=1e-9)
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_an_accepted_step_meets_its_conditions(discrete):
+    actor, params, batch, weight, hypers = problem(discrete)
+    update = jax.jit(make_trust_region_update(actor, Static()))
+    agent = AgentState(params, init_adam(jax.tree.map(lambda leaf: leaf[None], params)))
+    after, info = update(jax.random.key(1), agent, batch, weight, hypers)
+    assert bool(info.accepted)
+    kl = jnp.mean(policy(actor, params, batch, hypers).kl(policy(actor, after.params, batch, hypers)))
+    np.testing.assert_allclose(kl, info.step_kl, rtol=1e-4, atol=1e-7)
+    before, gained = (surrogate(actor, p, batch, weight, hypers) for p in (params, after.params))
+    assert kl < hypers.kl_threshold and gained > before
+    assert (gained - before) / info.expected_gain > hypers.accept_ratio - 1e-3
+    assert_same_bits(agent.opt_state, after.opt_state)
+
+
+@pytest.mark.parametrize("change", ["no candidate is good enough", "no advantage", "not finite"])
+def test_a_refused_step_leaves_the_bits(change):
+    actor, params, batch, weight, hypers = problem(True)
+    if change == "no candidate is good enough":
+        hypers = hypers.replace(accept_ratio=jnp.float32(100.0))
+    elif change == "no advantage":
+        batch = batch.replace(advantage=jnp.zeros_like(batch.advantage))
+    else:
+        batch = batch.replace(advantage=batch.advantage.at[1, 1].set(jnp.nan))
+    agent = AgentState(params, init_adam(jax.tree.map(lambda leaf: leaf[None], params)))
+    after, info = jax.jit(make_trust_region_update(actor, Static()))(jax.random.key(1), agent, batch, weight, hypers)
+    assert not bool(info.accepted)
+    assert_same_bits(agent, after)
+
+
+def test_everyone_dead_changes_nothing():
+    actor, params, batch, weight, hypers = problem(True)
+    batch = batch.replace(active_mask=jnp.zeros_like(batch.active_mask))
+    agent = AgentState(params, init_adam(jax.tree.map(lambda leaf: leaf[None], params)))
+    after, info = make_trust_region_update(actor, Static())(jax.random.key(1), agent, batch, weight, hypers)
+    assert not bool(info.accepted) and float(info.grad_norm) == 0.0
+    assert_same_bits(agent, after)
