@@ -15,9 +15,10 @@ import numpy as np
 from ltro_jax.algorithms.factor_statistics import factor_statistics
 from ltro_jax.algorithms.optimiser import init_adam
 from ltro_jax.algorithms.ppo_step import make_log_ratio, make_ppo_update
+from ltro_jax.algorithms.sequential import AgentUpdate, Measure
 from ltro_jax.algorithms.sequential import sequential_update as update_in_order
 from ltro_jax.config import Static
-from ltro_jax.networks import make_actor
+from ltro_jax.networks import Actor, make_actor
 from ltro_jax.ops import denormalise, standardise
 from ltro_jax.types import AgentBatch, AgentState, Array
 from replay.fixtures import Fixture
@@ -48,6 +49,11 @@ class Agents(NamedTuple):
     def action_sizes(self) -> tuple[int, ...]:
         return tuple(map(output_size, self.parameters))
 
+    @property
+    def layout(self) -> tuple[tuple[int, ...], tuple[int, ...], bool, tuple[int, ...]]:
+        """Arguments of `make_actor`."""
+        return self.observation_sizes, self.action_sizes, self.discrete, hidden_sizes(self.parameters[0])
+
 
 def sequential_update(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
     fixture.require(actor_num_mini_batch=1, use_max_grad_norm=True, use_policy_active_masks=True, weight_decay=0)
@@ -61,16 +67,10 @@ def sequential_update(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
         factor_clip=1.0 if "clip_happo" in fixture.name else math.inf,
         ent_coef=fixture.settings["entropy_coef"] * entropy_scale,
     )
-    program = _program(
-        agents.observation_sizes,
-        agents.action_sizes,
-        agents.discrete,
-        hidden_sizes(agents.parameters[0]),
-        fixture.settings["ppo_epoch"],
-    )
-    order, params = fixture.arrays["agent_order"], to_flax(agents.parameters, dtype)
+    program = _program(*agents.layout, fixture.settings["ppo_epoch"])
     values = fixture.value_norm(dtype), fixture.squeezed("value_preds", dtype), returns
-    result = jax.device_get(program(params, batch, values, hypers, order.astype(np.int32)))
+    order = fixture.arrays["agent_order"]
+    result = jax.device_get(program(to_flax(agents.parameters, dtype), batch, values, hypers, order.astype(np.int32)))
     before, after, adv_variance = result.measured
     named = {"factor_before_update_in_order": before[..., None], "factor_after_last_agent": after[-1][..., None]}
     for index, like in enumerate(agents.parameters):
@@ -140,7 +140,12 @@ def _measure(log_factor, weight, log_ratio, batch, hypers) -> tuple[Array, Array
 def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, ...], num_epochs: int):
     """Compiled once for files that differ only in numbers."""
     actor = make_actor(observation_sizes, action_sizes, discrete, sizes)
-    agent_update, log_ratio = make_ppo_update(actor, Static(actor_epochs=num_epochs)), make_log_ratio(actor)
+    return jit_actor_pass(actor, make_ppo_update(actor, Static(actor_epochs=num_epochs)), _measure)
+
+
+def jit_actor_pass(actor: Actor, agent_update: AgentUpdate, measure: Measure):
+    """The actor pass as the reference runs it: raw advantages first, then one agent after another."""
+    log_ratio = make_log_ratio(actor)
 
     def run(params, batch, values, hypers, order):
         value_norm, stored_value, returns = values
@@ -153,7 +158,7 @@ def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, 
             hypers,
             agent_update=agent_update,
             log_ratio=log_ratio,
-            measure=_measure,
+            measure=measure,
             order=order,
         )
 

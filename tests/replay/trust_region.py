@@ -8,17 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ltro_jax.algorithms.optimiser import init_adam
-from ltro_jax.algorithms.ppo_step import make_log_ratio, policy
-from ltro_jax.algorithms.sequential import sequential_update as update_in_order
+from ltro_jax.algorithms.ppo_step import policy
 from ltro_jax.algorithms.trust_region_step import candidate, trust_region_step
 from ltro_jax.config import Static
 from ltro_jax.networks import make_actor
-from ltro_jax.ops import denormalise, masked_mean, masked_variance, standardise
-from ltro_jax.types import AgentState
-from replay.actors import Agents, agent_batch
+from ltro_jax.ops import masked_mean, masked_variance
+from replay.actors import Agents, agent_batch, jit_actor_pass
 from replay.fixtures import Fixture
-from replay.parameters import hidden_sizes, one, to_flax, to_torch
+from replay.parameters import one, to_flax, to_torch
 
 
 def trust_region(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
@@ -27,16 +24,10 @@ def trust_region(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
     agents, batch = Agents.of(fixture), agent_batch(fixture, dtype)
     returns = fixture.squeezed("returns", dtype)
     hypers = fixture.hypers(dtype, factor_clip=1.0 if "clip_hatrpo" in fixture.name else math.inf)
-    program = _program(
-        agents.observation_sizes,
-        agents.action_sizes,
-        agents.discrete,
-        hidden_sizes(agents.parameters[0]),
-        fixture.settings["ls_step"],
-    )
-    order, params = fixture.arrays["agent_order"], to_flax(agents.parameters, dtype)
+    program = _program(*agents.layout, fixture.settings["ls_step"])
     values = fixture.value_norm(dtype), fixture.squeezed("value_preds", dtype), returns
-    result = jax.device_get(program(params, batch, values, hypers, order.astype(np.int32)))
+    order = fixture.arrays["agent_order"].astype(np.int32)
+    result = jax.device_get(program(to_flax(agents.parameters, dtype), batch, values, hypers, order))
     before, after = result.measured
     named = {"factor_before_update_in_order": before[..., None], "factor_after_last_agent": after[-1][..., None]}
     for index, like in enumerate(agents.parameters):
@@ -100,19 +91,4 @@ def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, 
         }
         return agent.replace(params=params), info
 
-    def run(params, batch, values, hypers, order):
-        value_norm, stored_value, returns = values
-        advantage = returns - denormalise(value_norm, stored_value)
-        standardised = jax.vmap(standardise, in_axes=(None, 0))(advantage, batch.active_mask)
-        return update_in_order(
-            jax.random.key(0),
-            AgentState(params, init_adam(params)),
-            batch.replace(advantage=standardised),
-            hypers,
-            agent_update=agent_update,
-            log_ratio=make_log_ratio(actor),
-            measure=_measure,
-            order=order,
-        )
-
-    return jax.jit(run)
+    return jit_actor_pass(actor, agent_update, _measure)
