@@ -131,7 +131,8 @@ def write_table(metrics: dict[str, xr.Dataset], random_return: float, path: Path
         f"Uniformly random actions: {random_return:.2f} (2000 episodes).",
         "",
         "Training return beside the authors' implementation (seed 1, its settings; its units + 37.5, since its",
-        "environment counts an agent's collision with itself; its entropy bonus is a sum over the batch):",
+        "environment counts an agent's collision with itself). JaxMARL's actions take effect a step later than those of",
+        "the authors' environment: `reference_physics.md` has the same comparison with their physics.",
         "",
         "| env steps | clip_happo | reference | happo | reference |",
         "|---|---|---|---|---|",
@@ -154,9 +155,9 @@ def write_figures(metrics: dict[str, xr.Dataset], random_return: float, results:
     )
     save_figure(figure, results / "learning_curves.png")
     variance = {
-        "raw R·A (happo)": metrics["happo"]["adv_variance_raw"],
-        "used min(R,1)·A (clip_happo)": metrics["clip_happo"]["adv_variance_used"],
-        "raw R·A (clip_happo)": metrics["clip_happo"]["adv_variance_raw"],
+        "happo: R·A": metrics["happo"]["adv_variance_raw"],
+        "clip_happo: min(R,1)·A": metrics["clip_happo"]["adv_variance_used"],
+        "clip_happo: R·A": metrics["clip_happo"]["adv_variance_raw"],
     }
     figure = position_curves(variance, ylabel="advantage variance", title=f"{TASK}, N = 3", window=10)
     save_figure(figure, results / "advantage_variance.png")
