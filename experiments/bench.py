@@ -10,7 +10,7 @@ Figures, each by its own name because they are different things:
   product of the actor and critic updates, forward 1 and backward 2, over the time of these two parts.
 - `members`: steady environment steps/s of S members.
 - `algorithms`: one iteration of each algorithm against mappo, alternating, medians of the ratios.
-- `memory`: `compiled.memory_analysis()` of one device call against (state + one rollout + activations of one network).
+- `memory`: `compiled.memory_analysis()` of one iteration against (state + one rollout + activations of one network).
 """
 
 import argparse
@@ -35,7 +35,8 @@ from ltro_jax.algorithms.critic import update_critics
 from ltro_jax.algorithms.factor_statistics import factor_statistics
 from ltro_jax.algorithms.ppo_step import make_log_ratio
 from ltro_jax.algorithms.sequential import sequential_update
-from ltro_jax.parallel import make_member_program, stack_hypers
+from ltro_jax.parallel import compile_together, make_member_program, stack_hypers
+from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.training.returns import returns
 from ltro_jax.training.rollout import rollout
 
@@ -87,9 +88,10 @@ def bench_split(config: ltro_jax.Config, ceiling: float, repeats: int) -> None:
     train = ltro_jax.make_train(config)
     parts, hypers, key = train.parts, config.hypers, jax.random.key(0)
     state = jax.jit(train.init)(0, hypers)
-    collect = jax.jit(lambda k, s: rollout(k, s, hypers, parts))
+    hypers = jax.tree.map(jnp.float32, hypers)  # traced, as in training
+    collect = functools.partial(jax.jit(lambda h, k, s: rollout(k, s, h, parts)), hypers)
     _, transitions, _ = collect(key, state)
-    estimate = jax.jit(lambda t, c: returns(t, c, hypers, parts))
+    estimate = functools.partial(jax.jit(lambda h, t, c: returns(t, c, h, parts)), hypers)
     agent_batch, critic_batch = estimate(transitions, state.critic)
     actors = functools.partial(
         sequential_update,
@@ -97,9 +99,11 @@ def bench_split(config: ltro_jax.Config, ceiling: float, repeats: int) -> None:
         log_ratio=make_log_ratio(parts.actor),
         measure=factor_statistics,
     )
-    update_actors = jax.jit(lambda k, a, b: actors(k, a, b, hypers))
-    update_critic = jax.jit(lambda k, c, b: update_critics(k, c, b, parts.critic, parts.static, hypers))
-    whole = jax.jit(lambda s: train.iterate(s, hypers))
+    update_actors = functools.partial(jax.jit(lambda h, k, a, b: actors(k, a, b, h)), hypers)
+    update_critic = functools.partial(
+        jax.jit(lambda h, k, c, b: update_critics(k, c, b, parts.critic, parts.static, h)), hypers
+    )
+    whole = functools.partial(jax.jit(lambda h, s: train.iterate(s, h)), hypers)
     calls = {
         "rollout": lambda: collect(key, state),
         "returns": lambda: estimate(transitions, state.critic),
@@ -207,10 +211,7 @@ def bench_start() -> None:
     """Fresh processes: imports, tracing, compiling (or loading) and the first device call."""
     with tempfile.TemporaryDirectory() as cache:
         for label in ("cold", "warm"):
-            environment = os.environ | {
-                "JAX_COMPILATION_CACHE_DIR": cache,
-                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-            }
+            environment = os.environ | {"LTRO_COMPILATION_CACHE": cache}
             start = time.perf_counter()
             output = subprocess.run(
                 [sys.executable, __file__, "--child_start"], env=environment, check=True, capture_output=True, text=True
@@ -219,12 +220,25 @@ def bench_start() -> None:
 
 
 def child_start() -> None:
-    config = ltro_jax.load_preset(TASK)
-    start = time.perf_counter()
-    states, hypers, advance, _ = compiled_members(config, 1)
-    ready = time.perf_counter()
-    jax.block_until_ready(advance(states, hypers, jnp.int32(1))[1])
-    print(json.dumps({"init_and_compile_seconds": round(ready - start, 1)}))
+    """What `ltro train` does up to its first device call, step by step."""
+    use_compilation_cache()
+    config, times = ltro_jax.load_preset(TASK), [time.perf_counter()]
+    members = make_member_program(ltro_jax.make_train(config), 1)
+    hypers, seeds = members.place(stack_hypers([config.hypers])), members.place(jnp.zeros(1, jnp.uint32))
+    times.append(time.perf_counter())
+    template = jax.eval_shape(members.init, seeds, hypers)
+    lowered = members.init.lower(seeds, hypers), members.advance.lower(template, hypers, jnp.int32(0))
+    times.append(time.perf_counter())
+    init, advance = compile_together(*lowered)
+    times.append(time.perf_counter())
+    jax.block_until_ready(advance(init(seeds, hypers), hypers, jnp.int32(1))[1])
+    times.append(time.perf_counter())
+    names = ("import_environment", "trace_and_lower", "compile_or_load", "first_iteration")
+    print(
+        json.dumps(
+            {f"{name}_seconds": round(b - a, 1) for name, (a, b) in zip(names, itertools.pairwise(times), strict=True)}
+        )
+    )
 
 
 def main() -> None:
@@ -256,6 +270,8 @@ def main() -> None:
         ("paper", {}),
         ("10 epochs", {"actor_epochs": 10, "critic_epochs": 10}),
         ("N = 6", {"num_agents": 6}),
+        ("4 minibatches", {"actor_minibatches": 4, "critic_minibatches": 4}),
+        ("ippo, N = 6", {"algorithm": "ippo", "num_agents": 6}),
     ):
         bench_memory(config.replace(**settings), label)
     for num_members in options.members:

@@ -4,10 +4,12 @@
     python experiments/learning_simple_spread.py --total_env_steps 10_000_000   # the paper's length
 
 Interruptible with Ctrl-C: the same command goes on where it stopped. Everything but the algorithm is equal, seeds
-included. Writes `experiments/results/learning_simple_spread/`: curves (compressed NetCDF), a table, two figures.
+included. Writes `experiments/results/learning_simple_spread/`: every seed's curves (compressed NumPy arrays), a
+table, two figures.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import jax
@@ -57,14 +59,8 @@ def main() -> None:
 
     runs = {}
     for algorithm in ALGORITHMS:
-        path = options.runs / algorithm
-        if (path / "settings.json").exists():
-            runs[algorithm] = ltro_jax.resume(path)
-        else:
-            settings = {"seeds": options.seeds, "total_env_steps": options.total_env_steps}
-            runs[algorithm] = ltro_jax.train(ltro_jax.load_preset(TASK, algorithm, **settings), path)
-        if not runs[algorithm].finished:
-            return  # Ctrl-C
+        settings = {"seeds": options.seeds, "total_env_steps": options.total_env_steps}
+        runs[algorithm] = train_or_resume(ltro_jax.load_preset(TASK, algorithm, **settings), options.runs / algorithm)
     metrics = {algorithm: run.metrics for algorithm, run in runs.items()}
     options.results.mkdir(parents=True, exist_ok=True)
     write_curves(metrics, options.results)
@@ -72,6 +68,19 @@ def main() -> None:
     write_table(metrics, random_return, options.results / "table.md")
     write_figures(metrics, random_return, options.results)
     print((options.results / "table.md").read_text())
+
+
+def train_or_resume(config: ltro_jax.Config, path: Path) -> ltro_jax.Run:
+    """The finished run; leaves the script after Ctrl-C, or if the directory holds a run with other settings."""
+    if not (path / "settings.json").exists():
+        run = ltro_jax.train(config, path)
+    elif ltro_jax.load_run(path).config == config:
+        run = ltro_jax.resume(path)
+    else:
+        sys.exit(f"{path} holds a run with other settings; move it away")
+    if not run.finished:
+        sys.exit(f"stopped; `{' '.join(sys.argv)}` goes on (not `ltro resume`)")
+    return run
 
 
 def random_policy_return(config: ltro_jax.Config, num_episodes: int = 2000) -> float:
@@ -98,7 +107,6 @@ def write_curves(metrics: dict[str, xr.Dataset], results: Path) -> None:
     for algorithm, dataset in metrics.items():
         arrays = {name: dataset[name].values for name in KEPT}
         arrays |= {name: dataset[name].values for name in ("env_steps", "seed")}
-        arrays = {name: np.float16(a) if a.dtype == np.float32 else a for name, a in arrays.items()}
         np.savez_compressed(results / f"{algorithm}.npz", **arrays)  # type: ignore[arg-type]
 
 
@@ -120,7 +128,8 @@ def write_table(metrics: dict[str, xr.Dataset], random_return: float, path: Path
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
 
     for name in ("eval_return_greedy", "eval_return_sampled", "episode_return"):
-        scores = [final_score(dataset[name].values, last=5 if "eval" in name else 50) for dataset in metrics.values()]
+        evaluations = int(first[name].notnull().any("member").sum())
+        scores = [final_score(dataset[name].values, last=max(1, evaluations // 5)) for dataset in metrics.values()]
         row(f"{name}, last fifth", [iqm_interval(score) for score in scores])
     for position in range(first.sizes["position"]):
         for name in ("adv_variance_raw", "adv_variance_used"):
@@ -131,8 +140,8 @@ def write_table(metrics: dict[str, xr.Dataset], random_return: float, path: Path
         f"Uniformly random actions: {random_return:.2f} (2000 episodes).",
         "",
         "Training return beside the authors' implementation (seed 1, its settings; its units + 37.5, since its",
-        "environment counts an agent's collision with itself). JaxMARL's actions take effect a step later than those of",
-        "the authors' environment: `reference_physics.md` has the same comparison with their physics.",
+        "environment counts an agent's collision with itself). JaxMARL's actions take effect a step later than those",
+        "of the authors' environment: `reference_physics.md` has the same comparison with their physics.",
         "",
         "| env steps | clip_happo | reference | happo | reference |",
         "|---|---|---|---|---|",

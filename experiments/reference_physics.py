@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jax
 from jaxmarl.environments.mpe.simple import SimpleMPE
-from learning_simple_spread import REFERENCE, SELF_COLLISION, TASK
+from learning_simple_spread import REFERENCE, SELF_COLLISION, TASK, train_or_resume
 
 import ltro_jax
 from ltro_jax.analysis.statistics import iqm_interval
@@ -33,9 +33,7 @@ def main() -> None:
     SimpleMPE._integrate_state = entities  # type: ignore[method-assign]
     settings = {"seeds": "0:10", "total_env_steps": 600_000, "truncation": "mask", "ent_coef": 0.01 * 4000}
     config = ltro_jax.load_preset(TASK, "clip_happo", **settings)
-    run = ltro_jax.resume(RUN) if (RUN / "settings.json").exists() else ltro_jax.train(config, RUN)
-    if not run.finished:
-        return  # Ctrl-C
+    run = train_or_resume(config, RUN)
     episode_return = run.metrics["episode_return"]
     lines = [
         "# clip-HAPPO on simple_spread with the physics of PettingZoo 1.22",

@@ -102,7 +102,7 @@ class Hypers(struct.PyTreeNode):
 
 @dataclass(frozen=True)
 class Run:
-    """Settings of the host loop; they change neither the program nor its numbers."""
+    """Settings of the host loop; of the program only the length of a run that anneals its learning rate."""
 
     seeds: tuple[int, ...] = setting((0,), "seeds, one member each: A:B (half-open) or 1,4,9", at_least=0)
     total_env_steps: int = setting(
@@ -158,9 +158,21 @@ class Config:
         return {name: getattr(getattr(self, spec.group), name) for name, spec in SETTINGS.items()}
 
     @property
+    def members(self) -> tuple["Member", ...]:
+        """The (seed, hyper-parameters) pairs that the run trains side by side."""
+        return tuple(Member(seed, self.hypers) for seed in self.run.seeds)
+
+    @property
     def num_iterations(self) -> int:
         """Iterations of the whole run."""
         return math.ceil(self.run.total_env_steps / self.static.steps_per_iteration)
+
+
+class Member(typing.NamedTuple):
+    """One member of a run: what distinguishes it from the others."""
+
+    seed: int
+    hypers: Hypers
 
 
 class SettingSpec(typing.NamedTuple):

@@ -5,6 +5,7 @@ dimensions that exist (agents with fewer are padded).
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,8 +43,8 @@ class Categorical(struct.PyTreeNode):
         """Entropy `[…]` in nats."""
         return -jnp.sum(jnp.exp(self.logits) * self.logits, axis=-1)
 
-    def kl(self, other: "Categorical") -> Array:
-        """KL(self ‖ other) `[…]` in nats, exact."""
+    def kl(self, other: Any) -> Array:
+        """KL(self ‖ other) `[…]` in nats, exact; `other` is of the same kind."""
         return jnp.sum(jnp.exp(self.logits) * (self.logits - other.logits), axis=-1)
 
     def parameters(self) -> tuple[Array, ...]:
@@ -84,8 +85,8 @@ class DiagonalGaussian(struct.PyTreeNode):
         per_dimension = 0.5 + 0.5 * math.log(2 * math.pi) + jnp.log(self.std)
         return self._sum(jnp.broadcast_to(per_dimension, self.mean.shape))
 
-    def kl(self, other: "DiagonalGaussian") -> Array:
-        """KL(self ‖ other) `[…]` in nats, exact, summed over dimensions."""
+    def kl(self, other: Any) -> Array:
+        """KL(self ‖ other) `[…]` in nats, exact, summed over dimensions; `other` is of the same kind."""
         z = (self.mean - other.mean) / other.std
         scale = self.std / other.std
         return self._sum(0.5 * (jnp.square(scale) + jnp.square(z) - 1.0) - jnp.log(scale))

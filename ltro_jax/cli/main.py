@@ -51,5 +51,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _unknown_option(option: str) -> str:
     name = option.lstrip("-").split("=")[0].replace("-", "_")
     near = difflib.get_close_matches(name, SETTINGS, 1)
-    hint = f"did you mean --{near[0]}? " if near else ""
+    hint = f"did you mean --{near[0]}? " if near and near[0] != name else ""
     return f"unknown option {option!r}; {hint}`ltro COMMAND --help` lists what is allowed"

@@ -31,13 +31,20 @@ def run(options: argparse.Namespace) -> int:
     tasks = {opened.config.static.task for opened in runs}
     if len(tasks) > 1:
         raise RunError(f"the runs are of different tasks ({', '.join(sorted(tasks))}); plot them one task at a time")
+    units = {(opened.config.static.team_reward, opened.metrics.sizes["agent"]) for opened in runs}
+    if len(units) > 1:
+        words = ", ".join(f"{reward} over {agents} agents" for reward, agents in sorted(units))
+        raise RunError(f"the runs measure different team rewards ({words}); plot them one kind at a time")
     names = set.intersection(*(set(map(str, opened.metrics.data_vars)) for opened in runs))
     metric = options.metric or ("eval_return_greedy" if "eval_return_greedy" in names else "episode_return")
     if metric not in names:
         raise SettingsError(f"metric = {metric!r} is not in these runs; there are {', '.join(sorted(names))}")
     curves = {_label(opened, runs): opened.metrics[metric].astype("float32") for opened in runs}
     output = Path(options.output or runs[0].path / f"{metric}.png")
-    save_figure(_figure(curves, metric, runs[0]), output)
+    try:
+        save_figure(_figure(curves, metric, runs[0]), output)
+    except ValueError as error:
+        raise SettingsError(f"metric = {metric} cannot be drawn as {output}: {error}") from error
     print(f"drawn: {output}")
     return 0
 
@@ -58,7 +65,7 @@ def _figure(curves: dict[str, xr.DataArray], metric: str, first: Run) -> Any:
 
 
 def _label(opened: Run, runs: list[Run]) -> str:
-    """The algorithm, with the run's name where the algorithm alone is not unique."""
+    """The algorithm, with the run's path where the algorithm alone is not unique."""
     algorithm = opened.config.static.algorithm
     same = [other for other in runs if other.config.static.algorithm == algorithm]
-    return algorithm if len(same) == 1 else f"{algorithm} ({opened.directory.name})"
+    return algorithm if len(same) == 1 else f"{algorithm} ({opened.path})"

@@ -49,7 +49,7 @@ def make_critic(state_sizes: Sequence[int], hidden_sizes: tuple[int, ...]) -> Cr
 
 
 def apply_critics(critic: Critic, params: Params, state: Array, state_mask: Array | None) -> Array:
-    """Every critic on its own input, for the return computation.
+    """Every critic on its own input, one after another (memory of one), for the return computation.
 
     Args:
         params: leaves `[C, …]`.
@@ -57,4 +57,4 @@ def apply_critics(critic: Critic, params: Params, state: Array, state_mask: Arra
     Returns:
         `[C, …]` float32, normalised units.
     """
-    return jax.vmap(critic.apply)(params, state, state_mask)
+    return jax.lax.map(lambda inputs: critic.apply(*inputs), (params, state, state_mask))

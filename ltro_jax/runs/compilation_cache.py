@@ -27,4 +27,5 @@ def use_compilation_cache(choice: str | None = None) -> Path | None:
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     directory = Path(choice) if choice else base / "ltro_jax" / "xla"
     jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     return directory

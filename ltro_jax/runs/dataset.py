@@ -20,16 +20,23 @@ def metrics_dataset(
         evaluation: leaves `[S]`, made after the last of these iterations; NaN at the others.
         first: number of the first iteration, counted from 1.
     Returns:
-        Dimensions `member`, `iteration`, and `agent` or `position` where that applies.
+        Dimensions `member`, `iteration`, and `agent` or `position` where that applies. Figures are NaN from the
+        iteration on at which a member was frozen.
     """
     iteration = np.arange(first, first + count)
 
+    finite = np.asarray(metrics.scalar["finite"])[:, :count]
+
     def rows(leaf: Any) -> np.ndarray:
-        return np.asarray(leaf)[:, :count]
+        """The rows; figures of a frozen member are NaN, so that nobody takes it for a healthy one."""
+        values = np.asarray(leaf)[:, :count]
+        if values.dtype != np.float32:
+            return values
+        return np.where(finite.reshape(*finite.shape, *[1] * (values.ndim - 2)), values, np.float32(np.nan))
 
     def at_the_end(value: Any) -> np.ndarray:
-        column = np.full((len(config.run.seeds), count), np.nan, np.float32)
-        column[:, -1] = np.asarray(value)
+        column = np.full((len(config.members), count), np.nan, np.float32)
+        column[:, -1] = np.where(finite[:, -1], np.asarray(value), np.nan)
         return column
 
     member_rows = ("member", "iteration")
@@ -40,7 +47,7 @@ def metrics_dataset(
     coordinates = {
         "iteration": iteration,
         "env_steps": ("iteration", iteration * config.static.steps_per_iteration),
-        "seed": ("member", np.asarray(config.run.seeds)),
+        "seed": ("member", np.asarray([member.seed for member in config.members])),
         "agent": list(agents),
         "position": np.arange(len(agents)),
     }

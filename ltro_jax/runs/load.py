@@ -49,18 +49,22 @@ class Run:
     def restore(self, iteration: int | None = None) -> Restored:
         """The `RunnerState` of all members, leaves `[S, …]`, at the newest or a given checkpoint."""
         program = make_train(self.config)
-        seeds = jnp.asarray(self.config.run.seeds, jnp.uint32)
-        hypers = stack_hypers([self.config.hypers] * len(self.config.run.seeds))
+        seeds = jnp.asarray([member.seed for member in self.config.members], jnp.uint32)
+        hypers = stack_hypers([member.hypers for member in self.config.members])
         template: Any = jax.eval_shape(jax.vmap(program.init), seeds, hypers)
         return restore_checkpoint(self.directory.checkpoints, template, iteration)
 
     def evaluate(self, num_episodes: int = 100) -> xr.Dataset:
-        """Mean return and length over whole episodes of each member's newest checkpoint, greedy and sampled."""
+        """Mean return and length over whole episodes of each member's newest checkpoint, greedy and sampled.
+
+        `frozen_at` is the iteration at which a member became non-finite and was frozen; -1 for the healthy.
+        """
         use_compilation_cache()
         restored = self.restore()
-        members = make_member_program(make_train(self.config), len(self.config.run.seeds))
-        hypers = members.place(stack_hypers([self.config.hypers] * len(self.config.run.seeds)))
+        members = make_member_program(make_train(self.config), len(self.config.members))
+        hypers = members.place(stack_hypers([member.hypers for member in self.config.members]))
         results = jax.device_get(members.evaluate(members.place(restored.state), hypers, num_episodes))
+        results["frozen_at"] = jax.device_get(restored.state.failed_at)
         seeds = ("member", list(self.config.run.seeds))
         attributes = {"episodes": num_episodes, "iteration": restored.iteration}
         return xr.Dataset({name: ("member", value) for name, value in results.items()}, {"seed": seeds}, attributes)

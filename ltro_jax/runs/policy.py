@@ -82,4 +82,4 @@ def load_policy(path: str | Path, seed: int | None = None, iteration: int | None
     member = run.member(run.config.run.seeds[0] if seed is None else seed)
     restored = run.restore(iteration)
     params = jax.tree.map(lambda leaf: leaf[member], restored.state.agents.params)
-    return Policy(params, run.config.hypers, make_train(run.config).parts)
+    return Policy(params, run.config.members[member].hypers, make_train(run.config).parts)

@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,15 +15,17 @@ import jax.numpy as jnp
 import xarray as xr
 
 from ltro_jax.config import Config, Hypers
-from ltro_jax.parallel import MemberProgram, make_member_program, stack_hypers
+from ltro_jax.parallel import MemberProgram, compile_together, make_member_program, stack_hypers
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.dataset import metrics_dataset
 from ltro_jax.runs.load import Run, load_run
 from ltro_jax.runs.progress import Progress
+from ltro_jax.runs.size import refuse_impossible_size
 from ltro_jax.storage import (
     MetricStore,
     RunDirectory,
-    list_checkpoints,
+    RunError,
+    has_checkpoints,
     restore_checkpoint,
     save_checkpoint,
     truncate_checkpoints,
@@ -46,7 +47,8 @@ def train(config: Config, out: str | Path | None = None, *, progress: bool = Tru
         SettingsError: settings that do not fit together, before anything is written.
         RunError: the directory exists or cannot be written.
     """
-    program = make_train(config)  # refuses bad settings before the directory is made
+    program = make_train(config)  # bad settings are refused before the directory is made
+    refuse_impossible_size(program, config)
     if out is None:
         name = f"{config.static.task.replace('/', '_')}-{config.static.algorithm}-{datetime.now():%Y%m%d-%H%M%S}"
         out = Path("runs") / name
@@ -69,6 +71,9 @@ def resume(path: str | Path, *, progress: bool = True) -> Run:
     return load_run(directory.path)
 
 
+METRICS_FILE = "metrics.nc"  # all metrics in one file, for readers without ltro_jax
+
+
 class Session:
     """One process working on one run."""
 
@@ -76,13 +81,13 @@ class Session:
         use_compilation_cache()
         self.directory, self.config = directory, config
         self.agents = program.parts.spec.agents
-        self.members: MemberProgram = make_member_program(program, len(config.run.seeds))
+        self.members: MemberProgram = make_member_program(program, len(config.members))
         self.metrics = MetricStore(directory.metrics)
         self.progress = Progress(
-            progress, config.num_iterations, config.static.steps_per_iteration, len(config.run.seeds)
+            progress, config.num_iterations, config.static.steps_per_iteration, len(config.members)
         )
-        self.hypers: Hypers = self.members.place(stack_hypers([config.hypers] * len(config.run.seeds)))
-        self.seeds: Array = self.members.place(jnp.asarray(config.run.seeds, jnp.uint32))
+        self.hypers: Hypers = self.members.place(stack_hypers([member.hypers for member in config.members]))
+        self.seeds: Array = self.members.place(jnp.asarray([member.seed for member in config.members], jnp.uint32))
         self.template: Any = jax.eval_shape(self.members.init, self.seeds, self.hypers)
 
     def to_the_end(self) -> None:
@@ -90,12 +95,12 @@ class Session:
         total, interval = self.config.num_iterations, self.config.static.eval_interval
         iteration, states = self._restore()
         if iteration >= total:
-            self.metrics.consolidate(self.directory.path / "metrics.nc")  # a kill may have come just before it
+            self.metrics.consolidate(self.directory.path / METRICS_FILE)  # a kill may have come just before it
             self.progress.say(f"{self.directory.path} is finished: {iteration} iterations")
             return
         started = time.perf_counter()
         if states is None:
-            init, advance = _compile_together(
+            init, advance = compile_together(
                 self.members.init.lower(self.seeds, self.hypers),
                 self.members.advance.lower(self.template, self.hypers, jnp.int32(0)),
             )
@@ -125,13 +130,18 @@ class Session:
                     self._stopped(iteration)
                     return
         self.progress.close()
-        self.metrics.consolidate(self.directory.path / "metrics.nc")
+        self.metrics.consolidate(self.directory.path / METRICS_FILE)
         self.progress.say(f"finished {iteration} iterations; the run is in {self.directory.path}")
 
     def _restore(self) -> tuple[int, RunnerState | None]:
         """Iterations done, and the newest intact state; None at the start of a run."""
-        if not list_checkpoints(self.directory.checkpoints):
-            self.metrics.truncate(0)
+        if not has_checkpoints(self.directory.checkpoints):
+            if (self.directory.path / METRICS_FILE).exists() or self.metrics.last_iteration() > self._first_save:
+                raise RunError(
+                    f"{self.directory.path} holds {self.metrics.last_iteration()} iterations of metrics but no "
+                    "checkpoint to go on from; restore its checkpoints/ from a copy or start a new run"
+                )
+            self.metrics.truncate(0)  # a kill may have come between the first metrics and the first checkpoint
             self.progress.say(self._headline("training"))
             return 0, None
         restored = restore_checkpoint(self.directory.checkpoints, self.template)
@@ -140,7 +150,14 @@ class Session:
         truncate_checkpoints(self.directory.checkpoints, restored.iteration)
         self.metrics.truncate(restored.iteration)
         self.progress.say(self._headline(f"resuming at iteration {restored.iteration}"))
+        for sentence in self.directory.changes_since_start():
+            self.progress.say(sentence)
         return restored.iteration, self.members.place(restored.state)
+
+    @property
+    def _first_save(self) -> int:
+        """No run holds more iterations than this before its first checkpoint."""
+        return self.config.run.checkpoint_interval + self.config.static.eval_interval
 
     def _save(self, iteration: int, states: RunnerState, pending: list[xr.Dataset]) -> None:
         """Metrics first: a checkpoint then never stands without its rows."""
@@ -148,7 +165,7 @@ class Session:
         save_checkpoint(self.directory.checkpoints, iteration, states, self.config.run.keep_checkpoints)
 
     def _stopped(self, iteration: int) -> None:
-        self.metrics.consolidate(self.directory.path / "metrics.nc")
+        self.metrics.consolidate(self.directory.path / METRICS_FILE)
         command = f"ltro resume {shlex.quote(str(self.directory.path))}"
         self.progress.say(f"stopped at iteration {iteration}, everything is saved; go on with `{command}`")
 
@@ -159,12 +176,6 @@ class Session:
             f"agents), {len(seeds)} seeds, {self.config.num_iterations} iterations of "
             f"{static.steps_per_iteration} env steps"
         )
-
-
-def _compile_together(*programs: Any) -> list[Any]:
-    """Compile lowered programs side by side: XLA's compiler alone does not fill two cores."""
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda program: program.compile(), programs))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from ltro_jax.storage.atomic import RunError
 from ltro_jax.storage.checkpoints import (
     Restored,
+    has_checkpoints,
     list_checkpoints,
     restore_checkpoint,
     save_checkpoint,
@@ -16,6 +17,7 @@ __all__ = [
     "Restored",
     "RunDirectory",
     "RunError",
+    "has_checkpoints",
     "list_checkpoints",
     "restore_checkpoint",
     "save_checkpoint",

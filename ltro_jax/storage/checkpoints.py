@@ -85,6 +85,11 @@ def truncate_checkpoints(directory: Path, iteration: int, keep: int | None = Non
                 shutil.rmtree(path)
 
 
+def has_checkpoints(directory: Path) -> bool:
+    """Whether any checkpoint, damaged ones included, is there."""
+    return bool(_places(directory))
+
+
 def list_checkpoints(directory: Path) -> list[int]:
     """Iterations of the finished checkpoints, ascending; whether they are undamaged shows on restoring."""
     return sorted(number for number, path in _places(directory).items() if (path / MANIFEST).is_file())

@@ -113,6 +113,20 @@ class RunDirectory:
         """Where and how the run was started; raises `RunError` where the file is damaged."""
         return self.read_json("environment.json")
 
+    def changes_since_start(self) -> list[str]:
+        """Sentences on what differs from where the run was started, in so far as it can change its numbers."""
+        then, now = self.environment, _environment(None, jax.devices())
+        differing = [
+            f"{name} {then['packages'].get(name)} → {now['packages'][name]}"
+            for name in ("jax", "jaxlib", "jaxmarl")
+            if then["packages"].get(name) != now["packages"][name]
+        ]
+        if then["devices"] != now["devices"]:
+            differing.append(f"devices {then['devices']} → {now['devices']}")
+        if not differing:
+            return []
+        return [f"not where the run was started ({'; '.join(differing)}): it goes on, but not bit for bit"]
+
     def read_json(self, name: str) -> dict[str, Any]:
         """Reads a dictionary written by `write_json`.
 

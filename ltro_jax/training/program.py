@@ -34,7 +34,7 @@ class Train(NamedTuple):
 
 
 def make_train(config: Config) -> Train:
-    """The training program of `config`; only its static settings are baked in.
+    """The training program of `config`. Baked in are its static settings, and its length if `anneal_lr` is on.
 
     Example:
         train = make_train(Config.from_dict({"task": "mpe/simple_spread"}))
@@ -74,6 +74,6 @@ def advance(
         state, metrics = step(state, hypers)
         return state, jax.tree.map(lambda all_rows, row: all_rows.at[index].set(row), rows, metrics)
 
-    state, rows = jax.lax.fori_loop(0, num_iterations, body, (state, rows))
+    state, rows = jax.lax.fori_loop(0, jnp.minimum(num_iterations, length), body, (state, rows))
     evaluation = evaluate(state, hypers, parts) if parts.static.eval_episodes else {}
     return state, rows, evaluation

@@ -40,6 +40,10 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
     def critics_see(timestep: TimeStep) -> Array:
         return timestep.observation if parts.recipe.local_critics else timestep.state
 
+    def restarted(done: Array, leaf: Array) -> Array:
+        """Zero where an episode starts; `done` is `[B]`, `leaf` `[B, …]`."""
+        return jnp.where(done.reshape(-1, *[1] * (leaf.ndim - 1)), jnp.zeros_like(leaf), leaf)
+
     def act_and_step(carry: Carry, keys: Array) -> tuple[Carry, tuple[Transition, Episodes]]:
         action_key, step_keys, reset_keys = keys[0], keys[1 : num_envs + 1], keys[num_envs + 1 :]
         timestep = carry.timestep
@@ -70,7 +74,7 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
             truncated=outcome.truncated,
         )
         episodes = Episodes(outcome.done, tally.episode_return, tally.episode_length)
-        tally = jax.tree.map(lambda leaf: jnp.where(outcome.done, 0, leaf), tally)
+        tally, hidden = jax.tree.map(lambda leaf: restarted(outcome.done, leaf), (tally, hidden))
         return Carry(env_state, next_timestep, hidden, tally), (transition, episodes)
 
     carry = Carry(state.env_state, state.timestep, state.actor_hidden, state.tally)

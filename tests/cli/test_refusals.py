@@ -10,7 +10,7 @@ from ltro_jax.cli import main
 TRAIN = [
     (["mpe/simple_sprad"], "task = 'mpe/simple_sprad' is unknown; did you mean mpe/simple_spread? allowed are mpe/"),
     (["mpe/simple_spread", "--algorithm", "ppo"], "algorithm = 'ppo' has no preset for mpe/simple_spread; allowed "),
-    (["probe/matching", "--algorithm", "ppo"], "algorithm = 'ppo' is unknown; allowed are clip_happo, happo, mappo"),
+    (["probe/matching", "--algorithm", "ppo"], "algorithm = 'ppo' is unknown; allowed are clip_happo, happo, "),
     (["probe/matching", "--num_envs", "0"], "num_envs = 0 is not allowed; it must be at least 1"),
     (["probe/matching", "--num-envs", "few"], "num_envs = 'few' is not a whole number"),
     (["probe/matching", "--gamma=1.1"], "gamma = 1.1 is not allowed; it must be at most 1"),
@@ -22,6 +22,9 @@ TRAIN = [
     (["mpe/simple_spread", "--actor_minibatches", "3"], "actor_minibatches = 3 does not divide num_envs × rollout_"),
     (["mpe/simple_reference", "--num_agents", "4"], "num_agents = 4 cannot be chosen for mpe/simple_reference, which "),
     (["probe/matching", "--continuous_actions", "true"], "continuous_actions = True is not possible: probe/matching "),
+    (["probe/matching", "--learning_rate", "1"], "unknown option '--learning_rate'; "),
+    (["probe/matching", "--gama", "1"], "unknown option '--gama'; did you mean --gamma? "),
+    (["probe/matching", "--num_envs", "1e9"], "num_envs = 1000000000 and rollout_length = 200 need about "),
     (["mpe/simple_spread", "--continuous_actions", "no", "--std_y_coef", "0.3"], "std_y_coef = 0.3 has no meaning on "),
 ]
 
@@ -47,7 +50,6 @@ def test_train_refuses(arguments, sentence, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["train", "probe/matching", "--learning_rate", "1"], "--learning_rate"),
         (["train"], "PRESET"),
         (["fly"], "fly"),
         ([], "COMMAND"),
