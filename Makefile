@@ -26,7 +26,7 @@ demo: .venv/.core
 	$(BIN)/ltro plot runs/demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -65,8 +65,7 @@ def natural_direction(
         (image,) = pull_back(old.fisher_product(push_forward(v)))
         return image / batch.log_prob.size + DAMPING * v
 
-    direction = conjugate_gradient(product, gradient, cg_iterations)
-    image = product(direction)
+    direction, image = conjugate_gradient(product, gradient, cg_iterations)
     curvature = jnp.vdot(direction, image)
     possible = (curvature > 0) & jnp.isfinite(curvature)
     step_size = jnp.where(possible, jnp.sqrt(2 * hypers.kl_threshold / jnp.where(possible, curvature, 1.0)), 0.0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 
 VARIABLE = "LTRO_COMPILATION_CACHE"
+WORTH_KEEPING = 0.5  # seconds of compiling
 
 
 def use_compilation_cache(choice: str | None = None) -> Path | None:
@@ -27,5 +28,6 @@ def use_compilation_cache(choice: str | None = None) -> Path | None:
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     directory = Path(choice) if choice else base / "ltro_jax" / "xla"
     jax.config.update("jax_compilation_cache_dir", str(directory))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    threshold = min(jax.config.jax_persistent_cache_min_compile_time_secs, WORTH_KEEPING)  # type: ignore[attr-defined]
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", threshold)
     return directory

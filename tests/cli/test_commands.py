@@ -10,6 +10,7 @@ import pytest
 from ltro_jax import list_presets, load_run
 from ltro_jax.algorithms import ALGORITHMS
 from ltro_jax.cli import main
+from ltro_jax.cli.plot import _label
 from ltro_jax.config import SETTINGS
 from ltro_jax.envs import list_tasks
 
@@ -106,6 +107,13 @@ def test_plot(trained, tmp_path, capsys):
 
 
 @pytest.mark.timeout(240)
+def test_runs_of_one_name_are_two_curves(trained, tmp_path):
+    runs = [shutil.copytree(trained, tmp_path / name / "same") for name in ("a", "b")]
+    labels = [_label(load_run(path), [load_run(run) for run in runs]) for path in runs]
+    assert labels == [f"clip_happo ({path})" for path in runs]
+
+
+@pytest.mark.timeout(240)
 def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
     capsys.readouterr()
     other = shutil.copytree(trained, tmp_path / "other")
@@ -117,6 +125,12 @@ def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
     assert error == (
         "ltro: the runs are of different tasks (probe/climbing, probe/matching); plot them one task at a time\n"
     )
+    settings |= {"task": "probe/matching", "team_reward": "mean"}
+    (other / "settings.json").write_text(json.dumps(settings))
+    assert main(["plot", str(trained), str(other), "-o", str(output)]) == 2
+    assert "different team rewards (mean over " in capsys.readouterr().err
+    assert main(["plot", str(trained), "-o", str(tmp_path / "picture.jpg")]) == 2
+    assert "cannot be drawn as" in capsys.readouterr().err
     assert main(["plot", str(trained), "--metric", "score", "-o", str(output)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("ltro: metric = 'score' is not in these runs; there are ") and "entropy" in error

@@ -16,8 +16,10 @@ def test_conjugate_gradient_solves_random_spd_systems(seed):
         rng = np.random.default_rng(seed)
         root = rng.normal(size=(8, 8))
         matrix, b = jnp.asarray(root @ root.T + 0.5 * np.eye(8)), jnp.asarray(rng.normal(size=8))
-        x = conjugate_gradient(lambda v: matrix @ v, b, 20)
+        x, _ = conjugate_gradient(lambda v: matrix @ v, b, 20)
         np.testing.assert_allclose(x, np.linalg.solve(matrix, b), rtol=0, atol=1e-5)
+        early, early_image = conjugate_gradient(lambda v: matrix @ v, b, 3)
+        np.testing.assert_allclose(early_image, matrix @ early, rtol=1e-9)
 
 
 def test_conjugate_gradient_stays_put_once_it_is_done():
@@ -26,7 +28,7 @@ def test_conjugate_gradient_stays_put_once_it_is_done():
     b = jnp.array([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
     solve = jax.vmap(lambda m, y: conjugate_gradient(lambda v: m @ v, y, 10))
     expected = [[1.0, 2.0, 3.0], [1.0, 1 / 2, 1 / 3], [0.0, 0.0, 0.0]]
-    np.testing.assert_allclose(solve(matrices, b), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(solve(matrices, b)[0], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_first_good_candidate_is_accepted():

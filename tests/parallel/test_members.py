@@ -89,6 +89,22 @@ def test_a_seed_gives_the_same_run_alone_and_in_a_sweep(tiny):
     assert (np.asarray(kernels[0]) != np.asarray(kernels[1])).all()
 
 
+@pytest.mark.timeout(240)
+def test_on_a_cpu_members_are_bitwise_the_same_in_any_sweep(tiny):
+    """They run one after another, each as if alone."""
+    config = tiny(eval_interval=1, actor_minibatches=1, critic_minibatches=1)
+    train = make_train(config)
+
+    def run(*seeds: int) -> Any:
+        members = make_member_program(train, len(seeds))
+        hypers = members.place(stack_hypers([config.hypers] * len(seeds)))
+        states = members.init(members.place(jnp.asarray(seeds, jnp.uint32)), hypers)
+        return jax.device_get(members.advance(states, hypers, jnp.int32(1)))
+
+    sweep = run(3, 7, 12)
+    assert_same_bits(run(3, 7), jax.tree.map(lambda leaf: leaf[:2], sweep))
+
+
 def test_hypers_are_stacked_in_float32(tiny):
     points = [tiny(actor_lr=lr).hypers for lr in (1e-3, 1e-4)]
     stacked = stack_hypers(points)

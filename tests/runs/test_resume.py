@@ -1,6 +1,7 @@
 """A run that was stopped, killed or damaged ends exactly as one that never was."""
 
 import importlib
+import json
 import os
 import shutil
 import signal
@@ -179,6 +180,30 @@ def test_a_finished_run_only_gets_its_metrics_file(finished, tmp_path, capsys):
     assert_same_run(resume(path), finished)
     assert capsys.readouterr().out.endswith(f"{path} is finished: 8 iterations\n")
     assert before == {file: file.stat().st_mtime_ns for file in before}
+
+
+@pytest.mark.parametrize("lost", ["every checkpoint", "the only manifest"])
+def test_lost_checkpoints_do_not_cost_the_metrics(finished, tmp_path, lost):
+    path = shutil.copytree(finished.path, tmp_path / "run")
+    if lost == "every checkpoint":
+        shutil.rmtree(path / "checkpoints")
+    else:
+        shutil.rmtree(path / "checkpoints" / "000000004")
+        (path / "checkpoints" / "000000008" / "manifest.json").unlink()
+    expected = "no checkpoint to go on from" if lost == "every checkpoint" else "000000008 is damaged"
+    with pytest.raises(RunError, match=expected):
+        resume(path, progress=False)
+    assert load_run(path).metrics.identical(finished.metrics)
+
+
+def test_another_machine_is_named(finished, tmp_path, capsys):
+    path = shutil.copytree(finished.path, tmp_path / "run")
+    shutil.rmtree(path / "checkpoints" / "000000008")
+    environment = json.loads((path / "environment.json").read_text())
+    environment["packages"]["jax"] = "0.1.0"
+    (path / "environment.json").write_text(json.dumps(environment))
+    resume(path)
+    assert "not where the run was started (jax 0.1.0 → " in capsys.readouterr().out
 
 
 def test_what_cannot_be_resumed(tmp_path, finished):
