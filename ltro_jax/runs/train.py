@@ -98,16 +98,7 @@ class Session:
             self.metrics.consolidate(self.directory.path / METRICS_FILE)  # a kill may have come just before it
             self.progress.say(f"{self.directory.path} is finished: {iteration} iterations")
             return
-        started = time.perf_counter()
-        if states is None:
-            init, advance = compile_together(
-                self.members.init.lower(self.seeds, self.hypers),
-                self.members.advance.lower(self.template, self.hypers, jnp.int32(0)),
-            )
-            states = init(self.seeds, self.hypers)
-        else:
-            advance = self.members.advance.lower(self.template, self.hypers, jnp.int32(0)).compile()
-        self.progress.say(f"compiled in {time.perf_counter() - started:.1f} s on {_devices()}")
+        states, advance = self._compile(states)
         pending: list[xr.Dataset] = []
         with interruptible() as interrupted:
             while iteration < total:
@@ -131,7 +122,26 @@ class Session:
                     return
         self.progress.close()
         self.metrics.consolidate(self.directory.path / METRICS_FILE)
+        frozen = [
+            f"seed {member.seed} (iteration {at})"
+            for member, at in zip(self.config.members, jax.device_get(states.failed_at), strict=True)
+            if at >= 0
+        ]
+        if frozen:
+            self.progress.say(f"became non-finite and were frozen: {', '.join(frozen)}; try a smaller actor_lr")
         self.progress.say(f"finished {iteration} iterations; the run is in {self.directory.path}")
+
+    def _compile(self, states: RunnerState | None) -> tuple[RunnerState, Any]:
+        """The compiled device call, and the states to start from: those given, else new ones."""
+        started = time.perf_counter()
+        advance = self.members.advance.lower(self.template, self.hypers, jnp.int32(0))
+        if states is None:
+            init, advance = compile_together(self.members.init.lower(self.seeds, self.hypers), advance)
+            new: RunnerState = init(self.seeds, self.hypers)
+        else:
+            new, advance = states, advance.compile()
+        self.progress.say(f"compiled in {time.perf_counter() - started:.1f} s on {_devices()}")
+        return new, advance
 
     def _restore(self) -> tuple[int, RunnerState | None]:
         """Iterations done, and the newest intact state; None at the start of a run."""

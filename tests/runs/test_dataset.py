@@ -1,5 +1,8 @@
 """From the program's figures to labelled rows."""
 
+# numpy arrays stand in for jax arrays
+# pyright: reportArgumentType=false
+
 import numpy as np
 
 from ltro_jax.runs.dataset import metrics_dataset
