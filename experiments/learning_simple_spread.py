@@ -117,6 +117,7 @@ def write_table(metrics: dict[str, xr.Dataset], random_return: float, path: Path
     lines = [
         f"# {TASK} (continuous, N = 3), {seeds} seeds × {steps:,} steps",
         "",
+        "Made by `python experiments/learning_simple_spread.py`.",
         "Return: sum over agents and 25 steps, JaxMARL's environment. IQM over seeds [95 % bootstrap interval].",
         "",
         "| | " + " | ".join(metrics) + " |",
