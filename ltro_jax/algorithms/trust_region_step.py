@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 from ltro_jax.algorithms.ppo_step import policy
 from ltro_jax.algorithms.sequential import AgentUpdate
 from ltro_jax.config import Hypers, Static
+from ltro_jax.distributions import Distribution
 from ltro_jax.networks import Actor
 from ltro_jax.ops import LineSearch, backtrack, conjugate_gradient, masked_mean
 from ltro_jax.types import AgentBatch, AgentState, Array, Params
@@ -39,10 +40,10 @@ class Direction(NamedTuple):
     possible: Array  # [] bool, xᵀF x is positive and finite
 
 
-def surrogate(actor: Actor, params: Params, batch: AgentBatch, weight: Array, hypers: Hypers) -> Array:
-    """L = mean_active( w · r · A ), scalar, to be maximised."""
-    log_prob = policy(actor, params, batch, hypers).log_prob(batch.action)
-    return masked_mean(weight * jnp.exp(log_prob - batch.log_prob) * batch.advantage, batch.active_mask)
+def surrogate(distribution: Distribution, batch: AgentBatch, weight: Array) -> Array:
+    """L = mean_active( w · r · A ), scalar, to be maximised; `distribution` is the new policy on the batch."""
+    ratio = jnp.exp(distribution.log_prob(batch.action) - batch.log_prob)
+    return masked_mean(weight * ratio * batch.advantage, batch.active_mask)
 
 
 def natural_direction(
@@ -56,9 +57,13 @@ def natural_direction(
     Source: Schulman et al. 2015; Kuba et al. 2022; Gauss–Newton form: Schraudolph 2002, Martens 2020.
     """
     flat, unravel = ravel_pytree(params)
-    value, gradient = jax.value_and_grad(lambda theta: surrogate(actor, unravel(theta), batch, weight, hypers))(flat)
-    old = policy(actor, params, batch, hypers)
-    _, push_forward = jax.linearize(lambda theta: policy(actor, unravel(theta), batch, hypers).parameters(), flat)
+
+    def policy_at(theta: Array) -> Distribution:
+        return policy(actor, unravel(theta), batch, hypers)
+
+    value, gradient = jax.value_and_grad(lambda theta: surrogate(policy_at(theta), batch, weight))(flat)
+    old = policy_at(flat)
+    _, push_forward = jax.linearize(lambda theta: policy_at(theta).parameters(), flat)
     pull_back = jax.linear_transpose(push_forward, flat)
 
     def product(v: Array) -> Array:
@@ -97,9 +102,7 @@ def trust_region_step(
 
     def evaluate(scale: Array) -> tuple[Array, Array]:
         new = policy(actor, candidate(params, found, scale), batch, hypers)
-        ratio = jnp.exp(new.log_prob(batch.action) - batch.log_prob)
-        value = masked_mean(weight * ratio * batch.advantage, batch.active_mask)
-        return jnp.mean(old.kl(new)), value - found.surrogate
+        return jnp.mean(old.kl(new)), surrogate(new, batch, weight) - found.surrogate
 
     search = backtrack(
         evaluate,

@@ -5,7 +5,7 @@ import os
 from collections.abc import Collection
 from typing import Any
 
-from ltro_jax.config import SETTINGS, Config
+from ltro_jax.config import SETTINGS
 from ltro_jax.runs.compilation_cache import VARIABLE
 
 TITLES = {
@@ -54,9 +54,3 @@ def set_cache(options: argparse.Namespace) -> None:
     """Pass the choice on to the runner."""
     if options.compilation_cache:
         os.environ[VARIABLE] = options.compilation_cache
-
-
-def describe(config: Config, names: Collection[str]) -> str:
-    """`name = value` for some settings, separated by commas."""
-    settings = config.to_dict()
-    return ", ".join(f"{name} = {settings[name]}" for name in names)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ltro_jax.config import Hypers
+from ltro_jax.config import Hypers, Member
 from ltro_jax.parallel.mesh import MEMBERS, member_mesh
 from ltro_jax.training import Train
 from ltro_jax.types import Array, RunnerState
@@ -41,6 +41,11 @@ class MemberProgram(NamedTuple):
 def stack_hypers(points: Sequence[Hypers]) -> Hypers:
     """Hyper-parameters of S members: leaves `[S]` float32."""
     return jax.tree.map(lambda *leaves: jnp.asarray(np.array(leaves, np.float32)), *points)
+
+
+def stack_members(members: Sequence[Member]) -> tuple[Array, Hypers]:
+    """Seeds `[S]` uint32 and hyper-parameters `[S]` float32 of the members."""
+    return jnp.asarray([member.seed for member in members], jnp.uint32), stack_hypers([m.hypers for m in members])
 
 
 def in_turn(function: Callable, in_axes: Sequence[int | None]) -> Callable:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import xarray as xr
 
 from ltro_jax.config import Config
-from ltro_jax.parallel import make_member_program, stack_hypers
+from ltro_jax.parallel import make_member_program, stack_members
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.storage import MetricStore, Restored, RunDirectory, RunError, restore_checkpoint
 from ltro_jax.training import make_train
@@ -49,9 +48,7 @@ class Run:
     def restore(self, iteration: int | None = None) -> Restored:
         """The `RunnerState` of all members, leaves `[S, …]`, at the newest or a given checkpoint."""
         program = make_train(self.config)
-        seeds = jnp.asarray([member.seed for member in self.config.members], jnp.uint32)
-        hypers = stack_hypers([member.hypers for member in self.config.members])
-        template: Any = jax.eval_shape(jax.vmap(program.init), seeds, hypers)
+        template: Any = jax.eval_shape(jax.vmap(program.init), *stack_members(self.config.members))
         return restore_checkpoint(self.directory.checkpoints, template, iteration)
 
     def evaluate(self, num_episodes: int = 100) -> xr.Dataset:
@@ -62,7 +59,7 @@ class Run:
         use_compilation_cache()
         restored = self.restore()
         members = make_member_program(make_train(self.config), len(self.config.members))
-        hypers = members.place(stack_hypers([member.hypers for member in self.config.members]))
+        _, hypers = members.place(stack_members(self.config.members))
         results = jax.device_get(members.evaluate(members.place(restored.state), hypers, num_episodes))
         results["frozen_at"] = jax.device_get(restored.state.failed_at)
         seeds = ("member", list(self.config.run.seeds))

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import xarray as xr
 
-from ltro_jax.config import Config, Hypers
-from ltro_jax.parallel import MemberProgram, compile_together, make_member_program, stack_hypers
+from ltro_jax.config import Config
+from ltro_jax.parallel import MemberProgram, compile_together, make_member_program, stack_members
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.dataset import metrics_dataset
 from ltro_jax.runs.load import Run, load_run
@@ -31,7 +31,7 @@ from ltro_jax.storage import (
     truncate_checkpoints,
 )
 from ltro_jax.training import Train, make_train
-from ltro_jax.types import Array, RunnerState
+from ltro_jax.types import RunnerState
 
 
 def train(config: Config, out: str | Path | None = None, *, progress: bool = True, command: str | None = None) -> Run:
@@ -86,8 +86,7 @@ class Session:
         self.progress = Progress(
             progress, config.num_iterations, config.static.steps_per_iteration, len(config.members)
         )
-        self.hypers: Hypers = self.members.place(stack_hypers([member.hypers for member in config.members]))
-        self.seeds: Array = self.members.place(jnp.asarray([member.seed for member in config.members], jnp.uint32))
+        self.seeds, self.hypers = self.members.place(stack_members(config.members))
         self.template: Any = jax.eval_shape(self.members.init, self.seeds, self.hypers)
 
     def to_the_end(self) -> None:

@@ -53,7 +53,7 @@ def test_product_equals_the_hessian_of_the_kl(discrete):
         fisher = jax.hessian(mean_kl)(flat) + DAMPING * jnp.eye(flat.size)
         found = natural_direction(actor, params, batch, weight, hypers, cg_iterations=10)
         np.testing.assert_allclose(found.product, fisher @ found.direction, rtol=1e-9, atol=1e-12)
-        gradient = jax.grad(lambda theta: surrogate(actor, unravel(theta), batch, weight, hypers))(flat)
+        gradient = jax.grad(lambda theta: surrogate(policy(actor, unravel(theta), batch, hypers), batch, weight))(flat)
         np.testing.assert_allclose(found.gradient, gradient, rtol=1e-12)
         quadratic = 0.5 * found.step_size**2 * found.direction @ fisher @ found.direction
         np.testing.assert_allclose(quadratic, hypers.kl_threshold, rtol=1e-9)
@@ -68,7 +68,7 @@ def test_an_accepted_step_meets_its_conditions(discrete):
     assert bool(info.accepted)
     kl = jnp.mean(policy(actor, params, batch, hypers).kl(policy(actor, after.params, batch, hypers)))
     np.testing.assert_allclose(kl, info.step_kl, rtol=1e-4, atol=1e-7)
-    before, gained = (surrogate(actor, p, batch, weight, hypers) for p in (params, after.params))
+    before, gained = (surrogate(policy(actor, p, batch, hypers), batch, weight) for p in (params, after.params))
     assert kl < hypers.kl_threshold and gained > before
     assert (gained - before) / info.expected_gain > hypers.accept_ratio - 1e-3
     assert_same_bits(agent.opt_state, after.opt_state)
