@@ -92,7 +92,7 @@ def bench_split(config: ltro_jax.Config, ceiling: float, repeats: int) -> None:
     collect = functools.partial(jax.jit(lambda h, k, s: rollout(k, s, h, parts)), hypers)
     _, transitions, _ = collect(key, state)
     estimate = functools.partial(jax.jit(lambda h, t, c: returns(t, c, h, parts)), hypers)
-    agent_batch, critic_batch = estimate(transitions, state.critic)
+    agent_batch, critic_batch, _ = estimate(transitions, state)
     actors = functools.partial(
         sequential_update,
         agent_update=parts.recipe.make_agent_update(parts.actor, parts.static),
@@ -106,7 +106,7 @@ def bench_split(config: ltro_jax.Config, ceiling: float, repeats: int) -> None:
     whole = functools.partial(jax.jit(lambda h, s: train.iterate(s, h)), hypers)
     calls = {
         "rollout": lambda: collect(key, state),
-        "returns": lambda: estimate(transitions, state.critic),
+        "returns": lambda: estimate(transitions, state),
         "actors": lambda: update_actors(key, state.agents, agent_batch),
         "critic": lambda: update_critic(key, state.critic, critic_batch),
         "iteration": lambda: whole(state),

@@ -9,17 +9,14 @@ table, two figures.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-import jax
-import numpy as np
 import xarray as xr
+from study import random_policy_return, table_row, train_or_resume, write_curves
 
 import ltro_jax
 from ltro_jax.analysis.figures import learning_curves, position_curves, save_figure
-from ltro_jax.analysis.statistics import Interval, final_score, iqm_interval
-from ltro_jax.envs import make_env
+from ltro_jax.analysis.statistics import final_score, iqm_interval
 
 TASK = "mpe/simple_spread"
 ALGORITHMS = ("clip_happo", "happo")
@@ -63,51 +60,12 @@ def main() -> None:
         runs[algorithm] = train_or_resume(ltro_jax.load_preset(TASK, algorithm, **settings), options.runs / algorithm)
     metrics = {algorithm: run.metrics for algorithm, run in runs.items()}
     options.results.mkdir(parents=True, exist_ok=True)
-    write_curves(metrics, options.results)
+    for name, dataset in metrics.items():
+        write_curves(dataset, KEPT, options.results / f"{name}.npz")
     random_return = random_policy_return(runs["clip_happo"].config)
     write_table(metrics, random_return, options.results / "table.md")
     write_figures(metrics, random_return, options.results)
     print((options.results / "table.md").read_text())
-
-
-def train_or_resume(config: ltro_jax.Config, path: Path) -> ltro_jax.Run:
-    """The finished run; leaves the script after Ctrl-C, or if the directory holds a run with other settings."""
-    if not (path / "settings.json").exists():
-        run = ltro_jax.train(config, path)
-    elif ltro_jax.load_run(path).config == config:
-        run = ltro_jax.resume(path)
-    else:
-        sys.exit(f"{path} holds a run with other settings; move it away")
-    if not run.finished:
-        sys.exit(f"stopped; `{' '.join(sys.argv)}` goes on (not `ltro resume`)")
-    return run
-
-
-def random_policy_return(config: ltro_jax.Config, num_episodes: int = 2000) -> float:
-    """Mean episode return of actions drawn uniformly from the action box [0, 1]."""
-    env = make_env(config.static)
-    shape = (env.spec.num_agents, env.spec.action_size)
-
-    def episode(key):
-        reset_key, act_key = jax.random.split(key)
-        env_state, _ = env.reset(reset_key)
-
-        def step(env_state, step_key):
-            action_key, env_key = jax.random.split(step_key)
-            env_state, timestep = env.step(env_key, env_state, jax.random.uniform(action_key, shape))
-            return env_state, timestep.reward
-
-        return jax.lax.scan(step, env_state, jax.random.split(act_key, env.spec.episode_length))[1].sum()
-
-    return float(jax.jit(jax.vmap(episode))(jax.random.split(jax.random.key(0), num_episodes)).mean())
-
-
-def write_curves(metrics: dict[str, xr.Dataset], results: Path) -> None:
-    """The raw curves of every seed, as compressed arrays with their names."""
-    for algorithm, dataset in metrics.items():
-        arrays = {name: dataset[name].values for name in KEPT}
-        arrays |= {name: dataset[name].values for name in ("env_steps", "seed")}
-        np.savez_compressed(results / f"{algorithm}.npz", **arrays)  # type: ignore[arg-type]
 
 
 def write_table(metrics: dict[str, xr.Dataset], random_return: float, path: Path) -> None:
@@ -124,18 +82,15 @@ def write_table(metrics: dict[str, xr.Dataset], random_return: float, path: Path
         "|---|" + "---|" * len(metrics),
     ]
 
-    def row(title: str, intervals: list[Interval]) -> None:
-        cells = (f"{i.point:.2f} [{i.low:.2f}, {i.high:.2f}]" for i in intervals)
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
-
     for name in ("eval_return_greedy", "eval_return_sampled", "episode_return"):
         evaluations = int(first[name].notnull().any("member").sum())
         scores = [final_score(dataset[name].values, last=max(1, evaluations // 5)) for dataset in metrics.values()]
-        row(f"{name}, last fifth", [iqm_interval(score) for score in scores])
+        lines.append(table_row(f"{name}, last fifth", [iqm_interval(score) for score in scores]))
     for position in range(first.sizes["position"]):
         for name in ("adv_variance_raw", "adv_variance_used"):
             means = [dataset[name][:, :, position].mean("iteration").values for dataset in metrics.values()]
-            row(f"{name}, position {position + 1}, mean over training", [iqm_interval(mean) for mean in means])
+            title = f"{name}, position {position + 1}, mean over training"
+            lines.append(table_row(title, [iqm_interval(mean) for mean in means]))
     lines += [
         "",
         f"Uniformly random actions: {random_return:.2f} (2000 episodes).",

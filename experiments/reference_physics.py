@@ -13,7 +13,8 @@ from pathlib import Path
 
 import jax
 from jaxmarl.environments.mpe.simple import SimpleMPE
-from learning_simple_spread import REFERENCE, SELF_COLLISION, TASK, train_or_resume
+from learning_simple_spread import REFERENCE, SELF_COLLISION, TASK
+from study import train_or_resume
 
 import ltro_jax
 from ltro_jax.analysis.statistics import iqm_interval

@@ -6,7 +6,7 @@ Axis legend (members, when present, are outermost: `[S, …]`):
     N agents       O observation       G global state
     A action width H hidden width      P actor stacks (N independent, 1 shared)
     C critic stacks (1 central, N local)
-    K epochs       M minibatches
+    K epochs       M minibatches       L steps of a training sequence (recurrent)
 
 Masks are boolean and True means valid. `terminated` is a true end of the episode, `truncated` the time limit;
 `done` names only their union. Keys are typed (`jax.random.key`) and consumed once.
@@ -42,7 +42,7 @@ class Transition(struct.PyTreeNode):
     """One rollout, `[T, B, …]`."""
 
     observation: Array  # [T, B, N, O]
-    state: Array  # what the critics see: [T, B, G] shared state, or [T, B, N, O] for local critics
+    state: Array  # what the critics see: [T, B, G] shared state, or [T, B, N, G] each agent's own input
     next_state: Array  # likewise, of the true next step, before any auto-reset
     action: Array  # [T, B, N] int32, or [T, B, N, A] float32
     action_mask: Array  # [T, B, N, A] bool
@@ -51,6 +51,7 @@ class Transition(struct.PyTreeNode):
     reward: Array  # [T, B] float32
     terminated: Array  # [T, B] bool
     truncated: Array  # [T, B] bool
+    actor_hidden: Any  # [T, B, N, H] before each step, or () when feed-forward
 
 
 class AgentBatch(struct.PyTreeNode):
@@ -62,16 +63,20 @@ class AgentBatch(struct.PyTreeNode):
     active_mask: Array  # [T, B] bool
     log_prob: Array  # [T, B] float32, stored at rollout time
     advantage: Array  # [T, B] float32, standardised
-    observation_mask: Array | None  # [O] bool, entries that exist; None = all
+    observation_mask: Array | None = None  # [T, B, O] bool, entries that exist; None = all
+    hidden: Any = ()  # [T, B, H] before each step; () when feed-forward
+    start: Array | None = None  # [T, B] bool, the step is the first of an episode; None when feed-forward
 
 
 class CriticBatch(struct.PyTreeNode):
-    """What a critic update sees; `[T, B, …]` for a central critic, `[N, T, B, …]` for local ones."""
+    """What the update of one critic sees, `[T, B, …]`; where it values every agent's state, B counts these."""
 
     state: Array  # [T, B, G]
     value: Array  # [T, B] float32, normalised units, at rollout time
     value_target: Array  # [T, B] float32, reward units
-    state_mask: Array | None  # [G] bool, entries that exist; None = all
+    state_mask: Array | None = None  # [T, B, G] bool, entries that exist; None = all
+    hidden: Any = ()  # [T, B, H] before each step; () when feed-forward
+    start: Array | None = None  # [T, B] bool, the step is the first of an episode; None when feed-forward
 
 
 class ValueNorm(NamedTuple):
@@ -115,6 +120,7 @@ class RunnerState(struct.PyTreeNode):
     env_state: Any  # [B, …]
     timestep: TimeStep  # [B, …] what the actors see next
     actor_hidden: Any  # [B, N, H], or () when feed-forward
+    critic_hidden: Any  # [C, B, H] ([1, B·N, H] for a critic of every agent's state), or () when feed-forward
     tally: EpisodeTally
     failed_at: Array  # [] int32, iteration at which the member became non-finite and was frozen; -1 = never
 

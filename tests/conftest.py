@@ -43,6 +43,7 @@ TINY = {
     "episode_length": 3,  # episodes reach across rollouts
     "num_envs": 4,
     "rollout_length": 8,
+    "chunk_length": 4,  # where recurrent
     "hidden_sizes": (8,),
     "actor_epochs": 2,
     "critic_epochs": 2,

@@ -9,7 +9,9 @@ import jax
 import pytest
 
 from ltro_jax.algorithms import ALGORITHMS
-from ltro_jax.config import GROUPS, SETTINGS, Config, Hypers, Run, SettingsError, Static, parse_integers
+from ltro_jax.config import SETTINGS, Config, Hypers, Run, SettingsError, Static
+from ltro_jax.config.coercion import parse_integers
+from ltro_jax.config.config import GROUPS
 from ltro_jax.presets import list_presets, load_preset
 
 
@@ -106,6 +108,22 @@ def test_minibatches_must_divide_the_rollout(name):
     sentence = refusal(**{name: 3}, num_envs=4, rollout_length=8)
     assert sentence == f"{name} = 3 does not divide num_envs × rollout_length = 4 × 8 = 32; choose a divisor"
     Config.from_dict({name: 16, "num_envs": 4, "rollout_length": 8})
+
+
+def test_sequences_must_divide_the_rollout():
+    sizes = {"num_envs": 4, "rollout_length": 8, "recurrent": True}
+    sentence = "chunk_length = 3 does not divide rollout_length = 8; choose a divisor"
+    assert refusal(**sizes, chunk_length=3) == sentence
+    assert Config.from_dict(sizes | {"chunk_length": 3, "recurrent": False}).static.sequence_length is None
+    assert Config.from_dict(sizes | {"chunk_length": 4}).static.sequence_length == 4
+    formula = "num_envs × rollout_length ÷ chunk_length = 4 × 8 ÷ 4 = 8"
+    sentence = refusal(**sizes, chunk_length=4, actor_minibatches=16)
+    assert sentence == f"actor_minibatches = 16 does not divide {formula}; choose a divisor"
+
+
+def test_a_shared_actor_needs_an_epoch():
+    sentence = refusal(share_parameters=True, actor_epochs=0)
+    assert sentence == "actor_epochs = 0 is not possible with share_parameters = True; it must be at least 1"
 
 
 def test_seeds_that_cannot_be():

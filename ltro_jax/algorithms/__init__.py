@@ -2,5 +2,6 @@
 
 from ltro_jax.algorithms.registry import ALGORITHMS, Recipe, get_recipe
 from ltro_jax.algorithms.sequential import SequentialResult, sequential_update
+from ltro_jax.algorithms.shared_parameters import shared_update
 
-__all__ = ["ALGORITHMS", "Recipe", "SequentialResult", "get_recipe", "sequential_update"]
+__all__ = ["ALGORITHMS", "Recipe", "SequentialResult", "get_recipe", "sequential_update", "shared_update"]

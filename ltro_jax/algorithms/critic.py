@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 
-from ltro_jax.algorithms.minibatches import scan_minibatches
+from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, take, training_samples
 from ltro_jax.algorithms.optimiser import adam_step
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import Critic
@@ -32,23 +32,23 @@ def critic_update(
         batch: leaves `[T, B, …]`.
     Source: Yu et al. 2022; published implementation of Le & Ta 2025.
     """
-    samples = (batch.state, batch.value, batch.value_target)
-    samples = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), samples)  # [T, B, …] → [T·B, …]
+    samples = training_samples(batch, static.sequence_length)
 
-    def step(state: CriticState, minibatch: tuple[Array, Array, Array]) -> tuple[CriticState, CriticInfo]:
-        inputs, old_value, target = minibatch
-        value_norm = update_value_norm(state.value_norm, target)
-        target = normalise(value_norm, target)
+    def step(state: CriticState, rows: Rows) -> tuple[CriticState, CriticInfo]:
+        own = take(samples, rows)
+        value_norm = update_value_norm(state.value_norm, own.value_target)
+        target = normalise(value_norm, own.value_target)
 
         def loss(params):
-            value = critic.apply(params, inputs, batch.state_mask)
-            return clipped_value_loss(value, old_value, target, hypers.clip_eps, hypers.huber_delta)
+            value, _ = critic.unroll(params, own.state, own.hidden, own.start, own.state_mask)
+            return clipped_value_loss(value, own.value, target, hypers.clip_eps, hypers.huber_delta)
 
         value_loss, gradient = jax.value_and_grad(loss)(state.params)
         params, opt_state, norm = adam_step(state.params, state.opt_state, gradient, hypers.critic_lr, hypers)
         return CriticState(params, opt_state, value_norm), CriticInfo(value_loss, norm)
 
-    return scan_minibatches(key, state, samples, step, static.critic_epochs, static.critic_minibatches)
+    num_samples = len(samples.value)
+    return scan_minibatches(key, state, step, num_samples, static.critic_epochs, static.critic_minibatches)
 
 
 def update_critics(

@@ -1,11 +1,12 @@
 """One agent's PPO step: K epochs of clipped-surrogate ascent on its own rollout."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ltro_jax.algorithms.minibatches import scan_minibatches
+from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, take, to_samples, training_samples
 from ltro_jax.algorithms.optimiser import adam_step
 from ltro_jax.algorithms.sequential import AgentUpdate, LogRatio
 from ltro_jax.config import Hypers, Static
@@ -13,6 +14,9 @@ from ltro_jax.distributions import Distribution
 from ltro_jax.networks import Actor
 from ltro_jax.ops import clipped_surrogate, masked_mean
 from ltro_jax.types import AgentBatch, AgentState, Array, Params
+
+# (agent, samples, weight, hypers) → agent, info; one agent without the leading N
+GradientStep = Callable[[AgentState, AgentBatch, Array, Hypers], tuple[AgentState, "PPOInfo"]]
 
 
 class PPOInfo(NamedTuple):
@@ -24,50 +28,65 @@ class PPOInfo(NamedTuple):
     mean_ratio: Array  # over all samples of the minibatch
 
 
-def policy(actor: Actor, params: Params, batch: AgentBatch, hypers: Hypers) -> Distribution:
-    """One agent's distribution `[…]` on its stored observations."""
-    hidden = actor.initial_hidden(batch.observation.shape[:-1])
-    return actor.apply(params, batch.observation, hidden, batch.action_mask, batch.observation_mask, hypers)[0]
+def policy(actor: Actor, params: Params, samples: AgentBatch, hypers: Hypers) -> Distribution:
+    """One agent's distribution on stored observations: samples `[…]`, or sequences `[…, L]` if recurrent."""
+    memory = samples.hidden, samples.start
+    return actor.unroll(params, samples.observation, *memory, samples.action_mask, samples.observation_mask, hypers)
 
 
 def make_log_ratio(actor: Actor) -> LogRatio:
-    """log π_new(a|o) − stored log-probability over the whole rollout, `[T, B]`."""
+    """log π_new(a|o) − stored log-probability over the whole rollout, `[T, B]`.
+
+    A recurrent actor is run through the rollout from its first hidden state.
+    """
 
     def log_ratio(agent: AgentState, batch: AgentBatch, hypers: Hypers) -> Array:
-        return policy(actor, agent.params, batch, hypers).log_prob(batch.action) - batch.log_prob
+        rollout = training_samples(batch, batch.log_prob.shape[0]) if actor.recurrent else batch
+        result = policy(actor, agent.params, rollout, hypers).log_prob(rollout.action) - rollout.log_prob
+        return result.T if actor.recurrent else result
 
     return log_ratio
 
 
-def make_ppo_update(actor: Actor, static: Static) -> AgentUpdate:
-    """The `agent_update` of HAPPO, clip-HAPPO, MAPPO and IPPO.
+def make_gradient_step(actor: Actor) -> GradientStep:
+    """One ascent step of Adam on the clipped surrogate of one agent's samples.
 
         L = mean_active( w · min(r·A, clip(r, 1−ε, 1+ε)·A) ) + ent_coef · mean_active(entropy),  maximised
 
     Source: Schulman et al. 2017; Kuba et al. 2022; Le & Ta 2025.
     """
 
-    def loss(params: Params, batch: AgentBatch, weight: Array, hypers: Hypers) -> tuple[Array, tuple[Array, ...]]:
-        distribution = policy(actor, params, batch, hypers)
-        ratio = jnp.exp(distribution.log_prob(batch.action) - batch.log_prob)
-        surrogate = clipped_surrogate(ratio, batch.advantage, weight, hypers.clip_eps, batch.active_mask)
-        entropy = masked_mean(distribution.entropy(), batch.active_mask)
+    def loss(params: Params, samples: AgentBatch, weight: Array, hypers: Hypers) -> tuple[Array, tuple[Array, ...]]:
+        distribution = policy(actor, params, samples, hypers)
+        ratio = jnp.exp(distribution.log_prob(samples.action) - samples.log_prob)
+        surrogate = clipped_surrogate(ratio, samples.advantage, weight, hypers.clip_eps, samples.active_mask)
+        entropy = masked_mean(distribution.entropy(), samples.active_mask)
         return -(surrogate + hypers.ent_coef * entropy), (surrogate, entropy, jnp.mean(ratio))
+
+    def gradient_step(
+        agent: AgentState, samples: AgentBatch, weight: Array, hypers: Hypers
+    ) -> tuple[AgentState, PPOInfo]:
+        gradient, (surrogate, entropy, ratio) = jax.grad(loss, has_aux=True)(agent.params, samples, weight, hypers)
+        params, opt_state, norm = adam_step(agent.params, agent.opt_state, gradient, hypers.actor_lr, hypers)
+        return AgentState(params, opt_state), PPOInfo(-surrogate, entropy, norm, ratio)
+
+    return gradient_step
+
+
+def make_ppo_update(actor: Actor, static: Static) -> AgentUpdate:
+    """The `agent_update` of HAPPO, clip-HAPPO, MAPPO and IPPO: K epochs of minibatch gradient steps."""
+    gradient_step = make_gradient_step(actor)
 
     def agent_update(
         key: Array, agent: AgentState, batch: AgentBatch, weight: Array, hypers: Hypers
     ) -> tuple[AgentState, PPOInfo]:
-        observation_mask = batch.observation_mask
-        samples = (batch.replace(observation_mask=None), weight)
-        samples = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), samples)  # [T, B, …] → [T·B, …]
+        samples = training_samples(batch, static.sequence_length), to_samples(weight, static.sequence_length)
 
-        def step(agent: AgentState, minibatch: tuple[AgentBatch, Array]) -> tuple[AgentState, PPOInfo]:
-            rows, row_weight = minibatch
-            rows = rows.replace(observation_mask=observation_mask)
-            gradient, (surrogate, entropy, ratio) = jax.grad(loss, has_aux=True)(agent.params, rows, row_weight, hypers)
-            params, opt_state, norm = adam_step(agent.params, agent.opt_state, gradient, hypers.actor_lr, hypers)
-            return AgentState(params, opt_state), PPOInfo(-surrogate, entropy, norm, ratio)
+        def step(agent: AgentState, rows: Rows) -> tuple[AgentState, PPOInfo]:
+            own, own_weight = take(samples, rows)
+            return gradient_step(agent, own, own_weight, hypers)
 
-        return scan_minibatches(key, agent, samples, step, static.actor_epochs, static.actor_minibatches)
+        num_samples = len(samples[1])
+        return scan_minibatches(key, agent, step, num_samples, static.actor_epochs, static.actor_minibatches)
 
     return agent_update

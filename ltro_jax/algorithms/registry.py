@@ -14,26 +14,29 @@ class Recipe(NamedTuple):
     """What distinguishes one algorithm of the family from another."""
 
     make_agent_update: Callable[[Actor, Static], AgentUpdate]
-    sequential: bool  # agents one after another, weighted by the factor; else all at once with weight 1
-    local_critics: bool  # one critic per agent on its own observation; else one on the shared state
     summary: str
+    sequential: bool = True  # agents one after another, weighted by the factor; else all at once with weight 1
+    local_critics: bool = False  # one critic per agent on its own observation; else one central critic
+    shareable: bool = False  # all agents may share one actor
 
 
 ALGORITHMS: dict[str, Recipe] = {
     "clip_happo": Recipe(
-        make_ppo_update, True, False, "HAPPO with the factor clamped at factor_clip = 1 (Le & Ta 2025)"
+        make_ppo_update, "HAPPO with the factor clamped at factor_clip = 1 (Le & Ta 2025)", shareable=True
     ),
-    "happo": Recipe(make_ppo_update, True, False, "sequential PPO, factor_clip = inf (Kuba et al. 2022)"),
-    "clip_hatrpo": Recipe(
-        make_trust_region_update, True, False, "HATRPO with the factor clamped at factor_clip = 1 (Le & Ta 2025)"
-    ),
-    "hatrpo": Recipe(
-        make_trust_region_update, True, False, "sequential trust-region steps, factor_clip = inf (Kuba et al. 2022)"
-    ),
+    "happo": Recipe(make_ppo_update, "sequential PPO, factor_clip = inf (Kuba et al. 2022)", shareable=True),
+    "clip_hatrpo": Recipe(make_trust_region_update, "HATRPO with the factor clamped at factor_clip = 1 (Le & Ta 2025)"),
+    "hatrpo": Recipe(make_trust_region_update, "sequential trust-region steps, factor_clip = inf (Kuba et al. 2022)"),
     "mappo": Recipe(
-        make_ppo_update, False, False, "simultaneous PPO, independent actors, central critic (Yu et al. 2022)"
+        make_ppo_update, "simultaneous PPO, central critic (Yu et al. 2022)", sequential=False, shareable=True
     ),
-    "ippo": Recipe(make_ppo_update, False, True, "simultaneous PPO, one critic per agent (de Witt et al. 2020)"),
+    "ippo": Recipe(
+        make_ppo_update,
+        "simultaneous PPO, one critic per agent (de Witt et al. 2020)",
+        sequential=False,
+        local_critics=True,
+        shareable=True,
+    ),
 }
 
 

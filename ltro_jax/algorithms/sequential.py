@@ -29,10 +29,16 @@ Measure = Callable[[Array, Array, Array, AgentBatch, Hypers], Any]
 class SequentialResult(NamedTuple):
     """Outcome of one round over all agents."""
 
-    agents: AgentState  # leaves [N, …], in agent order
+    agents: AgentState  # leaves [P, …], in agent order
     info: Any  # leaves [N, …] in agent order, what `agent_update` reports
     measured: Any  # leaves [N, …] in update order, what `measure` reports
     agent_order: Array  # [N] int32, agent at each position
+
+
+def agent_order(key: Array, order: str, num_agents: int) -> Array:
+    """Agents at the positions of a round, `[N]` int32: a permutation if `order` is `"random"`, 0 … N−1 if `"fixed"`."""
+    identity = jnp.arange(num_agents)
+    return jax.random.permutation(key, identity) if order == "random" else identity
 
 
 def sequential_update(
@@ -63,8 +69,7 @@ def sequential_update(
     num_agents = batch.log_prob.shape[0]
     order_key, update_key = jax.random.split(key)
     if isinstance(order, str):
-        identity = jnp.arange(num_agents)
-        order = jax.random.permutation(order_key, identity) if order == "random" and sequential else identity
+        order = agent_order(order_key, order if sequential else "fixed", num_agents)
 
     def body(log_factor: Array, position: tuple[Array, Array, AgentState]) -> tuple[Array, Any]:
         agent_key, index, agent = position

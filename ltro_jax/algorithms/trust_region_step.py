@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from ltro_jax.algorithms.minibatches import to_samples, training_samples
 from ltro_jax.algorithms.ppo_step import policy
 from ltro_jax.algorithms.sequential import AgentUpdate
 from ltro_jax.config import Hypers, Static
@@ -124,7 +125,9 @@ def make_trust_region_update(actor: Actor, static: Static) -> AgentUpdate:
     def agent_update(
         key: Array, agent: AgentState, batch: AgentBatch, weight: Array, hypers: Hypers
     ) -> tuple[AgentState, TrustRegionInfo]:
-        params, step = trust_region_step(actor, agent.params, batch, weight, hypers, static)
+        length = static.sequence_length
+        samples, weight = training_samples(batch, length), to_samples(weight, length)
+        params, step = trust_region_step(actor, agent.params, samples, weight, hypers, static)
         search, last = step.search, jnp.maximum(step.search.evaluations - 1, 0)
         info = TrustRegionInfo(
             accepted=search.accepted,

@@ -7,6 +7,7 @@
 | `probe/target` | one step, continuous: reward −mean over agents of \\|a − 0.3\\|² | return 0 at a = 0.3 |
 | `probe/endless` | reward 1 for ever, cut by the time limit | V = 1/(1 − γ) when bootstrapped |
 | `probe/unlike` | one step, agents of unlike sizes; reward: fraction choosing their last action | return 1 |
+| `probe/recall` | symbol shown at the first of 4 steps; reward at the last: fraction choosing it | 1; no memory: 1/3 |
 """
 
 from typing import Any
@@ -19,10 +20,11 @@ from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs.base import EnvSpec, size_mask
 from ltro_jax.types import Array, TimeStep
 
-PROBES = ("matching", "climbing", "target", "endless", "unlike")
+PROBES = ("matching", "climbing", "target", "endless", "unlike", "recall")
 NUM_SYMBOLS = 3
 CLIMBING = np.array([[11.0, -30.0, 0.0], [-30.0, 7.0, 6.0], [0.0, 0.0, 5.0]], np.float32) / 11.0
 TARGET = 0.3
+EPISODE_LENGTHS = {"endless": 10, "recall": 4}  # the others have one step
 
 
 def make_probe(name: str, settings: Static) -> "Probe":
@@ -60,7 +62,7 @@ class Probe:
             ),
             discrete=not continuous,
             state_size=NUM_SYMBOLS,
-            episode_length=settings.episode_length or (10 if name == "endless" else 1),
+            episode_length=settings.episode_length or EPISODE_LENGTHS.get(name, 1),
             team_reward=settings.team_reward,
         )
 
@@ -72,10 +74,12 @@ class Probe:
     def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:
         """One step; the time limit truncates `endless`, and the other games terminate at it."""
         count, symbol = env_state
+        over = count + 1 >= self.spec.episode_length
         reward = self._reward(symbol, action)
+        if self._name == "recall":
+            reward = jnp.where(over, reward, 0.0)
         env_state = (count + 1, symbol)
         timestep = self._timestep(env_state, reward)
-        over = count + 1 >= self.spec.episode_length
         cut = jnp.asarray(self._name == "endless")
         return env_state, timestep.replace(terminated=over & ~cut, truncated=over & cut)
 
@@ -86,6 +90,8 @@ class Probe:
             return jnp.asarray(CLIMBING)[action[0], action[1]]
         if self._name == "target":
             return -jnp.mean(jnp.square(action[:, 0] - TARGET))
+        if self._name == "recall":
+            return jnp.mean((action == symbol).astype(jnp.float32))
         if self._name == "unlike":
             return jnp.mean((action == jnp.asarray(self.spec.action_sizes) - 1).astype(jnp.float32))
         return jnp.ones((), jnp.float32)
@@ -93,6 +99,8 @@ class Probe:
     def _timestep(self, env_state: Any, reward: Array) -> TimeStep:
         spec = self.spec
         symbol = jax.nn.one_hot(env_state[1], NUM_SYMBOLS)
+        if self._name == "recall":
+            symbol = jnp.where(env_state[0] == 0, symbol, 0.0)
         padded = jnp.zeros((spec.num_agents, spec.observation_size)).at[:, :NUM_SYMBOLS].set(symbol)
         return TimeStep(
             observation=padded,

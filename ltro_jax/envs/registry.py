@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ltro_jax.config import SettingsError, Static
+from ltro_jax.envs.agent_id import AgentId
 from ltro_jax.envs.base import Environment
 from ltro_jax.envs.mpe import SCENARIOS, make_mpe
 from ltro_jax.envs.probes import PROBES, make_probe
@@ -39,4 +40,5 @@ def make_env(settings: Static) -> Environment:
         near = difflib.get_close_matches(settings.task, list_tasks(), 1, 0.3)
         hint = f"did you mean {near[0]}? " if near else ""
         raise SettingsError(f"task = {settings.task!r} is unknown; {hint}allowed are {', '.join(list_tasks())}")
-    return FAMILIES[family].make(name, settings)
+    env = FAMILIES[family].make(name, settings)
+    return AgentId(env) if settings.agent_id else env

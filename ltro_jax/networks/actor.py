@@ -9,41 +9,50 @@ from flax import linen as nn
 
 from ltro_jax.config import Hypers
 from ltro_jax.distributions import Categorical, DiagonalGaussian, Distribution, gaussian_std
-from ltro_jax.networks.body import Body
 from ltro_jax.networks.initialisers import initial_stack
+from ltro_jax.networks.recurrent import features
 from ltro_jax.types import Array, Params
 
 HEAD_GAIN = 0.01
 
 
 class ActorModule(nn.Module):
-    """Body and head; returns the head's output and, for a Gaussian, the free vector `log_std`."""
+    """Body, memory if any, and head; returns its output, for a Gaussian the free vector `log_std`, and hidden."""
 
     hidden_sizes: tuple[int, ...]
     action_size: int
     discrete: bool
+    core: type[nn.Module] | None = None
 
     @nn.compact
-    def __call__(self, observation: Array, observation_mask: Array | None) -> tuple[Array, Array | None]:
-        features = Body(self.hidden_sizes, name="body")(observation, observation_mask)
-        output = nn.Dense(self.action_size, name="head")(features)
+    def __call__(
+        self, observation: Array, hidden: Any, start: Array | None, observation_mask: Array | None
+    ) -> tuple[Array, Array | None, Any]:
+        x, after = features(observation, hidden, start, observation_mask, self.hidden_sizes, self.core)
+        output = nn.Dense(self.action_size, name="head")(x)
         if self.discrete:
-            return output, None
-        return output, self.param("log_std", nn.initializers.zeros, (self.action_size,))
+            return output, None, after
+        return output, self.param("log_std", nn.initializers.zeros, (self.action_size,)), after
 
 
 class Actor(NamedTuple):
-    """One agent's policy as functions.
+    """One agent's policy as functions, with the parameters of one agent.
 
     init: `(key, hypers) → params`, leaves `[P, …]`.
-    apply: `(params, observation […, O], hidden, action_mask […, A], observation_mask [O] or None, hypers)
-        → (distribution over […], hidden)`, with the parameters of one agent.
-    initial_hidden: `batch_shape → hidden`, `()` when feed-forward.
+    apply: one step, `(params, observation […, O], hidden, action_mask […, A], observation_mask or None, hypers)
+        → (distribution over […], hidden)`; `observation_mask` is bool, broadcastable to the observation.
+    unroll: a batch of samples, `(params, observation, hidden, start, action_mask, observation_mask, hypers)
+        → distribution`. Feed-forward samples are `[…, O]`, in any order. Recurrent ones are sequences `[…, L, O]` that
+        set out from `hidden` `[…, H]`; where `start` `[…, L]` is True an episode starts.
+    initial_hidden: `batch_shape → hidden` `[…, H]`, `()` when feed-forward.
+    recurrent: whether it has a memory.
     """
 
     init: Callable[[Array, Hypers], Params]
     apply: Callable[[Params, Array, Any, Array, Array | None, Hypers], tuple[Distribution, Any]]
+    unroll: Callable[[Params, Array, Any, Array | None, Array, Array | None, Hypers], Distribution]
     initial_hidden: Callable[[tuple[int, ...]], Any]
+    recurrent: bool
 
 
 def make_actor(
@@ -51,32 +60,52 @@ def make_actor(
     action_sizes: Sequence[int],
     discrete: bool,
     hidden_sizes: tuple[int, ...],
+    core: type[nn.Module] | None = None,
 ) -> Actor:
-    """Independent actors of N agents, padded to the widest.
+    """P actors, padded to the widest: independent ones with their own sizes, or one with the size that all share.
 
     Args:
-        observation_sizes, action_sizes: N true sizes.
+        observation_sizes, action_sizes: P true sizes.
         discrete: masked categorical if True, else diagonal Gaussian.
         hidden_sizes: widths of the body's layers.
+        core: memory after the body, `recurrent.GRU`; None = feed-forward.
     """
-    module = ActorModule(hidden_sizes, max(action_sizes), discrete)
-    example = jax.ShapeDtypeStruct((max(observation_sizes),), jnp.float32)
+    module = ActorModule(hidden_sizes, max(action_sizes), discrete, core)
+    width = max(observation_sizes)
+
+    def initial_hidden(batch_shape: tuple[int, ...]) -> Any:
+        return () if core is None else jnp.zeros((*batch_shape, hidden_sizes[-1]))
 
     def init(key: Array, hypers: Hypers) -> Params:
-        template = jax.eval_shape(lambda k, x: module.init(k, x, None), key, example)
+        template = jax.eval_shape(
+            lambda k: module.init(k, jnp.zeros((1, width)), initial_hidden(()), jnp.zeros(1, bool), None), key
+        )
         params = initial_stack(key, template, observation_sizes, action_sizes, HEAD_GAIN)
         if not discrete:
             params["params"]["log_std"] = params["params"]["log_std"] + hypers.std_x_coef
         return params
 
-    def apply(params, observation, hidden, action_mask, observation_mask, hypers):
-        output, log_std = cast(tuple[Array, Array], module.apply(params, observation, observation_mask))
+    def distribution(params, observation, hidden, start, action_mask, observation_mask, hypers):
+        outputs = module.apply(params, observation, hidden, start, observation_mask)
+        output, log_std, after = cast(tuple[Array, Array, Any], outputs)
         if discrete:
-            return Categorical.create(output, action_mask), hidden
+            return Categorical.create(output, action_mask), after
         std = gaussian_std(log_std, hypers.std_x_coef, hypers.std_y_coef)
-        return DiagonalGaussian(output, jnp.broadcast_to(std, output.shape), action_mask), hidden
+        return DiagonalGaussian(output, jnp.broadcast_to(std, output.shape), action_mask), after
 
-    return Actor(init, apply, lambda batch_shape: ())
+    def unroll(*arguments):
+        return distribution(*arguments)[0]
+
+    def apply(params, observation, hidden, action_mask, observation_mask, hypers):
+        if core is None:
+            return distribution(params, observation, hidden, None, action_mask, observation_mask, hypers)
+        start = jnp.zeros((*observation.shape[:-1], 1), bool)
+        mask = None if observation_mask is None else jnp.expand_dims(observation_mask, -2)
+        sequence = (observation[..., None, :], hidden, start, action_mask[..., None, :], mask)  # of one step
+        result, after = distribution(params, *sequence, hypers)
+        return jax.tree.map(lambda leaf: leaf[..., 0, :], (result, after))
+
+    return Actor(init, apply, unroll, initial_hidden, core is not None)
 
 
 def apply_agents(
@@ -91,11 +120,14 @@ def apply_agents(
     """All agents at once, for acting.
 
     Args:
-        params: leaves `[N, …]`.
+        params: leaves `[N, …]`, or `[1, …]` where all agents share them.
         observation: `[…, N, O]` float32; `action_mask` `[…, N, A]`; `observation_mask` `[N, O]` or None.
         hidden: leaves `[…, N, H]`, or `()`.
     Returns:
         The distribution over `[…, N]` and the next hidden state.
     """
+    if jax.tree.leaves(params)[0].shape[0] == 1:
+        shared = jax.tree.map(lambda leaf: leaf[0], params)
+        return actor.apply(shared, observation, hidden, action_mask, observation_mask, hypers)
     agents = jax.vmap(actor.apply, in_axes=(0, -2, -2, -2, 0, None), out_axes=-2)
     return agents(params, observation, hidden, action_mask, observation_mask, hypers)

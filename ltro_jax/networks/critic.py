@@ -1,60 +1,66 @@
-"""Critics: body and scalar head, as plain functions over parameter stacks."""
+"""Critics: body, memory if any, and scalar head, as plain functions over parameter stacks."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ltro_jax.networks.body import Body
 from ltro_jax.networks.initialisers import initial_stack
+from ltro_jax.networks.recurrent import features
 from ltro_jax.types import Array, Params
 
 HEAD_GAIN = 1.0
 
 
 class CriticModule(nn.Module):
-    """Body and a scalar head."""
+    """Body, memory if any, and a scalar head."""
 
     hidden_sizes: tuple[int, ...]
+    core: type[nn.Module] | None = None
 
     @nn.compact
-    def __call__(self, state: Array, state_mask: Array | None) -> Array:
-        features = Body(self.hidden_sizes, name="body")(state, state_mask)
-        return nn.Dense(1, name="head")(features)[..., 0]
+    def __call__(self, state: Array, hidden: Any, start: Array | None, state_mask: Array | None) -> tuple[Array, Any]:
+        x, after = features(state, hidden, start, state_mask, self.hidden_sizes, self.core)
+        return nn.Dense(1, name="head")(x)[..., 0], after
 
 
 class Critic(NamedTuple):
-    """A critic as functions.
+    """A critic as functions, with the parameters of one critic; values in normalised units.
 
     init: `(key, after) → params`, leaves `[C, …]`; `after` is a scalar to be known first, see `initialisers`.
-    apply: `(params, state […, G], state_mask [G] or None) → value […]`, normalised units, with one critic's parameters.
+    unroll: `(params, state, hidden, start, state_mask or None) → (value, hidden)`; `state_mask` is bool, broadcastable
+        to the state. Feed-forward: states `[…, G]`, in any order, values `[…]`. Recurrent: sequences `[…, L, G]` that
+        set out from `hidden` `[…, H]`, where `start` `[…, L]` is True an episode starts; values `[…, L]` and the hidden
+        state after each step `[…, L, H]`.
+    initial_hidden: `batch_shape → hidden` `[…, H]`, `()` when feed-forward.
+    recurrent: whether it has a memory.
     """
 
     init: Callable[[Array, Array], Params]
-    apply: Callable[[Params, Array, Array | None], Array]
+    unroll: Callable[[Params, Array, Any, Array | None, Array | None], tuple[Array, Any]]
+    initial_hidden: Callable[[tuple[int, ...]], Any]
+    recurrent: bool
 
 
-def make_critic(state_sizes: Sequence[int], hidden_sizes: tuple[int, ...]) -> Critic:
+def make_critic(
+    state_sizes: Sequence[int], hidden_sizes: tuple[int, ...], core: type[nn.Module] | None = None
+) -> Critic:
     """C critics with the given true input sizes, padded to the widest: one for a central critic, N for local ones."""
-    module = CriticModule(hidden_sizes)
-    example = jax.ShapeDtypeStruct((max(state_sizes),), jnp.float32)
+    module = CriticModule(hidden_sizes, core)
+    width = max(state_sizes)
+
+    def initial_hidden(batch_shape: tuple[int, ...]) -> Any:
+        return () if core is None else jnp.zeros((*batch_shape, hidden_sizes[-1]))
 
     def init(key: Array, after: Array) -> Params:
-        template = jax.eval_shape(lambda k, x: module.init(k, x, None), key, example)
+        template = jax.eval_shape(
+            lambda k: module.init(k, jnp.zeros((1, width)), initial_hidden(()), jnp.zeros(1, bool), None), key
+        )
         return initial_stack(key, template, state_sizes, [1] * len(state_sizes), HEAD_GAIN, after)
 
-    return Critic(init, module.apply)  # type: ignore[arg-type]
+    def unroll(params, state, hidden, start, state_mask):
+        return cast(tuple[Array, Any], module.apply(params, state, hidden, start, state_mask))
 
-
-def apply_critics(critic: Critic, params: Params, state: Array, state_mask: Array | None) -> Array:
-    """Every critic on its own input, one after another (memory of one), for the return computation.
-
-    Args:
-        params: leaves `[C, …]`.
-        state: `[C, …, G]` float32; `state_mask` `[C, G]` bool or None.
-    Returns:
-        `[C, …]` float32, normalised units.
-    """
-    return jax.lax.map(lambda inputs: critic.apply(*inputs), (params, state, state_mask))
+    return Critic(init, unroll, initial_hidden, core is not None)

@@ -32,15 +32,16 @@ def initial_stack(
         key: typed key; network p uses `fold_in(key, p)` alone, whatever P.
         template: nested dict of `ShapeDtypeStruct` of one network, at the padded sizes.
         input_sizes, output_sizes: P true sizes; kernels are orthogonal at the true size and zero in the padding.
-        head_gain: gain of the layer named `head`; other kernels have gain √2.
+        head_gain: gain of the layer named `head`; a recurrent core's kernels, each with all gates side by side, have
+            gain 1, all others √2.
         after: scalar that must be known before the first QR starts, such as an entry of another stack.
     Returns:
         Pytree as `template`, leaves `[P, …]`: kernels orthogonal, biases 0, LayerNorm scales 1, others 0.
     Source: Saxe et al. 2014; gains of the published implementation.
     """
     leaves: dict[tuple[str, ...], Any] = flatten_dict(template)  # type: ignore[assignment]
-    kernels = sorted(path for path in leaves if path[-1] == "kernel")
-    gains = [head_gain if path[-2] == "head" else BODY_GAIN for path in kernels]
+    kernels = sorted(path for path in leaves if path[-1].endswith("kernel"))
+    gains = [{"head": head_gain, "gru": 1.0}.get(path[-2], BODY_GAIN) for path in kernels]
 
     def true_shapes(network: int) -> tuple[tuple[int, int], ...]:
         rows = [input_sizes[network] if path[-2] == "dense_0" else leaves[path].shape[0] for path in kernels]

@@ -25,7 +25,8 @@ def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
     critic_params = parts.critic.init(critic_key, actor_params["params"]["head"]["kernel"][-1, 0, 0])
     num_critics = parts.spec.num_agents if parts.recipe.local_critics else 1
     value_norm = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_critics,)), init_value_norm())
-    num_envs = parts.static.num_envs
+    num_envs, num_agents = parts.static.num_envs, parts.spec.num_agents
+    num_sequences = num_envs * num_agents if parts.critic_input == "agent_state" else num_envs
     env_state, timestep = jax.vmap(parts.env.reset)(jax.random.split(reset_key, num_envs))
     return RunnerState(
         iteration=jnp.zeros((), jnp.int32),
@@ -35,7 +36,8 @@ def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
         critic=CriticState(critic_params, init_adam(critic_params), value_norm),
         env_state=env_state,
         timestep=timestep,
-        actor_hidden=parts.actor.initial_hidden((num_envs, parts.spec.num_agents)),
+        actor_hidden=parts.actor.initial_hidden((num_envs, num_agents)),
+        critic_hidden=parts.critic.initial_hidden((num_critics, num_sequences)),
         tally=EpisodeTally(jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32)),
         failed_at=jnp.full((), -1, jnp.int32),
     )

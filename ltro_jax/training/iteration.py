@@ -1,5 +1,8 @@
 """One training iteration: rollout, returns, actors one after another, critic."""
 
+import functools
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -8,12 +11,13 @@ from ltro_jax.algorithms.critic import CriticInfo, update_critics
 from ltro_jax.algorithms.factor_statistics import factor_statistics
 from ltro_jax.algorithms.ppo_step import make_log_ratio
 from ltro_jax.algorithms.sequential import SequentialResult, sequential_update
+from ltro_jax.algorithms.shared_parameters import shared_update
 from ltro_jax.config import Hypers
 from ltro_jax.ops import value_norm_moments
 from ltro_jax.training.parts import Parts, annealed
 from ltro_jax.training.returns import returns
 from ltro_jax.training.rollout import Episodes, rollout
-from ltro_jax.types import Array, CriticBatch, CriticState, Metrics, RunnerState
+from ltro_jax.types import AgentBatch, AgentState, Array, CriticBatch, CriticState, Metrics, RunnerState
 
 
 def iterate(state: RunnerState, hypers: Hypers, parts: Parts) -> tuple[RunnerState, Metrics]:
@@ -23,23 +27,25 @@ def iterate(state: RunnerState, hypers: Hypers, parts: Parts) -> tuple[RunnerSta
     rollout_key, actor_key, critic_key = jax.random.split(iteration_key, 3)
 
     after, transitions, episodes = rollout(rollout_key, state, hypers, parts)
-    agent_batch, critic_batch = returns(transitions, state.critic, hypers, parts)
-    updated = sequential_update(
-        actor_key,
-        state.agents,
-        agent_batch,
-        hypers,
-        agent_update=parts.recipe.make_agent_update(parts.actor, parts.static),
-        log_ratio=make_log_ratio(parts.actor),
-        measure=factor_statistics,
-        order=parts.static.agent_order,
-        sequential=parts.recipe.sequential,
-    )
+    agent_batch, critic_batch, critic_hidden = returns(transitions, state, hypers, parts)
+    updated = update_actors(actor_key, state.agents, agent_batch, hypers, parts)
     critic, critic_info = update_critics(critic_key, state.critic, critic_batch, parts.critic, parts.static, hypers)
     metrics = iteration_metrics(episodes, transitions.reward, critic_batch, critic, critic_info, updated)
-    after = freeze_if_not_finite(state, after.replace(agents=updated.agents, critic=critic))
+    after = after.replace(agents=updated.agents, critic=critic, critic_hidden=critic_hidden)
+    after = freeze_if_not_finite(state, after)
     metrics.scalar["finite"] = after.failed_at < 0
     return after, metrics
+
+
+def update_actors(key: Array, agents: AgentState, batch: AgentBatch, hypers: Hypers, parts: Parts) -> SequentialResult:
+    """One round over all agents: one actor each, or one for all."""
+    actor, static, recipe = parts.actor, parts.static, parts.recipe
+    common: dict[str, Any] = {"measure": factor_statistics, "sequential": recipe.sequential}
+    if static.share_parameters:
+        return shared_update(key, agents, batch, hypers, actor=actor, static=static, **common)
+    agent_update, log_ratio = recipe.make_agent_update(actor, static), make_log_ratio(actor)
+    update = functools.partial(sequential_update, agent_update=agent_update, log_ratio=log_ratio, **common)
+    return update(key, agents, batch, hypers, order=static.agent_order)
 
 
 def freeze_if_not_finite(before: RunnerState, after: RunnerState) -> RunnerState:

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from ltro_jax.algorithms import Recipe, get_recipe
+from ltro_jax.algorithms import ALGORITHMS, Recipe, get_recipe
 from ltro_jax.config import Config, Hypers, SettingsError, Static
 from ltro_jax.envs import Environment, make_env
 from ltro_jax.envs.base import EnvSpec
-from ltro_jax.networks import Actor, Critic, make_actor, make_critic
-from ltro_jax.types import Array
+from ltro_jax.networks import GRU, Actor, Critic, make_actor, make_critic
+from ltro_jax.types import Array, TimeStep
 
 
 class Parts(NamedTuple):
@@ -20,6 +20,7 @@ class Parts(NamedTuple):
     recipe: Recipe
     actor: Actor
     critic: Critic
+    critic_input: str  # "shared_state", "agent_state", or "observation" with one critic per agent
     num_iterations: int  # of the whole run, for learning-rate annealing
 
     @property
@@ -32,6 +33,25 @@ class Parts(NamedTuple):
         """`[N, O]` bool, or None when all agents are equally wide."""
         mask = self.env.spec.observation_mask
         return None if mask is None else jnp.asarray(mask)
+
+    @property
+    def state_mask(self) -> Array | None:
+        """`[N, G]` bool of what critics see, or None when all entries exist."""
+        mask = self.observation_mask
+        if mask is None or self.critic_input == "shared_state":
+            return None
+        always = jnp.ones((len(mask), self.spec.state_size), bool)
+        return jnp.concatenate([always, mask], axis=-1) if self.critic_input == "agent_state" else mask
+
+    def critics_see(self, timestep: TimeStep) -> Array:
+        """The shared state `[…, G]`, or `[…, N, G]`: the shared state before each observation, or that alone."""
+        if self.critic_input == "shared_state":
+            return timestep.state
+        own = timestep.observation
+        if self.critic_input == "observation":
+            return own
+        state = jnp.broadcast_to(timestep.state[..., None, :], (*own.shape[:-1], timestep.state.shape[-1]))
+        return jnp.concatenate([state, own], axis=-1)
 
 
 def make_parts(config: Config) -> Parts:
@@ -48,10 +68,29 @@ def make_parts(config: Config) -> Parts:
         value = getattr(config.hypers, name)
         if spec.discrete and value != getattr(defaults, name):
             raise SettingsError(f"{name} = {value} has no meaning on {spec.name} with discrete actions; leave it out")
-    actor = make_actor(spec.observation_sizes, spec.action_sizes, spec.discrete, static.hidden_sizes)
-    state_sizes = spec.observation_sizes if recipe.local_critics else (spec.state_size,)
-    critic = make_critic(state_sizes, static.hidden_sizes)
-    return Parts(static, env, recipe, actor, critic, config.num_iterations)
+    if static.share_parameters and not recipe.shareable:
+        able = ", ".join(name for name, other in ALGORITHMS.items() if other.shareable)
+        raise SettingsError(
+            f"share_parameters = True is not possible with algorithm = {static.algorithm!r}; choose one of {able}"
+        )
+    if recipe.local_critics and static.critic_input != "shared_state":
+        raise SettingsError(
+            f"critic_input = {static.critic_input!r} has no meaning with algorithm = {static.algorithm!r}, whose "
+            "critics see the agents' own observations; leave it out"
+        )
+    core = GRU if static.recurrent else None
+    sizes = spec.observation_sizes, spec.action_sizes
+    if static.share_parameters:
+        sizes = (spec.observation_size,), (spec.action_size,)
+    actor = make_actor(*sizes, spec.discrete, static.hidden_sizes, core)
+    critic_input = "observation" if recipe.local_critics else static.critic_input
+    state_sizes = {
+        "shared_state": (spec.state_size,),
+        "agent_state": (spec.state_size + spec.observation_size,),
+        "observation": spec.observation_sizes,
+    }[critic_input]
+    critic = make_critic(state_sizes, static.hidden_sizes, core)
+    return Parts(static, env, recipe, actor, critic, critic_input, config.num_iterations)
 
 
 def annealed(hypers: Hypers, iteration: Array, parts: Parts) -> Hypers:

@@ -1,40 +1,41 @@
 """From a rollout to what actors and critics learn from: values, advantages, return targets."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from ltro_jax.config import Hypers
-from ltro_jax.networks import apply_critics
 from ltro_jax.ops import denormalise, generalised_advantage, standardise
 from ltro_jax.training.parts import Parts
-from ltro_jax.types import AgentBatch, Array, CriticBatch, CriticState, Transition
-
-
-def critic_major(x: Array, parts: Parts) -> Array:
-    """The critics' own axis to the front: `[T, B, G]` → `[1, T, B, G]`, or `[T, B, N, O]` → `[N, T, B, O]`."""
-    return agent_major(x) if parts.recipe.local_critics else x[None]
-
-
-def agent_major(x: Array) -> Array:
-    """`[T, B, N, …]` → `[N, T, B, …]`."""
-    return jnp.moveaxis(x, 2, 0)
+from ltro_jax.training.values import agent_major, critic_major, of_agents, of_critics, values
+from ltro_jax.types import AgentBatch, Array, CriticBatch, RunnerState, Transition
 
 
 def returns(
-    transitions: Transition, critic_state: CriticState, hypers: Hypers, parts: Parts
-) -> tuple[AgentBatch, CriticBatch]:
+    transitions: Transition, before: RunnerState, hypers: Hypers, parts: Parts
+) -> tuple[AgentBatch, CriticBatch, Any]:
     """Advantages and return targets with the critics and the normaliser as they were during the rollout.
 
+    Args:
+        before: state that the rollout set out from; reads `critic` and `critic_hidden`.
     Returns:
-        The agents' batches `[N, T, B, …]` with advantages standardised over each agent's own active samples, and the
-        critics' batches `[C, T, B, …]`.
+        The agents' batches `[N, T, B, …]` with standardised advantages, the critics' batches `[C, T, B, …]`, and the
+        critics' hidden state after the last step.
     """
-    state, next_state = critic_major(transitions.state, parts), critic_major(transitions.next_state, parts)
-    state_mask = parts.observation_mask if parts.recipe.local_critics else None
-    value = apply_critics(parts.critic, critic_state.params, state, state_mask)  # [C, T, B] normalised
-    next_value = apply_critics(parts.critic, critic_state.params, next_state, state_mask)
-    to_reward_units = jax.vmap(denormalise)
-    value_norm = critic_state.value_norm
+    done = transitions.terminated | transitions.truncated
+    start = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])  # hidden states of a rollout start out reset
+    seen = transitions.state.shape[:-1]  # [T, B], or [T, B, N] where critics see each agent
+    state, next_state, critic_start, critic_done = (
+        critic_major(x, parts)
+        for x in (transitions.state, transitions.next_state, over_agents(start, seen), over_agents(done, seen))
+    )
+    state_mask = parts.state_mask
+    if state_mask is not None:
+        state_mask = critic_major(jnp.broadcast_to(state_mask, transitions.state.shape), parts)
+    found = values(
+        before.critic.params, state, next_state, state_mask, before.critic_hidden, critic_start, critic_done, parts
+    )
 
     def estimate(value: Array, next_value: Array) -> Array:
         return generalised_advantage(
@@ -48,17 +49,50 @@ def returns(
             parts.static.truncation,
         )
 
-    raw_value = to_reward_units(value_norm, value)
-    advantage = jax.vmap(estimate)(raw_value, to_reward_units(value_norm, next_value))  # [C, T, B]
+    to_reward_units = jax.vmap(denormalise)
+    raw_value, raw_next_value = (
+        of_agents(to_reward_units(before.critic.value_norm, x), parts) for x in (found.value, found.next_value)
+    )
+    advantage = jax.vmap(estimate)(raw_value, raw_next_value)  # [N, T, B], or [1, T, B] the same for all
+    recurrent = parts.actor.recurrent
     active_mask = agent_major(transitions.active_mask)
-    advantage_of_agent = jnp.broadcast_to(advantage, active_mask.shape)
     agent_batch = AgentBatch(
         observation=agent_major(transitions.observation),
         action=agent_major(transitions.action),
         action_mask=agent_major(transitions.action_mask),
         active_mask=active_mask,
         log_prob=agent_major(transitions.log_prob),
-        advantage=jax.vmap(standardise)(advantage_of_agent, active_mask),
-        observation_mask=parts.observation_mask,
+        advantage=standardised(jnp.broadcast_to(advantage, active_mask.shape), active_mask, parts),
+        observation_mask=_observation_mask(transitions, parts),
+        hidden=jax.tree.map(agent_major, transitions.actor_hidden),
+        start=jnp.broadcast_to(start, active_mask.shape) if recurrent else None,
     )
-    return agent_batch, CriticBatch(state, value, advantage + raw_value, state_mask)
+    critic_batch = CriticBatch(
+        state=state,
+        value=found.value,
+        value_target=of_critics(advantage + raw_value, parts),
+        state_mask=state_mask,
+        hidden=found.hidden,
+        start=critic_start if recurrent else None,
+    )
+    return agent_batch, critic_batch, found.last_hidden
+
+
+def over_agents(x: Array, shape: tuple[int, ...]) -> Array:
+    """`[T, B]`, the same for every agent where `shape` is `[T, B, N]`."""
+    return jnp.broadcast_to(x.reshape(*x.shape, *[1] * (len(shape) - 2)), shape)
+
+
+def standardised(advantage: Array, active_mask: Array, parts: Parts) -> Array:
+    """Advantages `[N, T, B]` standardised over active samples: each agent's own, or those of all together.
+
+    Together with a critic of every agent's state, whose advantages are one set, and with shared parameters.
+    """
+    if parts.static.share_parameters or parts.critic_input == "agent_state":
+        return standardise(advantage, active_mask)
+    return jax.vmap(standardise)(advantage, active_mask)
+
+
+def _observation_mask(transitions: Transition, parts: Parts) -> Array | None:
+    mask = parts.observation_mask
+    return None if mask is None else agent_major(jnp.broadcast_to(mask, transitions.observation.shape))

@@ -37,9 +37,6 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
     """
     num_envs = parts.static.num_envs
 
-    def critics_see(timestep: TimeStep) -> Array:
-        return timestep.observation if parts.recipe.local_critics else timestep.state
-
     def restarted(done: Array, leaf: Array) -> Array:
         """Zero where an episode starts; `done` is `[B]`, `leaf` `[B, …]`."""
         return jnp.where(done.reshape(-1, *[1] * (leaf.ndim - 1)), jnp.zeros_like(leaf), leaf)
@@ -63,8 +60,8 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
         tally = EpisodeTally(carry.tally.episode_return + outcome.reward, carry.tally.episode_length + 1)
         transition = Transition(
             observation=timestep.observation,
-            state=critics_see(timestep),
-            next_state=critics_see(outcome),
+            state=parts.critics_see(timestep),
+            next_state=parts.critics_see(outcome),
             action=action,
             action_mask=timestep.action_mask,
             active_mask=timestep.active_mask,
@@ -72,6 +69,7 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
             reward=outcome.reward,
             terminated=outcome.terminated,
             truncated=outcome.truncated,
+            actor_hidden=carry.actor_hidden,
         )
         episodes = Episodes(outcome.done, tally.episode_return, tally.episode_length)
         tally, hidden = jax.tree.map(lambda leaf: restarted(outcome.done, leaf), (tally, hidden))

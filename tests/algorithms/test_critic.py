@@ -12,7 +12,7 @@ import numpy as np
 from ltro_jax.algorithms.critic import critic_update, update_critics
 from ltro_jax.algorithms.optimiser import init_adam
 from ltro_jax.config import Hypers, Static
-from ltro_jax.networks import apply_critics, make_critic
+from ltro_jax.networks import make_critic
 from ltro_jax.ops import clipped_value_loss, init_value_norm, normalise, update_value_norm
 from ltro_jax.ops.value_norm import BETA
 from ltro_jax.types import CriticBatch, CriticState
@@ -33,7 +33,7 @@ def problem():
     params = jax.jit(CRITIC.init)(KEY, 0.0)
     value_norm = jax.tree.map(lambda leaf: np.zeros(C, np.float32), init_value_norm())
     inputs = generator.normal(size=(C, T, B, SIZE)).astype(np.float32)
-    value = jax.jit(lambda p, x: apply_critics(CRITIC, p, x, None))(params, inputs)
+    value = jax.jit(jax.vmap(lambda p, x: CRITIC.unroll(p, x, (), None, None)[0]))(params, inputs)
     target = generator.normal(3.0, 2.0, (C, T, B)).astype(np.float32)
     return CriticState(params, jax.jit(init_adam)(params), value_norm), CriticBatch(inputs, value, target, None)
 

@@ -19,12 +19,15 @@ CASES = [
     Static(task="mpe/simple_spread", num_agents=2),
     Static(task="mpe/simple_spread", num_agents=5, continuous_actions=False, episode_length=7),
     Static(task="probe/unlike", num_agents=4, episode_length=3),
+    Static(task="probe/unlike", num_agents=3, agent_id=True),
+    Static(task="mpe/simple_speaker_listener", agent_id=True),
 ]
 
 
 def case_name(static: Static) -> str:
     changed = {"continuous_actions": "discrete", "num_agents": static.num_agents, "episode_length": "short"}
-    return "-".join([static.task, *[str(word) for name, word in changed.items() if getattr(static, name) is not None]])
+    words = [str(word) for name, word in changed.items() if getattr(static, name) is not None]
+    return "-".join([static.task, *words, *(["agent_id"] if static.agent_id else [])])
 
 
 class Played(NamedTuple):

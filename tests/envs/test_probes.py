@@ -42,6 +42,18 @@ def test_unlike_pays_the_last_action():
     assert reward(static, jnp.array([1, 2, 0])) == pytest.approx(2 / 3)
 
 
+def test_recall_shows_the_symbol_once_and_pays_at_the_end():
+    env = make_env(Static(task="probe/recall"))
+    env_state, first = env.reset(jax.random.key(1))
+    symbol = int(env_state[1])
+    assert first.observation[:, symbol].tolist() == [1.0, 1.0]
+    for count in range(4):
+        env_state, timestep = env.step(jax.random.key(0), env_state, jnp.array([symbol, (symbol + 1) % 3]))
+        assert not timestep.observation.any() and not timestep.state.any()
+        assert float(timestep.reward) == (0.5 if count == 3 else 0.0)
+        assert bool(timestep.terminated) == (count == 3)
+
+
 @pytest.mark.parametrize(
     "settings, sentence",
     [

@@ -13,7 +13,7 @@ import pytest
 from ltro_jax.algorithms.optimiser import init_adam
 from ltro_jax.algorithms.ppo_step import make_ppo_update
 from ltro_jax.config import Hypers, Static
-from ltro_jax.networks import apply_agents, apply_critics, make_actor, make_critic
+from ltro_jax.networks import apply_agents, make_actor, make_critic
 from ltro_jax.networks.body import Body
 from ltro_jax.types import AgentBatch, AgentState
 
@@ -96,7 +96,7 @@ def agent_batch(agent, discrete, padded, seed=0, shape=(4, 3)):
         active_mask=active,
         log_prob=log_prob.astype(np.float32),
         advantage=advantage.astype(np.float32),
-        observation_mask=np.arange(WIDTH) < observation_size if padded else None,
+        observation_mask=np.broadcast_to(np.arange(WIDTH) < observation_size, observation.shape) if padded else None,
     )
 
 
@@ -143,7 +143,7 @@ def test_all_agents_at_once_are_each_agent_alone(discrete):
     batches = [agent_batch(agent, discrete, padded=True, seed=agent) for agent in range(3)]
     observation, mask = (np.stack([getattr(b, x) for b in batches], 2) for x in ("observation", "action_mask"))
     action = np.stack([batch.action for batch in batches], 2)
-    observation_mask = np.stack([batch.observation_mask for batch in batches])
+    observation_mask = np.arange(WIDTH) < np.array(OBSERVATIONS)[:, None]
 
     def together_of(params, observation, mask, action):
         policy, hidden = apply_agents(actor, params, observation, (), mask, observation_mask, HYPERS)
@@ -167,11 +167,11 @@ def test_local_critics_are_each_critic_alone():
     params = shaken(jax.device_get(jax.jit(critic.init)(jax.random.key(0), 0.0)))
     state = np.random.default_rng(0).normal(size=(3, 4, 2, WIDTH)).astype(np.float32)
     mask = np.arange(WIDTH) < np.array(OBSERVATIONS)[:, None]
-    together = jax.jit(lambda *arguments: apply_critics(critic, *arguments))(params, state, mask)
+    together = jax.jit(jax.vmap(lambda p, x, m: critic.unroll(p, x, (), None, m)[0]))(params, state, mask)
     assert together.shape == (3, 4, 2)
     for index, size in enumerate(OBSERVATIONS):
         alone = make_critic([size], HIDDEN)
         template = jax.eval_shape(lambda alone=alone: one(alone.init(jax.random.key(0), 0.0), 0))
         own = jax.tree.map(lambda leaf, like: leaf[tuple(map(slice, like.shape))], one(params, index), template)
-        value = jax.jit(alone.apply)(own, state[index][..., :size], None)
+        value, _ = jax.jit(alone.unroll)(own, state[index][..., :size], (), None, None)
         np.testing.assert_allclose(together[index], value, rtol=1e-5, atol=1e-5)

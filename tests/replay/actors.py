@@ -6,7 +6,7 @@
 import math
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ import numpy as np
 
 from ltro_jax.algorithms.factor_statistics import factor_statistics
 from ltro_jax.algorithms.optimiser import init_adam
-from ltro_jax.algorithms.ppo_step import make_log_ratio, make_ppo_update
+from ltro_jax.algorithms.ppo_step import PPOInfo, make_log_ratio, make_ppo_update
 from ltro_jax.algorithms.sequential import AgentUpdate, Measure
 from ltro_jax.algorithms.sequential import sequential_update as update_in_order
 from ltro_jax.config import Static
@@ -22,7 +22,7 @@ from ltro_jax.networks import Actor, make_actor
 from ltro_jax.ops import denormalise, standardise
 from ltro_jax.types import AgentBatch, AgentState, Array
 from replay.fixtures import Fixture
-from replay.parameters import hidden_sizes, input_size, one, output_size, to_flax, to_torch
+from replay.parameters import core, hidden_sizes, input_size, one, output_size, to_flax, to_torch
 
 
 class Agents(NamedTuple):
@@ -35,7 +35,8 @@ class Agents(NamedTuple):
         indices = {int(match[1]) for name in fixture.arrays if (match := re.match(r"agent(\d+)\.", name))}
         if indices != set(range(len(indices))):
             raise ValueError(f"agents {sorted(indices)} are not numbered from 0")
-        return cls([fixture.group(f"agent{index}.init_params") for index in sorted(indices)])
+        shared = fixture.group("init_params")
+        return cls([fixture.group(f"agent{index}.init_params") or shared for index in sorted(indices)])
 
     @property
     def discrete(self) -> bool:
@@ -50,14 +51,15 @@ class Agents(NamedTuple):
         return tuple(map(output_size, self.parameters))
 
     @property
-    def layout(self) -> tuple[tuple[int, ...], tuple[int, ...], bool, tuple[int, ...]]:
+    def layout(self) -> tuple[Any, ...]:
         """Arguments of `make_actor`."""
-        return self.observation_sizes, self.action_sizes, self.discrete, hidden_sizes(self.parameters[0])
+        first = self.parameters[0]
+        return self.observation_sizes, self.action_sizes, self.discrete, hidden_sizes(first), core(first)
 
 
 def sequential_update(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
     fixture.require(actor_num_mini_batch=1, use_max_grad_norm=True, use_policy_active_masks=True, weight_decay=0)
-    fixture.require(action_aggregation="prod", share_param=False, use_valuenorm=True, use_recurrent_policy=False)
+    fixture.require(action_aggregation="prod", share_param=False, use_valuenorm=True)
     agents, batch = Agents.of(fixture), agent_batch(fixture, dtype)
     returns = fixture.squeezed("returns", dtype)
     # the reference sums a Gaussian's entropy over the batch where the mean is meant
@@ -67,7 +69,7 @@ def sequential_update(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
         factor_clip=1.0 if "clip_happo" in fixture.name else math.inf,
         ent_coef=fixture.settings["entropy_coef"] * entropy_scale,
     )
-    program = _program(*agents.layout, fixture.settings["ppo_epoch"])
+    program = _program(*agents.layout, static_settings(fixture))
     values = fixture.value_norm(dtype), fixture.squeezed("value_preds", dtype), returns
     order = fixture.arrays["agent_order"]
     result = jax.device_get(program(to_flax(agents.parameters, dtype), batch, values, hypers, order.astype(np.int32)))
@@ -77,17 +79,34 @@ def sequential_update(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
         final = to_torch(one(result.agents.params, index), like)
         named |= {f"agent{index}.final_params.{name}": leaf for name, leaf in final.items()}
         info = one(result.info, index)
-        per_epoch = {
-            "policy_loss": info.policy_loss,
-            "dist_entropy": info.entropy * entropy_scale,
-            "grad_norm_before_clip": info.grad_norm,
-            "mean_ratio": info.mean_ratio,
-            "adv_variance": np.full_like(info.grad_norm, adv_variance[list(order).index(index)]),
-        }
-        reported = {"grad_norm_before_clip": "actor_grad_norm", "mean_ratio": "ratio"}
-        for name, rows in per_epoch.items():
-            named[f"agent{index}.per_epoch.{name}"] = rows
-            named[f"agent{index}.reported.{reported.get(name, name)}"] = np.mean(rows)
+        variance = np.full_like(info.grad_norm, adv_variance[list(order).index(index)])
+        named |= agent_report(f"agent{index}", info, variance, entropy_scale)
+    return named
+
+
+def static_settings(fixture: Fixture) -> Static:
+    """What the actor pass reads of the settings that decide the program."""
+    return Static(
+        actor_epochs=fixture.settings["ppo_epoch"],
+        recurrent=fixture.settings["use_recurrent_policy"],
+        chunk_length=fixture.settings["data_chunk_length"],
+    )
+
+
+def agent_report(agent: str, info: PPOInfo, adv_variance: np.ndarray, entropy_scale: int) -> dict[str, np.ndarray]:
+    """What the reference logs of one agent: each epoch's figures `[K]`, and their means."""
+    per_epoch = {
+        "policy_loss": info.policy_loss,
+        "dist_entropy": info.entropy * entropy_scale,
+        "grad_norm_before_clip": info.grad_norm,
+        "mean_ratio": info.mean_ratio,
+        "adv_variance": adv_variance,
+    }
+    reported = {"grad_norm_before_clip": "actor_grad_norm", "mean_ratio": "ratio"}
+    named = {}
+    for name, rows in per_epoch.items():
+        named[f"{agent}.per_epoch.{name}"] = rows
+        named[f"{agent}.reported.{reported.get(name, name)}"] = np.mean(rows)
     return named
 
 
@@ -95,7 +114,7 @@ def agent_batch(fixture: Fixture, dtype) -> AgentBatch:
     """All agents' samples without advantages, leaves `[N, T, B, …]`; unlike widths are padded."""
     agents = Agents.of(fixture)
     indices = range(len(agents.parameters))
-    observation, observation_mask = _padded([fixture.get(f"agent{index}.obs", dtype) for index in indices])
+    observation, entries = _padded([fixture.get(f"agent{index}.obs", dtype) for index in indices])
     actions = [fixture.get(f"agent{index}.actions", dtype) for index in indices]
     if agents.discrete:
         action = np.stack(actions)[..., 0].astype(np.int32)
@@ -103,6 +122,7 @@ def agent_batch(fixture: Fixture, dtype) -> AgentBatch:
     else:
         action, dimensions = _padded(actions)
         action_mask = np.broadcast_to(dimensions[:, None, None, :], action.shape)
+    observation_mask = np.broadcast_to(entries[:, None, None, :], observation.shape)
     log_probs = [fixture.get(f"agent{index}.old_action_log_probs", dtype) for index in indices]
     return AgentBatch(
         observation=observation,
@@ -112,7 +132,18 @@ def agent_batch(fixture: Fixture, dtype) -> AgentBatch:
         log_prob=np.stack([np.sum(per_dimension, axis=-1) for per_dimension in log_probs]),
         advantage=None,
         observation_mask=None if len(set(agents.observation_sizes)) == 1 else observation_mask,
+        **_memory(fixture, len(indices), dtype),
     )
+
+
+def _memory(fixture: Fixture, num_agents: int, dtype) -> dict[str, np.ndarray]:
+    """Hidden states before each step and the starts of episodes; nothing when feed-forward."""
+    if not fixture.settings["use_recurrent_policy"]:
+        return {}
+    fixture.require(recurrent_n=1)
+    hidden = [fixture.squeezed(f"agent{index}.rnn_states", dtype, axis=2) for index in range(num_agents)]
+    start = [~fixture.flags(f"agent{index}.masks")[..., 0] for index in range(num_agents)]
+    return {"hidden": np.stack(hidden), "start": np.stack(start)}
 
 
 def _available(fixture: Fixture, index: int, num_actions: int) -> np.ndarray:
@@ -137,10 +168,10 @@ def _measure(log_factor, weight, log_ratio, batch, hypers) -> tuple[Array, Array
 
 
 @lru_cache
-def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, ...], num_epochs: int):
+def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, ...], core, static: Static):
     """Compiled once for files that differ only in numbers."""
-    actor = make_actor(observation_sizes, action_sizes, discrete, sizes)
-    return jit_actor_pass(actor, make_ppo_update(actor, Static(actor_epochs=num_epochs)), _measure)
+    actor = make_actor(observation_sizes, action_sizes, discrete, sizes, core)
+    return jit_actor_pass(actor, make_ppo_update(actor, static), _measure)
 
 
 def jit_actor_pass(actor: Actor, agent_update: AgentUpdate, measure: Measure):

@@ -43,9 +43,9 @@ class Fixture(NamedTuple):
         """An input as floats of `dtype`."""
         return self.arrays[name].astype(dtype)
 
-    def squeezed(self, name: str, dtype: Any) -> np.ndarray:
-        """An input without its trailing axis of length 1."""
-        return np.squeeze(self.get(name, dtype), axis=-1)
+    def squeezed(self, name: str, dtype: Any, axis: int = -1) -> np.ndarray:
+        """An input without one axis of length 1."""
+        return np.squeeze(self.get(name, dtype), axis=axis)
 
     def flags(self, name: str) -> np.ndarray:
         """A 0/1 input as bool."""

@@ -6,22 +6,32 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ltro_jax.types import Params
+from replay.two_bias_gru import TwoBiasGRU
 
 LEAVES = {"weight": "kernel", "bias": "bias", "scale": "scale"}
+GRU_LEAVES = {
+    "weight_ih": "input_kernel",
+    "bias_ih": "input_bias",
+    "weight_hh": "recurrent_kernel",
+    "bias_hh": "recurrent_bias",
+}
 
 
 def flax_path(name: str) -> tuple[str, ...]:
     """`dense0.weight` → `(body, dense_0, kernel)`."""
     if name == "log_std":
         return (name,)
-    match = re.fullmatch(r"(obs_norm|dense\d+|norm\d+|head)\.(weight|bias|scale)", name)
+    if name.startswith("gru."):
+        return ("gru", GRU_LEAVES[name.removeprefix("gru.")])
+    match = re.fullmatch(r"(obs_norm|dense\d+|norm\d+|gru_norm|head)\.(weight|bias|scale)", name)
     if match is None:
         raise KeyError(f"unknown parameter {name!r}")
     layer, leaf = match[1], LEAVES[match[2]]
-    if layer == "head":
+    if layer in ("head", "gru_norm"):
         return (layer, leaf)
     if layer == "obs_norm":
         return ("body", "input_norm", leaf)
@@ -32,6 +42,11 @@ def hidden_sizes(arrays: Mapping[str, np.ndarray]) -> tuple[int, ...]:
     """Widths of the body's layers."""
     count = sum(re.fullmatch(r"dense\d+\.weight", name) is not None for name in arrays)
     return tuple(arrays[f"dense{index}.weight"].shape[0] for index in range(count))
+
+
+def core(arrays: Mapping[str, np.ndarray]) -> type[nn.Module] | None:
+    """The memory of the networks: the recording's own GRU, or None when feed-forward."""
+    return TwoBiasGRU if "gru.weight_hh" in arrays else None
 
 
 def input_size(arrays: Mapping[str, np.ndarray]) -> int:
@@ -70,4 +85,4 @@ def one(stack: Any, index: int) -> Any:
 
 
 def _transposed(name: str, array: Any) -> Any:
-    return array.T if name.endswith(".weight") else array
+    return array.T if ".weight" in name else array

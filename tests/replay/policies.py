@@ -1,4 +1,6 @@
-"""Replay of `policy_categorical` and `policy_gaussian`: one actor on a batch of observations."""
+"""Replay of `policy_categorical`, `policy_gaussian` and `policy_gru`: one actor on a batch of observations."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -6,11 +8,11 @@ import jax.numpy as jnp
 from ltro_jax.distributions import Categorical, DiagonalGaussian
 from ltro_jax.networks import make_actor
 from ltro_jax.networks.actor import ActorModule
-from ltro_jax.networks.body import Body
+from ltro_jax.networks.body import Body, layer_norm
 from ltro_jax.ops import masked_mean
 from ltro_jax.types import Array
 from replay.fixtures import Fixture
-from replay.parameters import hidden_sizes, input_size, one, output_size, to_flax
+from replay.parameters import core, hidden_sizes, input_size, one, output_size, to_flax
 
 
 def policy_categorical(fixture: Fixture, dtype) -> dict[str, Array]:
@@ -26,7 +28,7 @@ def policy_categorical(fixture: Fixture, dtype) -> dict[str, Array]:
         mode, entropy = policy.mode(), policy.entropy()
         return {
             "features": _features(params, sizes, observation),
-            "raw_logits_before_mask": ActorModule(sizes, actions, True).apply(params, observation, None)[0],
+            "raw_logits_before_mask": ActorModule(sizes, actions, True).apply(params, observation, (), None, None)[0],
             "normalized_logits": policy.logits,
             "normalized_logits_no_mask": unmasked.logits,
             "probs": jnp.exp(policy.logits),
@@ -73,6 +75,39 @@ def policy_gaussian(fixture: Fixture, dtype) -> dict[str, Array]:
         one(to_flax([arrays], dtype), 0),
         fixture.get("obs", dtype),
         fixture.get("actions", dtype),
+        fixture.hypers(dtype),
+    )
+
+
+def policy_gru(fixture: Fixture, dtype) -> dict[str, Array]:
+    arrays = fixture.group("params")
+    sizes, actions, memory = hidden_sizes(arrays), output_size(arrays), core(arrays)
+    actor = make_actor([input_size(arrays)], [actions], True, sizes, memory)
+
+    def recompute(params, observation, hidden, start, action, hypers):
+        """`[B, T, …]`, as sequences are."""
+        available = jnp.ones((*action.shape, actions), bool)
+        policy = actor.unroll(params, observation, hidden, start, available, None, hypers)
+        assert isinstance(policy, Categorical)
+        outputs: Any = ActorModule(sizes, actions, True, memory).apply(params, observation, hidden, start, None)
+        after = outputs[2]
+        norm = layer_norm("gru_norm").apply({"params": params["params"]["gru_norm"]}, after)
+        over_time = {
+            "base_features": _features(params, sizes, observation),
+            "features_after_gru_norm": norm,
+            "normalized_logits": policy.logits,
+            "log_probs": policy.log_prob(action)[..., None],
+            "h_after_each_step": after[..., None, :],
+        }
+        named = {name: jnp.swapaxes(leaf, 0, 1) for name, leaf in over_time.items()}  # type: ignore[arg-type]
+        return named | {"h_T": named["h_after_each_step"][-1], "dist_entropy": jnp.mean(policy.entropy())}
+
+    return jax.jit(recompute)(
+        one(to_flax([arrays], dtype), 0),
+        fixture.get("obs", dtype).swapaxes(0, 1),
+        fixture.squeezed("h0", dtype, axis=1),
+        ~fixture.flags("masks")[..., 0].T,
+        fixture.squeezed("actions", "int32").T,
         fixture.hypers(dtype),
     )
 

@@ -9,7 +9,8 @@ import numpy as np
 from ltro_jax.types import Array
 from replay.actors import sequential_update
 from replay.fixtures import Fixture
-from replay.policies import policy_categorical, policy_gaussian
+from replay.policies import policy_categorical, policy_gaussian, policy_gru
+from replay.shared_parameters import shared_parameters
 from replay.trust_region import trust_region
 from replay.values import critic_update, gae, value_norm
 
@@ -19,6 +20,7 @@ Replay = Callable[[Fixture, Any], Mapping[str, Array | np.ndarray]]
 REPLAYS: dict[str, Replay] = {
     "policy_categorical": policy_categorical,
     "policy_gaussian": policy_gaussian,
+    "policy_gru": policy_gru,
     "gae": gae,
     "value_norm": value_norm,
     "critic_update*": critic_update,
@@ -27,6 +29,8 @@ REPLAYS: dict[str, Replay] = {
     "sequential_update_happo_continuous*": sequential_update,
     "sequential_update_clip_happo_discrete*": sequential_update,
     "sequential_update_clip_happo_continuous*": sequential_update,
+    "sequential_update_*_gru": sequential_update,
+    "shared_parameters_*": shared_parameters,
 }
 
 

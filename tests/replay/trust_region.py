@@ -63,9 +63,9 @@ def _measure(log_factor, weight, log_ratio, batch, hypers):
 
 
 @lru_cache
-def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, ...], num_steps: int):
+def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, ...], core, num_steps: int):
     """Compiled once for files that differ only in numbers."""
-    actor = make_actor(observation_sizes, action_sizes, discrete, sizes)
+    actor = make_actor(observation_sizes, action_sizes, discrete, sizes, core)
     static = Static(ls_steps=num_steps)
 
     def agent_update(key, agent, batch, weight, hypers):

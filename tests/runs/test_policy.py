@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from comparing import assert_same_bits
 
-from ltro_jax import Config, RunError, load_policy, load_run, make_train
+from ltro_jax import Config, RunError, load_policy, load_run, make_train, train
 from ltro_jax.storage import RunDirectory, save_checkpoint
 
 
@@ -84,6 +84,28 @@ def test_unlike_agents(unlike):
     rubbish = timestep.observation.at[0, 3:].set(9.0)  # beyond what the speaker sees
     assert_same_bits(act(rubbish, ())[0], action)
     jax.jit(policy.env.step)(jax.random.key(1), env_state, action)
+
+
+@pytest.mark.timeout(240)
+def test_a_policy_with_a_memory_shared_by_numbered_agents(tiny, tmp_path):
+    """It acts as the evaluation does: on numbered observations, with the state handed from call to call."""
+    config = tiny(task="probe/recall", recurrent=True, share_parameters=True, agent_id=True, episode_length=4)
+    run = train(config, tmp_path / "run", progress=False)
+    policy = load_policy(run.path)
+    assert policy.spec.observation_size == 5 and policy.params["params"]["head"]["kernel"].shape == (1, 8, 3)
+    state = policy.initial_state((9,))
+    assert state.shape == (9, 2, 8)
+    env_state, timestep = jax.vmap(policy.env.reset)(jax.random.split(jax.random.key(0), 9))
+    act, step = jax.jit(policy.act), jax.jit(jax.vmap(policy.env.step))
+    for _ in range(4):
+        before = state
+        action, state = act(timestep.observation, before)
+        assert action.shape == (9, 2) and (state != before).any()
+        env_state, timestep = step(jax.random.split(jax.random.key(1), 9), env_state, action)
+    assert timestep.terminated.all()
+    shown = jnp.concatenate([jnp.eye(2), jnp.zeros((2, 3)).at[:, 1].set(1.0)], axis=-1)
+    first, forgotten = act(shown, policy.initial_state())[1], act(shown, state[0])[1]
+    assert (first != forgotten).any()  # the memory matters
 
 
 @pytest.mark.timeout(240)

@@ -73,6 +73,29 @@ def test_killed_and_resumed(settings, finished, tmp_path, monkeypatch, iteration
     assert_same_run(resume(killed.path, progress=False), finished)
 
 
+@pytest.mark.timeout(280)
+def test_hidden_states_are_resumed(tiny, tmp_path, monkeypatch):
+    """A recurrent actor shared by unlike agents and a recurrent critic, killed in the middle of episodes."""
+    memory = {"recurrent": True, "share_parameters": True, "critic_input": "agent_state"}
+    settings = tiny(task="probe/unlike", seeds=(3, 7), actor_lr=0.01, **memory)
+    whole = train(settings, tmp_path / "whole", progress=False)
+    state = whole.restore(4).state
+    assert state.actor_hidden.shape == (2, 4, 2, 8) and state.actor_hidden.any()
+    assert state.critic_hidden.shape == (2, 1, 8, 8) and state.critic_hidden.any()
+    save = host_loop.save_checkpoint
+
+    def dying_save(directory: Path, at: int, *rest: Any) -> None:
+        if at == 8:
+            raise Killed
+        save(directory, at, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host_loop, "save_checkpoint", dying_save)
+        with pytest.raises(Killed):
+            train(settings, tmp_path / "run", progress=False)
+    assert_same_run(resume(tmp_path / "run", progress=False), whole)
+
+
 SIGKILL_AT_THE_END = """
 import importlib, os, signal, sys
 from ltro_jax import Config, train

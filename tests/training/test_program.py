@@ -143,11 +143,21 @@ def test_no_callback_and_no_transfer_inside(program):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("algorithm", ["clip_happo", "ippo"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"algorithm": "clip_happo"},
+        {"algorithm": "ippo", "recurrent": True},
+        {"algorithm": "clip_hatrpo", "recurrent": True, "critic_input": "agent_state"},
+        {"algorithm": "happo", "share_parameters": True, "agent_id": True, "critic_input": "agent_state"},
+        {"algorithm": "mappo", "share_parameters": True, "recurrent": True},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
 @pytest.mark.parametrize("task", list_tasks())
-def test_every_task_keeps_the_shape_of_its_state(task, algorithm, tiny):
+def test_every_task_keeps_the_shape_of_its_state(task, settings, tiny):
     """Traced, not compiled: the state that comes out is of the kind that went in."""
-    config = tiny(task=task, algorithm=algorithm, episode_length=None)
+    config = tiny(task=task, episode_length=None, **settings)
     train = make_train(config)
     state = jax.eval_shape(train.init, 0, config.hypers)
     after, metrics = jax.eval_shape(train.iterate, state, config.hypers)
@@ -170,6 +180,14 @@ def test_every_task_keeps_the_shape_of_its_state(task, algorithm, tiny):
         ({"algorithm": "ppo"}, "algorithm = 'ppo' is unknown; allowed are clip_happo, happo, "),
         ({"task": "probe/matchin"}, "task = 'probe/matchin' is unknown; did you mean probe/matching? allowed are"),
         ({"task": "mpe/simple_reference", "num_agents": 3}, "num_agents = 3 cannot be chosen for mpe/simple_reference"),
+        (
+            {"algorithm": "hatrpo", "share_parameters": True},
+            "share_parameters = True is not possible with algorithm = 'hatrpo'; choose one of clip_happo, happo, mappo",
+        ),
+        (
+            {"algorithm": "ippo", "critic_input": "agent_state"},
+            "critic_input = 'agent_state' has no meaning with algorithm = 'ippo', whose critics see",
+        ),
         ({"std_y_coef": 0.3}, "std_y_coef = 0.3 has no meaning on probe/matching with discrete actions; leave it out"),
     ],
 )

@@ -24,7 +24,7 @@ def collected(tiny) -> Any:
         @jax.jit
         def one(key: jax.Array, state: Any) -> Any:
             after, transitions, episodes = rollout(key, state, config.hypers, train.parts)
-            return after, transitions, episodes, returns(transitions, state.critic, config.hypers, train.parts)
+            return after, transitions, episodes, returns(transitions, state, config.hypers, train.parts)
 
         parts = []
         for key in jax.random.split(jax.random.key(7), 3):
@@ -79,7 +79,7 @@ def test_transitions_follow_one_another(collected, game):
 
 @pytest.mark.timeout(120)
 def test_stored_actions_and_log_probabilities(collected):
-    for _, transitions, _, (agents, _), _ in collected["matching"]:
+    for _, transitions, _, (agents, *_), _ in collected["matching"]:
         assert transitions.action.shape == (8, 4, 3) and transitions.action.dtype == np.int32
         assert set(np.unique(transitions.action)) <= {0, 1, 2}
         assert (transitions.log_prob <= 0).all() and transitions.log_prob.shape == (8, 4, 3)
@@ -89,7 +89,7 @@ def test_stored_actions_and_log_probabilities(collected):
 
 @pytest.mark.timeout(120)
 def test_advantages_are_standardised_per_agent(collected):
-    for _, transitions, _, (agents, critics), _ in collected["matching"]:
+    for _, transitions, _, (agents, critics, _), _ in collected["matching"]:
         if not transitions.reward.any():
             continue
         np.testing.assert_allclose(np.mean(agents.advantage, axis=(1, 2)), 0.0, atol=1e-5)
@@ -100,7 +100,7 @@ def test_advantages_are_standardised_per_agent(collected):
 @pytest.mark.timeout(120)
 def test_masked_time_limits_teach_the_critic_nothing(collected):
     """Where `truncation = "mask"` cuts, the return target is the value itself."""
-    for first, transitions, _, (_, critics), _ in collected["endless"]:
+    for first, transitions, _, (_, critics, _), _ in collected["endless"]:
         mean, variance = 0.0, 1e-2  # of a value normaliser that has seen nothing
         assert not first.critic.value_norm.debias.any()
         value = np.asarray(critics.value[0]) * np.sqrt(variance) + mean

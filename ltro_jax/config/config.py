@@ -1,0 +1,141 @@
+"""All settings of a run: the groups together, by flat names, checked."""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ltro_jax.config.coercion import SettingsError, coerce
+from ltro_jax.config.groups import Hypers, Run, Static
+
+GROUPS = ("static", "hypers", "run")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a run."""
+
+    static: Static = field(default_factory=Static)
+    hypers: Hypers = field(default_factory=Hypers)
+    run: Run = field(default_factory=Run)
+
+    def __post_init__(self) -> None:
+        for name, spec in SETTINGS.items():
+            _check_range(name, getattr(getattr(self, spec.group), name), spec.metadata)
+        _check_together(self)
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> "Config":
+        """Build from flat `{name: value}`; missing names take their defaults.
+
+        Raises:
+            SettingsError: unknown name, wrong type or a value outside its range.
+        """
+        return cls().replace(**settings)
+
+    def replace(self, **settings: Any) -> "Config":
+        """A copy with some settings changed, by flat name.
+
+        A change of `algorithm` alone also sets `factor_clip`: 1 for the `clip_…` algorithms, inf for the others.
+        """
+        if "algorithm" in settings and "factor_clip" not in settings:
+            settings["factor_clip"] = 1.0 if str(settings["algorithm"]).startswith("clip_") else math.inf
+        groups: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+        for name, value in settings.items():
+            if name not in SETTINGS:
+                raise SettingsError(f"unknown setting {name!r}; allowed are {', '.join(sorted(SETTINGS))}")
+            groups[SETTINGS[name].group][name] = coerce(name, value, SETTINGS[name].type)
+        return Config(**{group: dataclasses.replace(getattr(self, group), **groups[group]) for group in GROUPS})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat `{name: value}` of plain Python values; `from_dict` reads it back."""
+        return {name: getattr(getattr(self, spec.group), name) for name, spec in SETTINGS.items()}
+
+    @property
+    def members(self) -> tuple["Member", ...]:
+        """The (seed, hyper-parameters) pairs that the run trains side by side."""
+        return tuple(Member(seed, self.hypers) for seed in self.run.seeds)
+
+    @property
+    def num_iterations(self) -> int:
+        """Iterations of the whole run."""
+        return math.ceil(self.run.total_env_steps / self.static.steps_per_iteration)
+
+
+class Member(typing.NamedTuple):
+    """One member of a run: what distinguishes it from the others."""
+
+    seed: int
+    hypers: Hypers
+
+
+class SettingSpec(typing.NamedTuple):
+    """Where a setting lives and what it may be."""
+
+    group: str
+    type: Any
+    default: Any
+    metadata: Mapping[str, Any]
+
+
+def _specs() -> dict[str, SettingSpec]:
+    specs = {}
+    for group, cls in zip(GROUPS, (Static, Hypers, Run), strict=True):
+        hints = typing.get_type_hints(cls)
+        for item in dataclasses.fields(cls):
+            kind = float if group == "hypers" else hints[item.name]
+            specs[item.name] = SettingSpec(group, kind, item.default, item.metadata)
+    return specs
+
+
+SETTINGS: dict[str, SettingSpec] = _specs()
+
+
+def _check_range(name: str, value: Any, allowed: Mapping[str, Any]) -> None:
+    """Refuse a value outside `allowed`; sequences are checked item by item."""
+    if value is None:
+        return
+    if "choices" in allowed and value not in allowed["choices"]:
+        raise SettingsError(f"{name} = {value!r} is not one of {', '.join(allowed['choices'])}")
+    items = value if isinstance(value, tuple) else (value,)
+    if not items:
+        raise SettingsError(f"{name} is empty; give at least one number")
+    tests = (
+        ("above", "greater than", lambda item, limit: item > limit),
+        ("at_least", "at least", lambda item, limit: item >= limit),
+        ("at_most", "at most", lambda item, limit: item <= limit),
+    )
+    for key, words, test in tests:
+        if key in allowed and not all(test(item, allowed[key]) for item in items):
+            raise SettingsError(f"{name} = {value!r} is not allowed; it must be {words} {allowed[key]}")
+
+
+def _check_together(config: Config) -> None:
+    """Conditions on several settings at once."""
+    static, run = config.static, config.run
+    length = static.sequence_length or 1
+    if static.rollout_length % length:
+        raise SettingsError(
+            f"chunk_length = {length} does not divide rollout_length = {static.rollout_length}; choose a divisor"
+        )
+    formula, numbers = "num_envs × rollout_length", f"{static.num_envs} × {static.rollout_length}"
+    if static.recurrent:
+        formula, numbers = f"{formula} ÷ chunk_length", f"{numbers} ÷ {length}"
+    num_samples = static.steps_per_iteration // length
+    for name in ("actor_minibatches", "critic_minibatches"):
+        count = getattr(static, name)
+        if num_samples % count:
+            raise SettingsError(
+                f"{name} = {count} does not divide {formula} = {numbers} = {num_samples}; choose a divisor"
+            )
+    if static.share_parameters and static.actor_epochs == 0:
+        raise SettingsError("actor_epochs = 0 is not possible with share_parameters = True; it must be at least 1")
+    if len(set(run.seeds)) != len(run.seeds):
+        raise SettingsError(f"seeds = {','.join(map(str, run.seeds))} repeats a seed; each member needs its own")
+    if max(run.seeds) >= 2**32:
+        raise SettingsError(f"seeds = {max(run.seeds)} is too large; a seed must be below 2**32")
+    for name, value in dataclasses.asdict(config.hypers).items():
+        if math.isnan(value) or (math.isinf(value) and name != "factor_clip"):
+            raise SettingsError(f"{name} = {value} is not a finite number")

@@ -1,0 +1,30 @@
+"""Every agent's own number, for actors that agents share."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+
+from ltro_jax.envs.base import Environment, EnvSpec
+from ltro_jax.types import Array, TimeStep
+
+
+class AgentId:
+    """An environment whose agents see their number, one-hot `[N]`, before their observation."""
+
+    def __init__(self, env: Environment):
+        self._env = env
+        sizes = tuple(env.spec.num_agents + size for size in env.spec.observation_sizes)
+        self.spec: EnvSpec = dataclasses.replace(env.spec, observation_sizes=sizes)
+
+    def reset(self, key: Array) -> tuple[Any, TimeStep]:
+        """A new episode."""
+        return self._with_id(*self._env.reset(key))
+
+    def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:
+        """One step of all agents."""
+        return self._with_id(*self._env.step(key, env_state, action))
+
+    def _with_id(self, env_state: Any, timestep: TimeStep) -> tuple[Any, TimeStep]:
+        numbered = jnp.concatenate([jnp.eye(self.spec.num_agents), timestep.observation], axis=-1)
+        return env_state, timestep.replace(observation=numbered)

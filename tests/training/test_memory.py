@@ -1,0 +1,155 @@
+"""Recurrent actors and critics: stored hidden states, truncated backpropagation, and a game that needs memory."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ltro_jax import make_train
+from ltro_jax.algorithms.minibatches import training_samples
+from ltro_jax.algorithms.ppo_step import make_gradient_step, make_log_ratio, policy
+from ltro_jax.training.returns import returns
+from ltro_jax.training.rollout import rollout
+
+
+def one(tree: Any, index: int = 0) -> Any:
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+@pytest.fixture(scope="module")
+def collected(tiny) -> Any:
+    """The second rollout of 8 steps, which sets out in the middle of episodes of 3; each agent values its own state."""
+    config = tiny(recurrent=True, critic_input="agent_state", task="probe/recall")
+    train = make_train(config)
+    hypers = jax.tree.map(jnp.float32, config.hypers)
+
+    @jax.jit
+    def collect(seed):
+        before, _ = train.iterate(train.init(seed, hypers), hypers)
+        after, transitions, _ = rollout(jax.random.key(1), before, hypers, train.parts)
+        return before, transitions, after, returns(transitions, before, hypers, train.parts)
+
+    return train.parts, hypers, *collect(0)
+
+
+@pytest.mark.timeout(240)
+def test_run_again_the_actors_say_what_they_said(collected):
+    """Over the whole rollout from its first hidden state, and over sequences from the stored ones."""
+    parts, hypers, before, transitions, after, (agents, _, _) = collected
+    assert before.actor_hidden.shape == (4, 2, 8) and before.actor_hidden.any()
+    done = np.asarray(transitions.terminated)
+    assert done[:-1].any() and not after.actor_hidden[done[-1]].any()
+    log_ratio = jax.jit(jax.vmap(make_log_ratio(parts.actor), (0, 0, None)))(before.agents, agents, hypers)
+    assert log_ratio.shape == (2, 8, 4)
+    np.testing.assert_allclose(log_ratio, 0.0, atol=1e-5)
+    for length in (1, 2, 4, 8):
+        samples = jax.vmap(lambda batch, length=length: training_samples(batch, length))(agents)
+        again = jax.jit(jax.vmap(lambda p, b: policy(parts.actor, p, b, hypers).log_prob(b.action)))
+        np.testing.assert_allclose(again(before.agents.params, samples), samples.log_prob, atol=1e-5)
+
+
+@pytest.mark.timeout(240)
+def test_one_sequence_of_the_whole_rollout_is_full_backpropagation_through_time(collected):
+    """Against steps taken one by one in Python, and not so with shorter sequences."""
+    parts, hypers, before, _, _, (agents, _, _) = collected
+    agent, batch = one(before.agents), one(agents)
+    weight = jnp.ones((8, 4))
+    sign = jnp.where(batch.advantage >= 0, 1.0, -1.0)
+
+    def step_by_step(params):
+        hidden, terms = batch.hidden[0], []
+        for step in range(8):
+            hidden = jnp.where(batch.start[step][:, None], 0.0, hidden)
+            at = one(batch.replace(hidden=()), step)
+            distribution, hidden = parts.actor.apply(params, at.observation, hidden, at.action_mask, None, hypers)
+            terms.append(sign[step] * distribution.log_prob(at.action) + hypers.ent_coef * distribution.entropy())
+        return jnp.mean(jnp.stack(terms))
+
+    gradient = jax.jit(jax.grad(step_by_step))(agent.params)
+    expected = np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(gradient)))
+    norms = {}
+    for length in (8, 2):
+        samples = training_samples(batch.replace(advantage=sign), length)
+        flat_weight = weight.reshape(samples.log_prob.shape)
+        norms[length] = jax.jit(make_gradient_step(parts.actor))(agent, samples, flat_weight, hypers)[1].grad_norm
+    np.testing.assert_allclose(norms[8], expected, rtol=1e-4)
+    assert abs(norms[2] / expected - 1) > 1e-3
+
+
+@pytest.mark.timeout(240)
+def test_values_follow_the_episode_and_the_next_one_is_valued_before_the_reset(collected):
+    parts, _, before, transitions, _, (_, critics, last_hidden) = collected
+    assert transitions.state.shape == (8, 4, 2, 6) and critics.value.shape == (1, 8, 8)  # B·N sequences
+    params, hidden = one(before.critic.params), before.critic_hidden[0]
+    unroll = jax.jit(parts.critic.unroll)
+    done = np.repeat(np.asarray(transitions.terminated), 2, axis=1)
+    for step in range(8):
+        np.testing.assert_allclose(critics.hidden[0, step], hidden, atol=1e-5)
+        state = np.asarray(transitions.state)[step].reshape(8, 1, 6)
+        value, after = unroll(params, state, hidden, np.zeros((8, 1), bool), None)
+        np.testing.assert_allclose(critics.value[0, step], value[:, 0], atol=1e-5)
+        hidden = np.where(done[step][:, None], 0.0, after[:, 0])
+    np.testing.assert_allclose(last_hidden[0], hidden, atol=1e-5)
+
+
+@pytest.mark.timeout(240)
+def test_the_true_next_state_is_valued_with_the_memory_of_its_episode(tiny):
+    """γ = 1, λ = 0, every third step cut: the target is r + V(next), V after one more step of the same episode."""
+    settings = {"task": "probe/endless", "episode_length": 3, "gamma": 1.0, "gae_lambda": 0.0}
+    config = tiny(recurrent=True, **settings)
+    train = make_train(config)
+
+    @jax.jit
+    def collect(seed):
+        before = train.init(seed, config.hypers)
+        _, transitions, _ = rollout(jax.random.key(1), before, config.hypers, train.parts)
+        return before, transitions, returns(transitions, before, config.hypers, train.parts)
+
+    before, transitions, (_, critics, _) = collect(0)
+    params, hidden, unroll = one(before.critic.params), before.critic_hidden[0], jax.jit(train.parts.critic.unroll)
+    no_start, scale = np.zeros((4, 1), bool), 0.1  # deviation of a normaliser that has seen nothing
+    for step in range(8):
+        _, after = unroll(params, transitions.state[step][:, None], hidden, no_start, None)
+        following, _ = unroll(params, transitions.next_state[step][:, None], after[:, 0], no_start, None)
+        np.testing.assert_allclose(critics.value_target[0, step], 1.0 + scale * following[:, 0], rtol=1e-4)
+        hidden = jnp.where(transitions.truncated[step][:, None], 0.0, after[:, 0])
+    assert transitions.truncated.any()
+
+
+RECALL = {
+    "task": "probe/recall",
+    "num_envs": 64,
+    "rollout_length": 8,
+    "chunk_length": 8,
+    "hidden_sizes": (16,),
+    "actor_lr": 0.01,
+    "critic_lr": 0.01,
+    "ent_coef": 0.0,
+    "eval_episodes": 256,
+    "actor_minibatches": 1,
+    "critic_minibatches": 1,
+    "actor_epochs": 5,
+    "episode_length": None,
+}
+
+
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("algorithm, share", [("clip_happo", False), ("happo", True), ("clip_hatrpo", False)])
+def test_recall_needs_a_memory(algorithm, share, tiny):
+    """With one the symbol is kept over four steps; without one a third of the choices are right."""
+    scores = {}
+    for recurrent in (True, False):
+        config = tiny(**RECALL, algorithm=algorithm, recurrent=recurrent, share_parameters=share)
+        train = make_train(config)
+        hypers = jax.tree.map(jnp.float32, config.hypers)
+
+        def learn(seed, train=train, hypers=hypers):
+            state = train.init(seed, hypers)
+            state = jax.lax.fori_loop(0, 100, lambda _, state: train.iterate(state, hypers)[0], state)
+            return train.evaluate(state, hypers)["eval_return_greedy"]
+
+        scores[recurrent] = float(jax.jit(learn)(0))
+    assert scores[True] > 0.95
+    assert abs(scores[False] - 1 / 3) < 0.1
