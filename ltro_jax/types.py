@@ -31,6 +31,7 @@ class TimeStep(struct.PyTreeNode):
     reward: Array  # [] float32, team reward
     terminated: Array  # [] bool
     truncated: Array  # [] bool
+    won: Array | None = None  # [] bool, the step won the episode; None where nothing can be won
 
     @property
     def done(self) -> Array:

@@ -28,6 +28,16 @@ class Static:
     continuous_actions: bool | None = setting(
         None, "continuous or discrete actions where the task offers both; none = its default"
     )
+    observation: str | None = setting(
+        None,
+        "what agents see where the task offers a choice: the whole state or their own joints; none = the task's own",
+        choices=("full", "joints"),
+    )
+    backend: str | None = setting(
+        None,
+        "physics where the task offers a choice; none = the task's own",
+        choices=("positional", "spring", "generalized", "mjx"),
+    )
     episode_length: int | None = setting(None, "time limit of an episode in steps; none = the task's own", at_least=1)
     team_reward: str = setting("sum", "team reward from the agents' rewards", choices=("sum", "mean"))
     num_envs: int = setting(20, "parallel environments B", at_least=1)

@@ -23,6 +23,7 @@ class EnvSpec:
     state_size: int
     episode_length: int  # time limit in steps
     team_reward: str  # "sum" or "mean" over the agents' rewards
+    winnable: bool = False  # time steps say whether the episode was won
 
     @property
     def num_agents(self) -> int:

@@ -12,15 +12,19 @@ from ltro_jax.envs.probes import PROBES, make_probe
 
 
 class Family(NamedTuple):
-    """One adapter file: its maker `(name, settings) → Environment` and the names it knows."""
+    """One adapter file: its maker, the names it knows, and what its tasks take."""
 
     make: Callable[[str, Static], Environment]
     names: tuple[str, ...]
+    options: frozenset[str] = frozenset()  # of OPTIONS; others are refused unless left out
+    extra: str | None = None  # the optional dependencies that it needs
 
+
+OPTIONS = ("num_agents", "continuous_actions", "observation", "backend")  # settings that not every family takes
 
 FAMILIES: dict[str, Family] = {
-    "mpe": Family(make_mpe, tuple(SCENARIOS)),
-    "probe": Family(make_probe, PROBES),
+    "mpe": Family(make_mpe, tuple(SCENARIOS), frozenset({"num_agents", "continuous_actions"})),
+    "probe": Family(make_probe, PROBES, frozenset({"num_agents", "continuous_actions"})),
 }
 
 
@@ -33,12 +37,25 @@ def make_env(settings: Static) -> Environment:
     """The environment that `settings.task` names.
 
     Raises:
-        SettingsError: unknown task, or an option that the task does not take.
+        SettingsError: unknown task, an option that the task does not take, or an extra that is not installed.
     """
     family, _, name = settings.task.partition("/")
     if family not in FAMILIES or name not in FAMILIES[family].names:
         near = difflib.get_close_matches(settings.task, list_tasks(), 1, 0.3)
         hint = f"did you mean {near[0]}? " if near else ""
         raise SettingsError(f"task = {settings.task!r} is unknown; {hint}allowed are {', '.join(list_tasks())}")
-    env = FAMILIES[family].make(name, settings)
+    make, _, options, extra = FAMILIES[family]
+    for option in OPTIONS:
+        value = getattr(settings, option)
+        if value is not None and option not in options:
+            raise SettingsError(f"{option} = {value!r} has no meaning on {settings.task}; leave it out")
+    try:
+        env = make(name, settings)
+    except ImportError as error:
+        if extra is None:
+            raise
+        raise SettingsError(
+            f"task = {settings.task!r} needs the extra {extra!r}, which is not installed ({error}); "
+            f"get it with pip install -c constraints.txt -e '.[{extra}]'"
+        ) from error
     return AgentId(env) if settings.agent_id else env

@@ -15,7 +15,8 @@ def evaluate(state: RunnerState, hypers: Hypers, parts: Parts, num_episodes: int
     Args:
         num_episodes: of each kind; None takes the setting `eval_episodes`.
     Returns:
-        `eval_return_greedy`, `eval_return_sampled`, `eval_length_greedy`, `eval_length_sampled`: scalars float32.
+        `eval_return_greedy`, `eval_return_sampled`, `eval_length_greedy`, `eval_length_sampled`, and where there is
+        something to win `eval_win_rate_greedy`, `eval_win_rate_sampled`: scalars float32.
     """
     per_kind = num_episodes or parts.static.eval_episodes
     spec, count = parts.spec, 2 * per_kind
@@ -24,7 +25,7 @@ def evaluate(state: RunnerState, hypers: Hypers, parts: Parts, num_episodes: int
     env_state, timestep = jax.vmap(parts.env.reset)(jax.random.split(reset_key, count))
 
     def act_and_step(carry, keys):
-        env_state, timestep, hidden, running, episode_return, episode_length = carry
+        env_state, timestep, hidden, running, figures = carry
         distribution, hidden = apply_agents(
             parts.actor,
             state.agents.params,
@@ -37,16 +38,18 @@ def evaluate(state: RunnerState, hypers: Hypers, parts: Parts, num_episodes: int
         mode, sample = distribution.mode(), distribution.sample(keys[0])
         action = jnp.where(greedy.reshape(-1, *[1] * (mode.ndim - 1)), mode, sample)
         env_state, timestep = jax.vmap(parts.env.step)(keys[1:], env_state, action)
-        episode_return = episode_return + jnp.where(running, timestep.reward, 0.0)
-        episode_length = episode_length + running
-        return (env_state, timestep, hidden, running & ~timestep.done, episode_return, episode_length), None
+        new = {"return": timestep.reward, "length": jnp.ones(count)}
+        if spec.winnable:
+            new["win_rate"] = timestep.won.astype(jnp.float32)
+        figures = {name: figures[name] + jnp.where(running, value, 0.0) for name, value in new.items()}
+        return (env_state, timestep, hidden, running & ~timestep.done, figures), None
 
     hidden = parts.actor.initial_hidden((count, spec.num_agents))
-    carry = (env_state, timestep, hidden, jnp.ones(count, bool), jnp.zeros(count), jnp.zeros(count))
+    figures = {name: jnp.zeros(count) for name in ("return", "length", *(["win_rate"] if spec.winnable else []))}
+    carry = (env_state, timestep, hidden, jnp.ones(count, bool), figures)
     carry, _ = jax.lax.scan(act_and_step, carry, jax.random.split(act_key, (spec.episode_length, count + 1)))
-    *_, episode_return, episode_length = carry
     return {
         f"eval_{name}_{kind}": jnp.mean(rows)
-        for name, values in (("return", episode_return), ("length", episode_length))
+        for name, values in carry[-1].items()
         for kind, rows in (("greedy", values[:per_kind]), ("sampled", values[per_kind:]))
     }

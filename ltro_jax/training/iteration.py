@@ -89,6 +89,8 @@ def iteration_metrics(
         "value_loss": jnp.mean(critic_info.value_loss),
         "critic_grad_norm": jnp.mean(critic_info.grad_norm),
     }
+    if episodes.won is not None:
+        scalar["win_rate"] = over_ended(episodes.won)
     position = updated.measured._asdict() | {"agent_order": updated.agent_order}
     agent = {  # the mean over an agent's gradient steps, where it makes several
         name: jnp.mean(rows.reshape(rows.shape[0], -1), axis=-1) for name, rows in updated.info._asdict().items()

@@ -18,6 +18,7 @@ class Episodes(NamedTuple):
     ended: Array  # bool
     episode_return: Array  # float32, sum of the team rewards of the episode so far
     episode_length: Array  # int32, steps of the episode so far
+    won: Array | None  # bool, the episode was won; None where nothing can be won
 
 
 class Carry(NamedTuple):
@@ -71,7 +72,7 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
             truncated=outcome.truncated,
             actor_hidden=carry.actor_hidden,
         )
-        episodes = Episodes(outcome.done, tally.episode_return, tally.episode_length)
+        episodes = Episodes(outcome.done, tally.episode_return, tally.episode_length, outcome.won)
         tally, hidden = jax.tree.map(lambda leaf: restarted(outcome.done, leaf), (tally, hidden))
         return Carry(env_state, next_timestep, hidden, tally), (transition, episodes)
 
