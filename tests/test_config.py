@@ -1,4 +1,4 @@
-"""Settings: what is refused and in which words, what is read from text, and the presets' numbers."""
+"""Settings: what is refused and in which words, and what is read from text."""
 
 import dataclasses
 import json
@@ -12,7 +12,6 @@ from ltro_jax.algorithms import ALGORITHMS
 from ltro_jax.config import SETTINGS, Config, Hypers, Run, SettingsError, Static
 from ltro_jax.config.coercion import parse_integers
 from ltro_jax.config.config import GROUPS
-from ltro_jax.presets import list_presets, load_preset
 
 
 def refusal(**settings: Any) -> str:
@@ -227,94 +226,3 @@ def test_the_algorithm_sets_the_factor_clip(algorithm):
 def test_iterations_are_rounded_up():
     config = Config.from_dict({"num_envs": 4, "rollout_length": 8, "total_env_steps": 65})
     assert config.static.steps_per_iteration == 32 and config.num_iterations == 3
-
-
-PAPER = {
-    "actor_lr": 5e-4,
-    "critic_lr": 5e-4,
-    "clip_eps": 0.2,
-    "actor_epochs": 5,
-    "critic_epochs": 5,
-    "actor_minibatches": 1,
-    "critic_minibatches": 1,
-    "ent_coef": 0.01,
-    "gamma": 0.99,
-    "gae_lambda": 0.95,
-    "max_grad_norm": 10.0,
-    "hidden_sizes": (128, 128),
-    "rollout_length": 200,
-    "num_envs": 20,
-    "total_env_steps": 10_000_000,
-    "anneal_lr": False,
-    "eval_episodes": 20,
-    "std_x_coef": 1.0,
-    "std_y_coef": 0.5,
-    "adam_eps": 1e-5,
-    "huber_delta": 10.0,
-    "factor_clip": 1.0,
-}
-PAPER_TRUST_REGION = {
-    "critic_lr": 5e-4,
-    "critic_epochs": 5,
-    "kl_threshold": 0.005,
-    "accept_ratio": 0.5,
-    "backtrack_coeff": 0.8,
-    "ls_steps": 10,
-    "hidden_sizes": (128, 128),
-    "factor_clip": 1.0,
-}
-PAPER_TASKS = {
-    "mpe/simple_spread": PAPER,
-    "mpe/simple_reference": PAPER | {"actor_epochs": 10, "critic_epochs": 10},
-    "mpe/simple_speaker_listener": PAPER,
-}
-
-
-def test_every_task_has_a_preset_for_every_algorithm():
-    entries = list_presets()
-    assert {entry.task for entry in entries} == set(PAPER_TASKS)
-    for task in PAPER_TASKS:
-        assert {entry.algorithm for entry in entries if entry.task == task} == set(ALGORITHMS)
-
-
-@pytest.mark.parametrize("task", sorted(PAPER_TASKS))
-def test_presets_hold_the_papers_numbers(task):
-    settings = load_preset(task).to_dict()
-    assert {name: settings[name] for name in PAPER} == PAPER_TASKS[task]
-    assert settings["task"] == task and settings["algorithm"] == "clip_happo"
-    assert settings["continuous_actions"] is True and settings["episode_length"] == 25
-    assert settings["team_reward"] == "sum"
-    trust_region = load_preset(task, "clip_hatrpo").to_dict()
-    assert {name: trust_region[name] for name in PAPER_TRUST_REGION} == PAPER_TRUST_REGION
-
-
-@pytest.mark.parametrize("entry", list_presets(), ids=lambda entry: f"{entry.task}-{entry.algorithm}")
-def test_derived_presets_differ_in_nothing_else(entry):
-    config = load_preset(entry.task, entry.algorithm)
-    assert config.static.task == entry.task and config.static.algorithm == entry.algorithm
-    if entry.algorithm.startswith("clip_"):
-        assert entry.derived_from is None
-        return
-    assert entry.derived_from == ("clip_hatrpo" if entry.algorithm == "hatrpo" else "clip_happo")
-    own, original = config.to_dict(), load_preset(entry.task, entry.derived_from).to_dict()
-    assert {name for name in own if own[name] != original[name]} == {"algorithm", "factor_clip"}
-    assert own["factor_clip"] == math.inf
-
-
-def test_overrides_of_a_preset():
-    config = load_preset("mpe/simple_spread", "happo", seeds="0:3", factor_clip=2, rollout_length=100)
-    assert config.run.seeds == (0, 1, 2) and config.hypers.factor_clip == 2.0
-    assert config.static.rollout_length == 100 and config.static.num_envs == 20
-
-
-def test_unknown_presets_are_refused():
-    with pytest.raises(SettingsError) as error:
-        load_preset("mpe/simple_tag")
-    assert str(error.value) == f"preset 'mpe/simple_tag' is unknown; allowed are {', '.join(sorted(PAPER_TASKS))}"
-    for name in ("ppo", "settings"):
-        with pytest.raises(SettingsError) as error:
-            load_preset("mpe/simple_spread", name)
-        assert str(error.value).startswith(f"algorithm = {name!r} has no preset for mpe/simple_spread; allowed are ")
-        assert all(algorithm in str(error.value) for algorithm in ALGORITHMS)
-    with pytest.raises(SettingsError, match="unknown setting 'width'"):
-        load_preset("mpe/simple_spread", width=3)

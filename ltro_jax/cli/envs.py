@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from ltro_jax.config import Static
-from ltro_jax.envs import list_tasks, make_env
+from ltro_jax.envs import list_tasks, make_env, missing_extra
 
 
 def add_parser(commands: Any) -> None:
@@ -19,6 +19,10 @@ def run(options: argparse.Namespace) -> int:
     """Print the table."""
     print(f"{'task':<30} {'agents':>6} {'observation':>12} {'action':>16} {'state':>6} {'episode':>8}")
     for task in list_tasks():
+        extra = missing_extra(task)
+        if extra:
+            print(f"{task:<30} needs the extra {extra!r}: pip install -c constraints.txt -e '.[{extra}]'")
+            continue
         spec = make_env(Static(task=task)).spec
         action = f"{_sizes(spec.action_sizes)} {'discrete' if spec.discrete else 'continuous'}"
         observation = _sizes(spec.observation_sizes)

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     static = opened.config.static
     print(
         f"{static.algorithm} on {static.task}, iteration {result.attrs['iteration']}, {options.episodes} episodes; "
-        f"return = team reward ({static.team_reward} over agents) summed over the episode"
+        f"return = team reward ({result.attrs['team_reward']}) summed over the episode"
     )
     print(f"{'seed':>8} {'greedy':>10} {'sampled':>10}")
     greedy, sampled = result["eval_return_greedy"].values, result["eval_return_sampled"].values

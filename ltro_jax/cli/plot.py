@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     tasks = {opened.config.static.task for opened in runs}
     if len(tasks) > 1:
         raise RunError(f"the runs are of different tasks ({', '.join(sorted(tasks))}); plot them one task at a time")
-    units = {(opened.config.static.team_reward, opened.metrics.sizes["agent"]) for opened in runs}
+    units = {(opened.metrics.attrs["team_reward"], opened.metrics.sizes["agent"]) for opened in runs}
     if len(units) > 1:
         words = ", ".join(f"{reward} over {agents} agents" for reward, agents in sorted(units))
         raise RunError(f"the runs measure different team rewards ({words}); plot them one kind at a time")
@@ -60,7 +60,8 @@ def _figure(curves: dict[str, xr.DataArray], metric: str, first: Run) -> Any:
             for label, curve in curves.items()
             for agent in curve["agent"].values
         }
-    unit = f" ({static.team_reward} over agents)" if "return" in metric else ""
+    kind = first.metrics.attrs["team_reward"]
+    unit = f" ({kind} over agents)" if "return" in metric and kind != "shared" else ""
     return learning_curves(curves, ylabel=words + unit, title=static.task)
 
 

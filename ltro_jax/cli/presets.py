@@ -1,10 +1,11 @@
 """`ltro presets`."""
 
 import argparse
+import textwrap
 from typing import Any
 
 from ltro_jax.algorithms import ALGORITHMS
-from ltro_jax.presets import list_presets, load_preset
+from ltro_jax.presets import NO_COUNTERPART, list_presets, load_preset
 
 
 def add_parser(commands: Any) -> None:
@@ -23,10 +24,17 @@ def run(options: argparse.Namespace) -> int:
         for name, value in load_preset(options.preset, options.algorithm).to_dict().items():
             print(f"{name} = {value}")
         return 0
-    print(f"{'preset':<30} {'--algorithm':<12} settings")
-    for entry in list_presets():
-        origin = f"those of {entry.derived_from} with factor_clip = inf" if entry.derived_from else "the paper's"
-        print(f"{entry.task:<30} {entry.algorithm:<12} {origin}")
+    entries = list_presets()
+    print(f"{'preset':<30} {'--algorithm':<12} {'task in the paper':<38} settings")
+    for entry in entries:
+        own = "the paper's" if entry.paper_task else "ours"
+        origin = f"those of {entry.derived_from} with factor_clip = inf" if entry.derived_from else own
+        print(f"{entry.task:<30} {entry.algorithm:<12} {entry.paper_task or '-':<38} {origin}")
+    print("\nwhat differs from the paper's environment:")
+    for task, differs in {entry.task: entry.differs for entry in entries}.items():
+        print(textwrap.fill(f"{task}: {differs}", 120, initial_indent="  ", subsequent_indent="    "))
+    for task, reason in NO_COUNTERPART.items():
+        print(f"  {task}: no counterpart, it {reason}")
     print("\nalgorithms:")
     for name, recipe in ALGORITHMS.items():
         print(f"  {name:<12} {recipe.summary}")

@@ -39,7 +39,9 @@ class Static:
         choices=("positional", "spring", "generalized", "mjx"),
     )
     episode_length: int | None = setting(None, "time limit of an episode in steps; none = the task's own", at_least=1)
-    team_reward: str = setting("sum", "team reward from the agents' rewards", choices=("sum", "mean"))
+    team_reward: str | None = setting(
+        None, "team reward from the agents' own rewards where they differ; none = sum", choices=("sum", "mean")
+    )
     num_envs: int = setting(20, "parallel environments B", at_least=1)
     rollout_length: int = setting(200, "rollout steps T per iteration", at_least=1)
     hidden_sizes: tuple[int, ...] = setting((128, 128), "widths of the hidden layers of actor and critic", at_least=1)

@@ -22,13 +22,18 @@ class EnvSpec:
     discrete: bool
     state_size: int
     episode_length: int  # time limit in steps
-    team_reward: str  # "sum" or "mean" over the agents' rewards
+    team_reward: str  # "sum" or "mean" over the agents' rewards, or "shared" where they have one
     winnable: bool = False  # time steps say whether the episode was won
 
     @property
     def num_agents(self) -> int:
         """N."""
         return len(self.agents)
+
+    @property
+    def team_reward_words(self) -> str:
+        """What the team reward is, for people: `sum over 3 agents`."""
+        return "shared" if self.team_reward == "shared" else f"{self.team_reward} over {self.num_agents} agents"
 
     @property
     def observation_size(self) -> int:
@@ -78,17 +83,28 @@ def combine_rewards(rewards: Array, team_reward: str) -> Array:
 
 
 def step_and_reset(
-    env: Environment, step_key: Array, reset_key: Array, env_state: Any, action: Array
+    env: Environment, step_keys: Array, reset_keys: Array, env_states: Any, actions: Array
 ) -> tuple[Any, TimeStep, TimeStep]:
-    """Step, and start a new episode where this one is over.
+    """Step a batch of environments, and start a new episode where one is over.
 
+    Resets are computed only at steps at which some episode of the batch ends (under `vmap` at every step), with the
+    same keys and so the same numbers either way.
+
+    Args:
+        step_keys, reset_keys: `[B]` typed keys.
+        env_states: leaves `[B, …]`; `actions` `[B, N]` or `[B, N, A]`.
     Returns:
-        The environment state to go on from, the time step to act on (of the new episode if one was started), and the
-        true outcome of the step (its observation and state are those before any reset).
+        The environment states to go on from, the time steps to act on (of new episodes where they were started), and
+        the true outcomes of the step (their observations and states are those before any reset); leaves `[B, …]`.
     """
-    stepped_state, outcome = env.step(step_key, env_state, action)
-    reset_state, first = env.reset(reset_key)
-    env_state, timestep = jax.tree.map(
-        lambda fresh, old: jnp.where(outcome.done, fresh, old), (reset_state, first), (stepped_state, outcome)
-    )
-    return env_state, timestep, outcome
+    stepped = jax.vmap(env.step)(step_keys, env_states, actions)
+    outcome = stepped[1]
+
+    def with_resets(stepped: Any) -> Any:
+        def chosen(fresh: Array, old: Array) -> Array:
+            return jnp.where(outcome.done.reshape(-1, *[1] * (fresh.ndim - 1)), fresh, old)
+
+        return jax.tree.map(chosen, jax.vmap(env.reset)(reset_keys), stepped)
+
+    env_states, timestep = jax.lax.cond(jnp.any(outcome.done), with_resets, lambda stepped: stepped, stepped)
+    return env_states, timestep, outcome

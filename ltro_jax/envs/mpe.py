@@ -64,7 +64,7 @@ class MPE:
             discrete=discrete,
             state_size=sum(observation_sizes),
             episode_length=episode_length,
-            team_reward=settings.team_reward,
+            team_reward=settings.team_reward or "sum",
         )
 
     def reset(self, key: Array) -> tuple[Any, TimeStep]:

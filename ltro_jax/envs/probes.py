@@ -63,7 +63,7 @@ class Probe:
             discrete=not continuous,
             state_size=NUM_SYMBOLS,
             episode_length=settings.episode_length or EPISODE_LENGTHS.get(name, 1),
-            team_reward=settings.team_reward,
+            team_reward="shared",
         )
 
     def reset(self, key: Array) -> tuple[Any, TimeStep]:

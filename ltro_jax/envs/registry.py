@@ -1,6 +1,7 @@
 """Task names → environments. A new family is one adapter file and one line here."""
 
 import difflib
+import importlib.util
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ from ltro_jax.envs.agent_id import AgentId
 from ltro_jax.envs.base import Environment
 from ltro_jax.envs.mpe import SCENARIOS, make_mpe
 from ltro_jax.envs.probes import PROBES, make_probe
+from ltro_jax.envs.smax import SCENARIOS as BATTLES
+from ltro_jax.envs.smax import make_smax
 
 
 class Family(NamedTuple):
@@ -17,13 +20,21 @@ class Family(NamedTuple):
     make: Callable[[str, Static], Environment]
     names: tuple[str, ...]
     options: frozenset[str] = frozenset()  # of OPTIONS; others are refused unless left out
-    extra: str | None = None  # the optional dependencies that it needs
+    extra: str | None = None  # the optional dependencies that it needs, and their modules
+    modules: tuple[str, ...] = ()
 
 
-OPTIONS = ("num_agents", "continuous_actions", "observation", "backend")  # settings that not every family takes
+OPTIONS = (
+    "num_agents",
+    "continuous_actions",
+    "team_reward",
+    "observation",
+    "backend",
+)  # settings that not every family takes
 
 FAMILIES: dict[str, Family] = {
-    "mpe": Family(make_mpe, tuple(SCENARIOS), frozenset({"num_agents", "continuous_actions"})),
+    "mpe": Family(make_mpe, tuple(SCENARIOS), frozenset({"num_agents", "continuous_actions", "team_reward"})),
+    "smax": Family(make_smax, BATTLES),
     "probe": Family(make_probe, PROBES, frozenset({"num_agents", "continuous_actions"})),
 }
 
@@ -31,6 +42,13 @@ FAMILIES: dict[str, Family] = {
 def list_tasks() -> list[str]:
     """All task names, `family/name`."""
     return [f"{family}/{name}" for family, members in FAMILIES.items() for name in members.names]
+
+
+def missing_extra(task: str) -> str | None:
+    """The extra that `task` needs and that is not installed; None where nothing is missing."""
+    family = FAMILIES[task.partition("/")[0]]
+    missing = [module for module in family.modules if importlib.util.find_spec(module) is None]
+    return family.extra if missing else None
 
 
 def make_env(settings: Static) -> Environment:
@@ -44,18 +62,16 @@ def make_env(settings: Static) -> Environment:
         near = difflib.get_close_matches(settings.task, list_tasks(), 1, 0.3)
         hint = f"did you mean {near[0]}? " if near else ""
         raise SettingsError(f"task = {settings.task!r} is unknown; {hint}allowed are {', '.join(list_tasks())}")
-    make, _, options, extra = FAMILIES[family]
+    make, _, options, *_ = FAMILIES[family]
     for option in OPTIONS:
         value = getattr(settings, option)
         if value is not None and option not in options:
             raise SettingsError(f"{option} = {value!r} has no meaning on {settings.task}; leave it out")
-    try:
-        env = make(name, settings)
-    except ImportError as error:
-        if extra is None:
-            raise
+    extra = missing_extra(settings.task)
+    if extra:
         raise SettingsError(
-            f"task = {settings.task!r} needs the extra {extra!r}, which is not installed ({error}); "
+            f"task = {settings.task!r} needs the extra {extra!r}, which is not installed; "
             f"get it with pip install -c constraints.txt -e '.[{extra}]'"
-        ) from error
+        )
+    env = make(name, settings)
     return AgentId(env) if settings.agent_id else env

@@ -1,7 +1,8 @@
 """Presets: one TOML per task with the paper's hyper-parameters for each algorithm.
 
-A file has a table `[settings]` common to all algorithms and a table for each algorithm. A table with `derived_from`
-takes over another algorithm's table: the paper lists no settings of its own, and comparisons differ in nothing else.
+A file has a table `[paper]` (the paper's name of the task, and what differs from its environment), a table
+`[settings]` common to all algorithms and a table for each algorithm. A table with `derived_from` takes over another
+algorithm's table: the paper lists no settings of its own, and comparisons differ in nothing else.
 """
 
 import tomllib
@@ -11,6 +12,9 @@ from typing import Any, NamedTuple
 
 from ltro_jax.config import Config, SettingsError
 
+NOT_ALGORITHMS = ("paper", "settings")
+NO_COUNTERPART = {"MMM2": "needs medivacs, which SMAX does not have"}  # tasks of the paper without a preset, and why
+
 
 class PresetEntry(NamedTuple):
     """One task × algorithm."""
@@ -18,16 +22,20 @@ class PresetEntry(NamedTuple):
     task: str
     algorithm: str
     derived_from: str | None  # None: the paper's own numbers
+    paper_task: str | None  # None: not a task of the paper
+    differs: str  # from the paper's environment
 
 
 def list_presets() -> list[PresetEntry]:
     """Every task × algorithm, sorted by task."""
-    return [
-        PresetEntry(task, algorithm, table.get("derived_from"))
-        for task in sorted(_preset_files())
-        for algorithm, table in _read(task).items()
-        if algorithm != "settings"
-    ]
+    entries = []
+    for task in sorted(_preset_files()):
+        tables = _read(task)
+        paper = tables["paper"]
+        for algorithm in (name for name in tables if name not in NOT_ALGORITHMS):
+            origin = tables[algorithm].get("derived_from")
+            entries.append(PresetEntry(task, algorithm, origin, paper.get("task"), paper["differs"]))
+    return entries
 
 
 def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
@@ -39,8 +47,8 @@ def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> C
     if task not in _preset_files():
         raise SettingsError(f"preset {task!r} is unknown; allowed are {', '.join(sorted(_preset_files()))}")
     tables = _read(task)
-    if algorithm not in tables or algorithm == "settings":
-        known = ", ".join(name for name in tables if name != "settings")
+    if algorithm not in tables or algorithm in NOT_ALGORITHMS:
+        known = ", ".join(name for name in tables if name not in NOT_ALGORITHMS)
         raise SettingsError(f"algorithm = {algorithm!r} has no preset for {task}; allowed are {known}")
     table = dict(tables[algorithm])
     origin = table.pop("derived_from", None)

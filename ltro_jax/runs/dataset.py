@@ -1,17 +1,18 @@
 """From the program's metrics to a labelled dataset."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ltro_jax.config import Config
+from ltro_jax.envs import EnvSpec
 from ltro_jax.types import Metrics
 
 
 def metrics_dataset(
-    metrics: Metrics, evaluation: Mapping[str, Any], first: int, count: int, config: Config, agents: Sequence[str]
+    metrics: Metrics, evaluation: Mapping[str, Any], first: int, count: int, config: Config, spec: EnvSpec
 ) -> xr.Dataset:
     """The rows of one device call.
 
@@ -48,12 +49,12 @@ def metrics_dataset(
         "iteration": iteration,
         "env_steps": ("iteration", iteration * config.static.steps_per_iteration),
         "seed": ("member", np.asarray([member.seed for member in config.members])),
-        "agent": list(agents),
-        "position": np.arange(len(agents)),
+        "agent": list(spec.agents),
+        "position": np.arange(spec.num_agents),
     }
     attributes = {
         "task": config.static.task,
         "algorithm": config.static.algorithm,
-        "team_reward": config.static.team_reward,
+        "team_reward": spec.team_reward,
     }
     return xr.Dataset(variables, coordinates, attributes)

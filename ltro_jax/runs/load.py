@@ -58,12 +58,17 @@ class Run:
         """
         use_compilation_cache()
         restored = self.restore()
-        members = make_member_program(make_train(self.config), len(self.config.members))
+        program = make_train(self.config)
+        members = make_member_program(program, len(self.config.members))
         _, hypers = members.place(stack_members(self.config.members))
         results = jax.device_get(members.evaluate(members.place(restored.state), hypers, num_episodes))
         results["frozen_at"] = jax.device_get(restored.state.failed_at)
         seeds = ("member", list(self.config.run.seeds))
-        attributes = {"episodes": num_episodes, "iteration": restored.iteration}
+        attributes = {
+            "episodes": num_episodes,
+            "iteration": restored.iteration,
+            "team_reward": program.parts.spec.team_reward_words,
+        }
         return xr.Dataset({name: ("member", value) for name, value in results.items()}, {"seed": seeds}, attributes)
 
     def member(self, seed: int) -> int:

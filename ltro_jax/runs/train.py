@@ -80,7 +80,7 @@ class Session:
     def __init__(self, directory: RunDirectory, config: Config, program: Train, progress: bool):
         use_compilation_cache()
         self.directory, self.config = directory, config
-        self.agents = program.parts.spec.agents
+        self.spec = program.parts.spec
         self.members: MemberProgram = make_member_program(program, len(config.members))
         self.metrics = MetricStore(directory.metrics)
         self.progress = Progress(
@@ -106,7 +106,7 @@ class Session:
                 states, rows, evaluation = advance(states, self.hypers, jnp.int32(count))
                 rows, evaluation = jax.device_get((rows, evaluation))
                 seconds = time.perf_counter() - began
-                pending.append(metrics_dataset(rows, evaluation, iteration + 1, count, self.config, self.agents))
+                pending.append(metrics_dataset(rows, evaluation, iteration + 1, count, self.config, self.spec))
                 iteration += count
                 self.progress.advanced(iteration, count, seconds, pending[-1])
                 due = (
@@ -181,8 +181,8 @@ class Session:
     def _headline(self, what: str) -> str:
         static, seeds = self.config.static, self.config.run.seeds
         return (
-            f"{what}: {static.algorithm} on {static.task} (team reward: {static.team_reward} over {len(self.agents)} "
-            f"agents), {len(seeds)} seeds, {self.config.num_iterations} iterations of "
+            f"{what}: {static.algorithm} on {static.task} (team reward: {self.spec.team_reward_words}), "
+            f"{len(seeds)} seeds, {self.config.num_iterations} iterations of "
             f"{static.steps_per_iteration} env steps"
         )
 

@@ -39,7 +39,7 @@ def evaluate(state: RunnerState, hypers: Hypers, parts: Parts, num_episodes: int
         action = jnp.where(greedy.reshape(-1, *[1] * (mode.ndim - 1)), mode, sample)
         env_state, timestep = jax.vmap(parts.env.step)(keys[1:], env_state, action)
         new = {"return": timestep.reward, "length": jnp.ones(count)}
-        if spec.winnable:
+        if timestep.won is not None:
             new["win_rate"] = timestep.won.astype(jnp.float32)
         figures = {name: figures[name] + jnp.where(running, value, 0.0) for name, value in new.items()}
         return (env_state, timestep, hidden, running & ~timestep.done, figures), None

@@ -55,9 +55,7 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
             hypers,
         )
         action = distribution.sample(action_key)
-        env_state, next_timestep, outcome = jax.vmap(step_and_reset, in_axes=(None, 0, 0, 0, 0))(
-            parts.env, step_keys, reset_keys, carry.env_state, action
-        )
+        env_state, next_timestep, outcome = step_and_reset(parts.env, step_keys, reset_keys, carry.env_state, action)
         tally = EpisodeTally(carry.tally.episode_return + outcome.reward, carry.tally.episode_length + 1)
         transition = Transition(
             observation=timestep.observation,

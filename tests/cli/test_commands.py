@@ -13,6 +13,7 @@ from ltro_jax.cli import main
 from ltro_jax.cli.plot import _label
 from ltro_jax.config import SETTINGS
 from ltro_jax.envs import list_tasks
+from ltro_jax.storage import MetricStore
 
 HELP = {
     "train": ["PRESET", "--out", "--quiet", "--compilation_cache", "--seeds", "A:B", "example: ltro train mpe/"],
@@ -77,7 +78,7 @@ def test_resume(trained, capsys):
 def test_eval_prints_a_table_and_keeps_it(trained, capsys):
     assert main(["eval", str(trained), "--episodes", "20"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("clip_happo on probe/matching, iteration 8, 20 episodes; return = team reward (sum ")
+    assert lines[0].startswith("clip_happo on probe/matching, iteration 8, 20 episodes; return = team reward (shared) ")
     assert lines[1].split() == ["seed", "greedy", "sampled"]
     kept = json.loads((trained / "evaluation.json").read_text())
     assert kept["seed"] == [3, 7] and kept["episodes"] == 20 and kept["iteration"] == 8
@@ -125,8 +126,12 @@ def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
     assert error == (
         "ltro: the runs are of different tasks (probe/climbing, probe/matching); plot them one task at a time\n"
     )
-    settings |= {"task": "probe/matching", "team_reward": "mean"}
+    settings |= {"task": "probe/matching"}
     (other / "settings.json").write_text(json.dumps(settings))
+    store = MetricStore(other / "metrics")
+    rows = store.load().assign_attrs(team_reward="mean")
+    store.truncate(0)
+    store.append(rows)
     assert main(["plot", str(trained), str(other), "-o", str(output)]) == 2
     assert "different team rewards (mean over " in capsys.readouterr().err
     assert main(["plot", str(trained), "-o", str(tmp_path / "picture.jpg")]) == 2

@@ -35,8 +35,8 @@ def test_against_plain_steps_and_resets(static):
         action = jnp.linspace(0, 1, env.spec.num_agents * env.spec.action_size).reshape(env.spec.num_agents, -1)
 
     def body(env_state: Any, keys: Any) -> tuple[Any, Any]:
-        step_key, reset_key = keys
-        env_state, timestep, outcome = step_and_reset(env, step_key, reset_key, env_state, action)
+        one = jax.tree.map(lambda leaf: leaf[None], (*keys, env_state, action))
+        env_state, timestep, outcome = jax.tree.map(lambda leaf: leaf[0], step_and_reset(env, *one))
         return env_state, (env_state, timestep, outcome)
 
     env_state, timestep = reset(jax.random.key(0))

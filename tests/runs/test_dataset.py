@@ -5,6 +5,7 @@
 
 import numpy as np
 
+from ltro_jax.envs import make_env
 from ltro_jax.runs.dataset import metrics_dataset
 from ltro_jax.types import Metrics
 
@@ -18,7 +19,8 @@ def test_rows_of_a_frozen_member_are_missing(tiny):
         position={"kl": np.ones((2, 4, 2), np.float32)},
         agent={},
     )
-    dataset = metrics_dataset(metrics, {"score": np.array([1.0, 2.0])}, 11, 3, config, ("a", "b"))
+    spec = make_env(config.static).spec
+    dataset = metrics_dataset(metrics, {"score": np.array([1.0, 2.0])}, 11, 3, config, spec)
     assert dataset["iteration"].values.tolist() == [11, 12, 13]
     assert dataset["seed"].values.tolist() == [3, 7]
     np.testing.assert_array_equal(dataset["reward"], [[1, 1, 1], [1, np.nan, np.nan]])

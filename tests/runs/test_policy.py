@@ -123,7 +123,7 @@ def test_a_wrong_shape_is_refused(finished, shape):
 def test_played_by_hand_it_gets_what_the_evaluation_says(finished):
     evaluation = finished.evaluate(num_episodes=600)
     assert evaluation["eval_length_greedy"].values.tolist() == [3.0, 3.0]
-    assert evaluation.attrs == {"episodes": 600, "iteration": 8}
+    assert evaluation.attrs == {"episodes": 600, "iteration": 8, "team_reward": "shared"}
     for index, seed in enumerate((3, 7)):
         policy = load_policy(finished.path, seed=seed)
         symbols = jnp.eye(3)[:, None, :].repeat(2, axis=1)  # all there is to see, equally likely

@@ -24,7 +24,7 @@ def test_progress_tells_what_happens(settings, tmp_path, monkeypatch, capfd):
     shown, errors = capfd.readouterr()
     assert errors == ""
     lines = shown.splitlines()
-    assert lines[0].startswith("training: clip_happo on probe/matching (team reward: sum over 2 agents), 2 seeds, 8 ")
+    assert lines[0].startswith("training: clip_happo on probe/matching (team reward: shared), 2 seeds, 8 ")
     assert re.fullmatch(r"compiled in \d+\.\d s on \d+ × .+", lines[1])
     progress = r"iteration 2/8, 64 env steps × 2 members, \S+ steps/s, return \d\.\d\d, eval \d\.\d\d, 0:00:\d\d left"
     assert re.fullmatch(progress, lines[2])
@@ -64,7 +64,7 @@ def test_metrics_open_in_one_line(finished):
         assert dataset["seed"].values.tolist() == [3, 7] and dataset["position"].values.tolist() == [0, 1]
         assert [str(name) for name in dataset["agent"].values] == ["agent_0", "agent_1"]
         assert dataset.attrs["task"] == "probe/matching" and dataset.attrs["algorithm"] == "clip_happo"
-        assert dataset.attrs["team_reward"] == "sum"
+        assert dataset.attrs["team_reward"] == "shared"
         assert dataset["episode_return"].dims == ("member", "iteration")
         assert dataset["adv_variance_used"].dims == ("member", "iteration", "position")
         assert dataset["entropy"].dims == ("member", "iteration", "agent")

@@ -154,7 +154,7 @@ def test_no_callback_and_no_transfer_inside(program):
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
-@pytest.mark.parametrize("task", list_tasks())
+@pytest.mark.parametrize("task", [task for task in list_tasks() if task.startswith(("mpe/", "probe/", "smax/3m"))])
 def test_every_task_keeps_the_shape_of_its_state(task, settings, tiny):
     """Traced, not compiled: the state that comes out is of the kind that went in."""
     config = tiny(task=task, episode_length=None, **settings)

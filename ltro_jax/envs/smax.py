@@ -1,0 +1,109 @@
+"""SMAX battles of JaxMARL 0.2 against its heuristic enemy.
+
+What the adapter mends: an episode has at most `episode_length` steps (JaxMARL gives one more); its end is a true one
+where a side is wiped out and else a time limit (JaxMARL does not tell them apart); nothing is reset behind the caller's
+back; weakly typed leaves of a reset state are made strong; masks are boolean. The units share one reward, which is the
+team reward as it is: the fraction of the enemies' health that was taken, and 1 for the victory. The global state is
+JaxMARL's `world_state`. The dead see zeros and can only stop; they leave the loss, and keep the team's reward.
+"""
+
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+
+from ltro_jax.config import SettingsError, Static
+from ltro_jax.envs.base import EnvSpec
+from ltro_jax.envs.quiet import quiet_import
+from ltro_jax.types import Array, TimeStep
+
+DEFAULT_EPISODE_LENGTH = 100
+UNIT_TYPES = {"marine": 0, "marauder": 1, "stalker": 2, "zealot": 3, "zergling": 4, "hydralisk": 5}
+REGISTERED = (  # by JaxMARL
+    "3m",
+    "2s3z",
+    "25m",
+    "3s5z",
+    "8m",
+    "5m_vs_6m",
+    "10m_vs_11m",
+    "27m_vs_30m",
+    "3s5z_vs_3s6z",
+    "3s_vs_5z",
+    "6h_vs_8z",
+    "smacv2_5_units",
+    "smacv2_10_units",
+    "smacv2_20_units",
+)
+OWN = {  # battles of SMAC that JaxMARL lacks: (allies, enemies), each a sequence of (unit type, count)
+    "8m_vs_9m": ((("marine", 8),), (("marine", 9),)),
+    "corridor": ((("zealot", 6),), (("zergling", 24),)),  # the numbers of SMAC's corridor on an open field
+}
+SCENARIOS = (*REGISTERED, *OWN)
+
+
+def make_smax(scenario: str, settings: Static) -> "SMAX":
+    """Adapter for `smax/<scenario>`."""
+    return SMAX(scenario, settings)
+
+
+class SMAX:
+    """A battle behind the `Environment` protocol; the agents are the allies."""
+
+    def __init__(self, scenario: str, settings: Static):
+        with quiet_import():
+            from jaxmarl.environments.smax import HeuristicEnemySMAX
+            from jaxmarl.environments.smax.smax_env import Scenario, map_name_to_scenario
+        episode_length = settings.episode_length or DEFAULT_EPISODE_LENGTH
+        if episode_length < 2:
+            raise SettingsError(f"episode_length = {episode_length} is not possible on smax/{scenario}; at least 2 is")
+        battle = _own(scenario, Scenario) if scenario in OWN else map_name_to_scenario(scenario)
+        self._env = HeuristicEnemySMAX(scenario=battle, max_steps=episode_length - 1)
+        agents, spaces = tuple(self._env.agents), cast(dict[str, Any], self._env.action_spaces)
+        self.spec = EnvSpec(
+            name=f"smax/{scenario}",
+            agents=agents,
+            observation_sizes=tuple(int(self._env.observation_spaces[agent].shape[0]) for agent in agents),
+            action_sizes=tuple(int(spaces[agent].n) for agent in agents),
+            discrete=True,
+            state_size=int(self._env.state_size),
+            episode_length=episode_length,
+            team_reward="shared",
+            winnable=True,
+        )
+
+    def reset(self, key: Array) -> tuple[Any, TimeStep]:
+        """A new battle."""
+        observations, env_state = self._env.reset(key)
+        env_state = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), env_state)  # no weak types in the carry
+        return env_state, self._timestep(env_state, observations, jnp.zeros((), jnp.float32), jnp.zeros((), bool))
+
+    def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:
+        """One step of all allies and enemies; `action` is `[N]` int32."""
+        agents = self.spec.agents
+        actions = {agent: action[index] for index, agent in enumerate(agents)}
+        observations, env_state, rewards, dones, _ = self._env.step_env(key, env_state, actions)
+        return env_state, self._timestep(env_state, observations, rewards[agents[0]], dones["__all__"])
+
+    def _timestep(self, env_state: Any, observations: dict[str, Array], reward: Array, done: Array) -> TimeStep:
+        spec, alive = self.spec, env_state.state.unit_alive
+        ours, theirs = alive[: spec.num_agents], alive[spec.num_agents :]
+        available = self._env.get_avail_actions(env_state)
+        terminated = done & ~(jnp.any(ours) & jnp.any(theirs))
+        return TimeStep(
+            observation=jnp.stack([observations[agent] for agent in spec.agents]),
+            state=observations["world_state"],
+            action_mask=jnp.stack([available[agent] for agent in spec.agents]).astype(bool),
+            active_mask=ours,
+            reward=reward,
+            terminated=terminated,
+            truncated=done & ~terminated,
+            won=done & jnp.any(ours) & ~jnp.any(theirs),
+        )
+
+
+def _own(name: str, scenario_type: Any) -> Any:
+    """One of our scenarios in JaxMARL's form."""
+    sides = [[UNIT_TYPES[unit] for unit, count in side for _ in range(count)] for side in OWN[name]]
+    types = jnp.asarray([*sides[0], *sides[1]], jnp.uint8)
+    return scenario_type(types, len(sides[0]), len(sides[1]), False, False)

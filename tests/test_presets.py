@@ -1,0 +1,88 @@
+"""Presets: the paper's numbers for every task that has a counterpart, and algorithms compared in nothing else."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from ltro_jax.algorithms import ALGORITHMS
+from ltro_jax.config import SettingsError
+from ltro_jax.presets import NO_COUNTERPART, list_presets, load_preset
+
+ENTRIES = list_presets()
+# the published settings of every task, copied once: family → task → algorithm → settings
+PAPER = json.loads((Path(__file__).parent / "paper_tasks.json").read_text())
+FAMILIES = {"mpe": "mpe", "smac": "smax", "smac_share_params": "smax"}
+
+
+def counterpart(family: str, task: str) -> str:
+    """The name of our task: `simple_spread_v2-continuous` → `mpe/simple_spread`."""
+    return f"{FAMILIES[family]}/{re.sub('_v[0-9]-continuous', '', task)}"
+
+
+TABLES = [
+    pytest.param(counterpart(family, task), task, algorithm, table, id=f"{family}-{task}-{algorithm}")
+    for family in FAMILIES
+    for task, tables in PAPER[family].items()
+    if task not in NO_COUNTERPART
+    for algorithm, table in tables.items()
+]
+
+
+@pytest.mark.parametrize("preset, task, algorithm, table", TABLES)
+def test_presets_hold_the_papers_numbers(preset, task, algorithm, table):
+    config = load_preset(preset, algorithm).to_dict()
+    expected = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+    assert {name: config[name] for name in expected} == expected
+    entry = next(entry for entry in ENTRIES if (entry.task, entry.algorithm) == (preset, algorithm))
+    assert entry.paper_task == task and entry.derived_from is None and len(entry.differs) > 40
+
+
+def test_every_preset_is_the_papers_or_says_that_it_is_not():
+    own = {entry.task for entry in ENTRIES if entry.paper_task is None}
+    assert own == {"smax/3m"}
+    assert {entry.task for entry in ENTRIES} - own == {values.values[0] for values in TABLES}
+
+
+def test_mpe_is_set_up_as_in_the_paper():
+    for task in ("simple_spread", "simple_reference", "simple_speaker_listener"):
+        static = load_preset(f"mpe/{task}").static
+        assert static.continuous_actions is True and static.episode_length == 25 and static.team_reward == "sum"
+        assert {entry.algorithm for entry in ENTRIES if entry.task == f"mpe/{task}"} == set(ALGORITHMS)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.task}-{entry.algorithm}")
+def test_derived_presets_differ_in_nothing_else(entry):
+    config = load_preset(entry.task, entry.algorithm)
+    assert config.static.task == entry.task and config.static.algorithm == entry.algorithm
+    if entry.algorithm.startswith("clip_"):
+        assert entry.derived_from is None
+        return
+    assert entry.derived_from == ("clip_hatrpo" if entry.algorithm == "hatrpo" else "clip_happo")
+    own, original = config.to_dict(), load_preset(entry.task, entry.derived_from).to_dict()
+    differing = {name for name in own if own[name] != original[name]}
+    if entry.algorithm == "ippo":  # its critics see the agents' own observations
+        differing -= {"critic_input"}
+    assert differing == {"algorithm", "factor_clip"} and own["factor_clip"] == math.inf
+
+
+def test_overrides_of_a_preset():
+    config = load_preset("mpe/simple_spread", "happo", seeds="0:3", factor_clip=2, rollout_length=100)
+    assert config.run.seeds == (0, 1, 2) and config.hypers.factor_clip == 2.0
+    assert config.static.rollout_length == 100 and config.static.num_envs == 20
+
+
+def test_unknown_presets_are_refused():
+    with pytest.raises(SettingsError) as error:
+        load_preset("mpe/simple_tag")
+    tasks = ", ".join(sorted({entry.task for entry in ENTRIES}))
+    assert str(error.value) == f"preset 'mpe/simple_tag' is unknown; allowed are {tasks}"
+    for name in ("ppo", "settings"):
+        with pytest.raises(SettingsError) as error:
+            load_preset("mpe/simple_spread", name)
+        assert str(error.value).startswith(f"algorithm = {name!r} has no preset for mpe/simple_spread; allowed are ")
+        assert all(algorithm in str(error.value) for algorithm in ALGORITHMS)
+    with pytest.raises(SettingsError, match="unknown setting 'width'"):
+        load_preset("mpe/simple_spread", width=3)
