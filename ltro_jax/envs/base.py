@@ -82,13 +82,17 @@ def combine_rewards(rewards: Array, team_reward: str) -> Array:
     return jnp.sum(rewards) if team_reward == "sum" else jnp.mean(rewards)
 
 
+RESET_SHARE = 8  # a batch is reset in groups of at least an eighth of its environments
+
+
 def step_and_reset(
     env: Environment, step_keys: Array, reset_keys: Array, env_states: Any, actions: Array
 ) -> tuple[Any, TimeStep, TimeStep]:
     """Step a batch of environments, and start a new episode where one is over.
 
-    Resets are computed only at steps at which some episode of the batch ends (under `vmap` at every step), with the
-    same keys and so the same numbers either way.
+    Resets are computed for the environments that need one, a group at a time: none where no episode ends, and never
+    for the whole batch because of one. Every environment has its own key, so the numbers are those of a reset computed
+    everywhere at every step.
 
     Args:
         step_keys, reset_keys: `[B]` typed keys.
@@ -99,12 +103,17 @@ def step_and_reset(
     """
     stepped = jax.vmap(env.step)(step_keys, env_states, actions)
     outcome = stepped[1]
+    num_envs = outcome.done.shape[0]
+    group_size = -(-num_envs // RESET_SHARE)
 
-    def with_resets(stepped: Any) -> Any:
-        def chosen(fresh: Array, old: Array) -> Array:
-            return jnp.where(outcome.done.reshape(-1, *[1] * (fresh.ndim - 1)), fresh, old)
+    def reset_a_group(carry: tuple[Array, Any]) -> tuple[Array, Any]:
+        over, current = carry
+        (group,) = jnp.nonzero(over, size=group_size, fill_value=num_envs)  # beyond the end: written nowhere
+        fresh = jax.vmap(env.reset)(reset_keys[jnp.minimum(group, num_envs - 1)])
+        current = jax.tree.map(lambda leaf, new: leaf.at[group].set(new, mode="drop"), current, fresh)
+        return over.at[group].set(False, mode="drop"), current
 
-        return jax.tree.map(chosen, jax.vmap(env.reset)(reset_keys), stepped)
-
-    env_states, timestep = jax.lax.cond(jnp.any(outcome.done), with_resets, lambda stepped: stepped, stepped)
+    _, (env_states, timestep) = jax.lax.while_loop(
+        lambda carry: jnp.any(carry[0]), reset_a_group, (outcome.done, stepped)
+    )
     return env_states, timestep, outcome

@@ -39,6 +39,17 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def register_family(name: str, family: Family) -> None:
+    """Make the tasks `name/…` of `family` known in this process.
+
+    Raises:
+        SettingsError: there is a family of that name.
+    """
+    if name in FAMILIES:
+        raise SettingsError(f"family {name!r} is there already; choose another name than {', '.join(FAMILIES)}")
+    FAMILIES[name] = family
+
+
 def list_tasks() -> list[str]:
     """All task names, `family/name`."""
     return [f"{family}/{name}" for family, members in FAMILIES.items() for name in members.names]
