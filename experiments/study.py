@@ -1,16 +1,21 @@
-"""What the studies share: runs that go on where they stopped, the random policy, and tables."""
+"""What the studies share: runs that go on where they stopped, comparisons of algorithms, tables."""
 
+import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 import ltro_jax
-from ltro_jax.analysis.statistics import Interval
+from ltro_jax.analysis.figures import learning_curves, save_figure
+from ltro_jax.analysis.statistics import Interval, final_score, iqm_interval
 from ltro_jax.envs import make_env
+
+VARIANCES = ("adv_variance_raw", "adv_variance_used")
 
 
 def train_or_resume(config: ltro_jax.Config, path: Path) -> ltro_jax.Run:
@@ -27,20 +32,25 @@ def train_or_resume(config: ltro_jax.Config, path: Path) -> ltro_jax.Run:
 
 
 def random_policy_return(config: ltro_jax.Config, num_episodes: int = 2000) -> float:
-    """Mean episode return of actions drawn uniformly from the action box [0, 1]."""
+    """Mean episode return of actions drawn uniformly: of those available, or from the action box [0, 1]."""
     env = make_env(config.static)
-    shape = (env.spec.num_agents, env.spec.action_size)
 
     def episode(key):
         reset_key, act_key = jax.random.split(key)
-        env_state, _ = env.reset(reset_key)
+        start = env.reset(reset_key)
 
-        def step(env_state, step_key):
+        def step(carry, step_key):
+            env_state, timestep, running = carry
             action_key, env_key = jax.random.split(step_key)
-            env_state, timestep = env.step(env_key, env_state, jax.random.uniform(action_key, shape))
-            return env_state, timestep.reward
+            if env.spec.discrete:
+                action = jax.random.categorical(action_key, jnp.where(timestep.action_mask, 0.0, -jnp.inf))
+            else:
+                action = jax.random.uniform(action_key, timestep.action_mask.shape)
+            env_state, timestep = env.step(env_key, env_state, action)
+            return (env_state, timestep, running & ~timestep.done), jnp.where(running, timestep.reward, 0.0)
 
-        return jax.lax.scan(step, env_state, jax.random.split(act_key, env.spec.episode_length))[1].sum()
+        keys = jax.random.split(act_key, env.spec.episode_length)
+        return jax.lax.scan(step, (*start, jnp.ones((), bool)), keys)[1].sum()
 
     return float(jax.jit(jax.vmap(episode))(jax.random.split(jax.random.key(0), num_episodes)).mean())
 
@@ -55,3 +65,80 @@ def table_row(title: str, intervals: Sequence[Interval]) -> str:
     """A line of a Markdown table: point [low, high] in each cell."""
     cells = (f"{i.point:.2f} [{i.low:.2f}, {i.high:.2f}]" for i in intervals)
     return f"| {title} | " + " | ".join(cells) + " |"
+
+
+def compare_algorithms(
+    name: str,
+    description: str | None,
+    *,
+    steps: Mapping[str, int],
+    algorithms: Sequence[str],
+    scores: Sequence[str],
+    unit: str,
+    overrides: Mapping[str, object],
+) -> None:
+    """Train algorithms on tasks with the same seeds; write every seed's curves, a table and a figure for each task.
+
+    Args:
+        name: of the study, its script and its results.
+        description: help of the command line.
+        steps: task → environment steps of the CPU size.
+        scores: metrics whose final values the table shows; the first one is drawn.
+        unit: what a score is, one sentence.
+        overrides: settings changed for all algorithms alike.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default="0:10")
+    parser.add_argument("--total_env_steps", help="the same for every task (default: the CPU size)")
+    parser.add_argument("--tasks", nargs="+", default=list(steps), help="others need --total_env_steps")
+    parser.add_argument("--algorithms", nargs="+", default=list(algorithms), choices=list(algorithms))
+    parser.add_argument("--runs", type=Path, default=Path("runs") / name)
+    parser.add_argument("--results", type=Path, default=Path("experiments/results") / name)
+    options = parser.parse_args()
+
+    options.results.mkdir(parents=True, exist_ok=True)
+    lines = [f"# {name}", "", f"Made by `python experiments/{name}.py`. {unit}", ""]
+    lines += ["The last fifth of the evaluations (of the iterations for figures of training), IQM over seeds [95 %"]
+    lines += ["bootstrap interval].", ""]
+    for task in options.tasks:
+        settings = {**overrides, "seeds": options.seeds, "total_env_steps": options.total_env_steps or steps[task]}
+        configs = {algorithm: ltro_jax.load_preset(task, algorithm, **settings) for algorithm in options.algorithms}
+        stem = task.replace("/", "_")
+        metrics = {
+            algorithm: train_or_resume(config, options.runs / stem / algorithm).metrics
+            for algorithm, config in configs.items()
+        }
+        for algorithm, dataset in metrics.items():
+            kept = (*scores, *VARIANCES, "kl", "total_variation", "finite")
+            write_curves(dataset, kept, options.results / f"{stem}-{algorithm}.npz")
+        baseline = {}
+        if "return" in scores[0]:
+            baseline = {"random": random_policy_return(next(iter(configs.values())))}
+        figure = learning_curves(
+            {algorithm: dataset[scores[0]] for algorithm, dataset in metrics.items()},
+            ylabel=scores[0].replace("_", " "),
+            title=task,
+            baseline=baseline,
+            show_seeds=False,
+        )
+        save_figure(figure, options.results / f"{stem}.png")
+        lines += [*_comparison_table(task, metrics, scores), ""]
+        lines += [f"Random actions: return {value:.2f} (2000 episodes)." for value in baseline.values()]
+        lines += [""] * len(baseline)
+        (options.results / "table.md").write_text("\n".join(lines))
+    print((options.results / "table.md").read_text())
+
+
+def _comparison_table(task: str, metrics: Mapping[str, xr.Dataset], scores: Sequence[str]) -> list[str]:
+    """Final scores, and the advantage variance at the last position averaged over training."""
+    first = next(iter(metrics.values()))
+    lines = [f"## {task}, {first.sizes['member']} seeds × {int(first['env_steps'][-1]):,} steps", ""]
+    lines += ["| | " + " | ".join(metrics) + " |", "|---|" + "---|" * len(metrics)]
+    for name in scores:
+        rows = int(first[name].notnull().any("member").sum())
+        values = [final_score(dataset[name].values, last=max(1, rows // 5)) for dataset in metrics.values()]
+        lines.append(table_row(name, [iqm_interval(value) for value in values]))
+    for name in VARIANCES:
+        means = [dataset[name].isel(position=-1).mean("iteration").values for dataset in metrics.values()]
+        lines.append(table_row(f"{name}, last position", [iqm_interval(mean) for mean in means]))
+    return lines

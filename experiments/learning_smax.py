@@ -1,0 +1,22 @@
+"""clip-HAPPO, HAPPO and MAPPO (independent feed-forward actors) on SMAX 3m.
+
+    python experiments/learning_smax.py                                          # CPU size: 10 seeds × 0.3 M steps
+    python experiments/learning_smax.py --tasks smax/27m_vs_30m --total_env_steps 10_000_000   # on a GPU
+
+Interruptible with Ctrl-C: the same command goes on where it stopped. Everything but the algorithm is equal, seeds
+included. Writes `experiments/results/learning_smax/`: every seed's curves (compressed NumPy arrays), a table, a figure
+for each task.
+"""
+
+from study import compare_algorithms
+
+if __name__ == "__main__":
+    compare_algorithms(
+        "learning_smax",
+        __doc__,
+        steps={"smax/3m": 300_000},
+        algorithms=("clip_happo", "happo", "mappo"),
+        scores=("eval_win_rate_greedy", "eval_win_rate_sampled", "eval_return_greedy", "win_rate", "episode_return"),
+        unit="Return: health taken from the enemy, and 1 for the victory; at most 2.",
+        overrides={},
+    )
