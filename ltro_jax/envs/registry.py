@@ -9,6 +9,7 @@ from ltro_jax.envs.agent_id import AgentId
 from ltro_jax.envs.base import Environment
 from ltro_jax.envs.mpe import SCENARIOS, make_mpe
 from ltro_jax.envs.probes import PROBES, make_probe
+from ltro_jax.envs.swimmer import SWIMMERS, make_swimmer
 
 
 class Family(NamedTuple):
@@ -25,6 +26,7 @@ OPTIONS = ("num_agents", "continuous_actions", "observation", "backend")  # sett
 FAMILIES: dict[str, Family] = {
     "mpe": Family(make_mpe, tuple(SCENARIOS), frozenset({"num_agents", "continuous_actions"})),
     "probe": Family(make_probe, PROBES, frozenset({"num_agents", "continuous_actions"})),
+    "swimmer": Family(make_swimmer, SWIMMERS, frozenset({"backend"}), "mujoco"),  # the extra: for backend = "mjx" only
 }
 
 
