@@ -272,8 +272,9 @@ PAPER_TASKS = {
 
 def test_every_task_has_a_preset_for_every_algorithm():
     entries = list_presets()
-    assert {entry.task for entry in entries} == set(PAPER_TASKS)
-    for task in PAPER_TASKS:
+    tasks = {entry.task for entry in entries}
+    assert {task for task in tasks if task.startswith("mpe/")} == set(PAPER_TASKS)
+    for task in tasks:
         assert {entry.algorithm for entry in entries if entry.task == task} == set(ALGORITHMS)
 
 

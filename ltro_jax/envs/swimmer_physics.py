@@ -150,7 +150,7 @@ def accelerate(geometry: Geometry, qpos: Array, qvel: Array, control: Array) -> 
 
 
 def to_links(signs: np.ndarray, torque: Array) -> Array:
-    """Torques `[K]` on the absolute angles from torques `[K]` of the joints: each turns a link against its fore link."""
+    """Torques `[K]` on the links from torques `[K]` of the joints, each of which turns a link against the one before."""
     signed = signs * torque
     return signed - jnp.concatenate([signed[1:], jnp.zeros(1)])
 

@@ -14,7 +14,7 @@ from ltro_jax.envs import Environment, list_tasks, make_env
 NUM_ENVS = 3
 MPE = [task for task in list_tasks() if task.startswith("mpe/")]
 CASES = [
-    *[Static(task=task) for task in list_tasks()],
+    *[Static(task=task, episode_length=20 if task.startswith("swimmer/") else None) for task in list_tasks()],
     *[Static(task=task, continuous_actions=False) for task in MPE],
     Static(task="mpe/simple_spread", num_agents=2),
     Static(task="mpe/simple_spread", num_agents=5, continuous_actions=False, episode_length=7),
@@ -115,7 +115,7 @@ def check_episode(env: Environment, played: Played) -> None:
     assert not played.first.done.any() and not played.first.reward.any()
     over = np.arange(1, length + 1) == length
     assert (played.outcome.done[:length] == over[:, None]).all()
-    time_limit = env.spec.name.startswith("mpe/") or env.spec.name == "probe/endless"
+    time_limit = env.spec.name.startswith(("mpe/", "swimmer/")) or env.spec.name == "probe/endless"
     assert (played.outcome.truncated[:length] == (over & time_limit)[:, None]).all()
 
 
@@ -134,5 +134,5 @@ def test_environment(static):
     check_episode(env, played)
     again, other = jax.device_get((program(jax.random.key(0)), program(jax.random.key(1))))
     assert_same_bits(again, played)
-    if env.spec.name.startswith("mpe/"):
+    if env.spec.name.startswith(("mpe/", "swimmer/")):
         assert (other.first.state != played.first.state).any()
