@@ -14,12 +14,14 @@ from ltro_jax.presets import NO_COUNTERPART, list_presets, load_preset
 ENTRIES = list_presets()
 # the published settings of every task, copied once: family → task → algorithm → settings
 PAPER = json.loads((Path(__file__).parent / "paper_tasks.json").read_text())
-FAMILIES = {"mpe": "mpe", "smac": "smax", "smac_share_params": "smax"}
+FAMILIES = {"mpe": "mpe", "smac": "smax", "smac_share_params": "smax", "mamujoco": "mabrax"}
 
 
 def counterpart(family: str, task: str) -> str:
-    """The name of our task: `simple_spread_v2-continuous` → `mpe/simple_spread`."""
-    return f"{FAMILIES[family]}/{re.sub('_v[0-9]-continuous', '', task)}"
+    """The name of our task: `simple_spread_v2-continuous` → `mpe/simple_spread`, `Ant-v2-4x2` → `mabrax/ant_4x2`."""
+    if task.startswith("ManyagentSwimmer"):
+        return f"swimmer/{task.removeprefix('ManyagentSwimmer-v2-')}"
+    return f"{FAMILIES[family]}/{re.sub('_v[0-9]-continuous', '', task).lower().replace('-v2-', '_')}"
 
 
 TABLES = [

@@ -12,6 +12,7 @@ from ltro_jax.envs.mpe import SCENARIOS, make_mpe
 from ltro_jax.envs.probes import PROBES, make_probe
 from ltro_jax.envs.smax import SCENARIOS as BATTLES
 from ltro_jax.envs.smax import make_smax
+from ltro_jax.envs.swimmer import SWIMMERS, make_swimmer
 
 
 class Family(NamedTuple):
@@ -20,8 +21,8 @@ class Family(NamedTuple):
     make: Callable[[str, Static], Environment]
     names: tuple[str, ...]
     options: frozenset[str] = frozenset()  # of OPTIONS; others are refused unless left out
-    extra: str | None = None  # the optional dependencies that it needs, and their modules
-    modules: tuple[str, ...] = ()
+    extra: str | None = None  # the optional dependencies that all or some settings of it need
+    modules: tuple[str, ...] = ()  # of the extra, without which there is no task at all
 
 
 OPTIONS = (
@@ -35,6 +36,7 @@ OPTIONS = (
 FAMILIES: dict[str, Family] = {
     "mpe": Family(make_mpe, tuple(SCENARIOS), frozenset({"num_agents", "continuous_actions", "team_reward"})),
     "smax": Family(make_smax, BATTLES),
+    "swimmer": Family(make_swimmer, SWIMMERS, frozenset({"backend"}), "mujoco"),  # the extra for backend = "mjx" only
     "probe": Family(make_probe, PROBES, frozenset({"num_agents", "continuous_actions"})),
 }
 
@@ -73,16 +75,19 @@ def make_env(settings: Static) -> Environment:
         near = difflib.get_close_matches(settings.task, list_tasks(), 1, 0.3)
         hint = f"did you mean {near[0]}? " if near else ""
         raise SettingsError(f"task = {settings.task!r} is unknown; {hint}allowed are {', '.join(list_tasks())}")
-    make, _, options, *_ = FAMILIES[family]
+    make, _, options, extra, _ = FAMILIES[family]
     for option in OPTIONS:
         value = getattr(settings, option)
         if value is not None and option not in options:
             raise SettingsError(f"{option} = {value!r} has no meaning on {settings.task}; leave it out")
-    extra = missing_extra(settings.task)
-    if extra:
+    try:
+        env = make(name, settings)
+    except ImportError as error:
+        if extra is None:
+            raise
+        backend = f" with backend = {settings.backend!r}" if settings.backend else ""
         raise SettingsError(
-            f"task = {settings.task!r} needs the extra {extra!r}, which is not installed; "
+            f"task = {settings.task!r}{backend} needs the extra {extra!r}, which is not installed; "
             f"get it with pip install -c constraints.txt -e '.[{extra}]'"
-        )
-    env = make(name, settings)
+        ) from error
     return AgentId(env) if settings.agent_id else env
