@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from ltro_jax.config import Static
-from ltro_jax.envs import list_tasks, make_env
+from ltro_jax.envs import MissingExtra, list_tasks, make_env
 
 
 def add_parser(commands: Any) -> None:
@@ -19,7 +19,11 @@ def run(options: argparse.Namespace) -> int:
     """Print the table."""
     print(f"{'task':<30} {'agents':>6} {'observation':>12} {'action':>16} {'state':>6} {'episode':>8}")
     for task in list_tasks():
-        spec = make_env(Static(task=task)).spec
+        try:
+            spec = make_env(Static(task=task)).spec
+        except MissingExtra as missing:
+            print(f"{task:<30} needs the extra {missing.extra!r}, which is not installed")
+            continue
         action = f"{_sizes(spec.action_sizes)} {'discrete' if spec.discrete else 'continuous'}"
         observation = _sizes(spec.observation_sizes)
         sizes = f"{spec.num_agents:>6} {observation:>12} {action:>16} {spec.state_size:>6} {spec.episode_length:>8}"

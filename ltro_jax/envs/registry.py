@@ -7,6 +7,8 @@ from typing import NamedTuple
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs.agent_id import AgentId
 from ltro_jax.envs.base import Environment
+from ltro_jax.envs.mabrax import make_mabrax
+from ltro_jax.envs.mabrax_joints import TASKS
 from ltro_jax.envs.mpe import SCENARIOS, make_mpe
 from ltro_jax.envs.probes import PROBES, make_probe
 
@@ -20,10 +22,22 @@ class Family(NamedTuple):
     extra: str | None = None  # the optional dependencies that it needs
 
 
+class MissingExtra(SettingsError):
+    """The task needs optional dependencies that are not installed: the extra of this name."""
+
+    def __init__(self, task: str, extra: str, cause: ImportError):
+        super().__init__(
+            f"task = {task!r} needs the extra {extra!r}, which is not installed ({cause}); "
+            f"get it with pip install -c constraints.txt -e '.[{extra}]'"
+        )
+        self.extra = extra
+
+
 OPTIONS = ("num_agents", "continuous_actions", "observation", "backend")  # settings that not every family takes
 
 FAMILIES: dict[str, Family] = {
     "mpe": Family(make_mpe, tuple(SCENARIOS), frozenset({"num_agents", "continuous_actions"})),
+    "mabrax": Family(make_mabrax, tuple(TASKS), frozenset({"observation", "backend"}), extra="mabrax"),
     "probe": Family(make_probe, PROBES, frozenset({"num_agents", "continuous_actions"})),
 }
 
@@ -37,7 +51,8 @@ def make_env(settings: Static) -> Environment:
     """The environment that `settings.task` names.
 
     Raises:
-        SettingsError: unknown task, an option that the task does not take, or an extra that is not installed.
+        SettingsError: unknown task, an option that the task does not take, or (MissingExtra) an extra that is not
+            installed.
     """
     family, _, name = settings.task.partition("/")
     if family not in FAMILIES or name not in FAMILIES[family].names:
@@ -54,8 +69,5 @@ def make_env(settings: Static) -> Environment:
     except ImportError as error:
         if extra is None:
             raise
-        raise SettingsError(
-            f"task = {settings.task!r} needs the extra {extra!r}, which is not installed ({error}); "
-            f"get it with pip install -c constraints.txt -e '.[{extra}]'"
-        ) from error
+        raise MissingExtra(settings.task, extra, error) from error
     return AgentId(env) if settings.agent_id else env

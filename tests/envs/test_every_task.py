@@ -7,25 +7,31 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from comparing import assert_same_bits
+from tasks import task_param
 
 from ltro_jax.config import Static
 from ltro_jax.envs import Environment, list_tasks, make_env
 
 NUM_ENVS = 3
 MPE = [task for task in list_tasks() if task.startswith("mpe/")]
+MABRAX = [task for task in list_tasks() if task.startswith("mabrax/")]
 CASES = [
-    *[Static(task=task) for task in list_tasks()],
+    *[Static(task=task) for task in list_tasks() if task not in MABRAX],
     *[Static(task=task, continuous_actions=False) for task in MPE],
     Static(task="mpe/simple_spread", num_agents=2),
     Static(task="mpe/simple_spread", num_agents=5, continuous_actions=False, episode_length=7),
     Static(task="probe/unlike", num_agents=4, episode_length=3),
     Static(task="probe/unlike", num_agents=3, agent_id=True),
     Static(task="mpe/simple_speaker_listener", agent_id=True),
+    *[Static(task=task, episode_length=4) for task in MABRAX],  # too short to fall
+    Static(task="mabrax/humanoid_9_8", observation="joints", episode_length=4),
+    *[Static(task="mabrax/ant_4x2", backend=b, episode_length=4) for b in ("positional", "spring", "mjx")],
 ]
 
 
 def case_name(static: Static) -> str:
     changed = {"continuous_actions": "discrete", "num_agents": static.num_agents, "episode_length": "short"}
+    changed |= {"observation": static.observation, "backend": static.backend}
     words = [str(word) for name, word in changed.items() if getattr(static, name) is not None]
     return "-".join([static.task, *words, *(["agent_id"] if static.agent_id else [])])
 
@@ -115,12 +121,18 @@ def check_episode(env: Environment, played: Played) -> None:
     assert not played.first.done.any() and not played.first.reward.any()
     over = np.arange(1, length + 1) == length
     assert (played.outcome.done[:length] == over[:, None]).all()
-    time_limit = env.spec.name.startswith("mpe/") or env.spec.name == "probe/endless"
+    time_limit = env.spec.name.startswith(("mpe/", "mabrax/")) or env.spec.name == "probe/endless"
     assert (played.outcome.truncated[:length] == (over & time_limit)[:, None]).all()
 
 
+def as_param(static: Static) -> Any:
+    """Of the tasks that compile for long one is in the default run."""
+    quick = static.task not in MABRAX or static == Static(task="mabrax/ant_4x2", episode_length=4)
+    return task_param(static.task, static, slow=not quick)
+
+
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("static", CASES, ids=case_name)
+@pytest.mark.parametrize("static", [as_param(static) for static in CASES], ids=case_name)
 def test_environment(static):
     env = make_env(static)
     check_spec(env, static)
@@ -134,5 +146,5 @@ def test_environment(static):
     check_episode(env, played)
     again, other = jax.device_get((program(jax.random.key(0)), program(jax.random.key(1))))
     assert_same_bits(again, played)
-    if env.spec.name.startswith("mpe/"):
+    if env.spec.name.startswith(("mpe/", "mabrax/")):
         assert (other.first.state != played.first.state).any()
