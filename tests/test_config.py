@@ -263,6 +263,19 @@ PAPER_TRUST_REGION = {
     "hidden_sizes": (128, 128),
     "factor_clip": 1.0,
 }
+PAPER_MUJOCO = PAPER | {"clip_eps": 0.1, "ent_coef": 0.0, "hidden_sizes": (128, 128, 128), "eval_episodes": 40}
+PAPER_HALFCHEETAH = {"clip_eps": 0.05, "actor_epochs": 15, "critic_epochs": 15, "ent_coef": 0.01}
+PAPER_FAST = {"actor_lr": 1e-3, "critic_lr": 1e-3}
+PAPER_WALKER2D = PAPER_FAST | {"clip_eps": 0.05, "actor_minibatches": 2, "critic_minibatches": 2}
+MABRAX_TASKS = {  # what clip_happo and clip_hatrpo change in the settings that these tasks share
+    "mabrax/ant_4x2": ({}, {}),
+    "mabrax/ant_8x1": (PAPER_FAST, {}),
+    "mabrax/halfcheetah_2x3": (PAPER_HALFCHEETAH, {}),
+    "mabrax/halfcheetah_6x1": (PAPER_HALFCHEETAH, {"kl_threshold": 0.01}),
+    "mabrax/humanoid_17x1": ({"anneal_lr": True}, {"anneal_lr": True, "clip_eps": 0.1}),
+    "mabrax/walker2d_3x2": (PAPER_WALKER2D | {"anneal_lr": True}, {"critic_lr": 1e-3, "kl_threshold": 0.01}),
+    "mabrax/walker2d_6x1": (PAPER_WALKER2D, {}),
+}
 PAPER_TASKS = {
     "mpe/simple_spread": PAPER,
     "mpe/simple_reference": PAPER | {"actor_epochs": 10, "critic_epochs": 10},
@@ -272,8 +285,8 @@ PAPER_TASKS = {
 
 def test_every_task_has_a_preset_for_every_algorithm():
     entries = list_presets()
-    assert {entry.task for entry in entries} == set(PAPER_TASKS)
-    for task in PAPER_TASKS:
+    assert {entry.task for entry in entries} == {*PAPER_TASKS, *MABRAX_TASKS}
+    for task in (*PAPER_TASKS, *MABRAX_TASKS):
         assert {entry.algorithm for entry in entries if entry.task == task} == set(ALGORITHMS)
 
 
@@ -286,6 +299,18 @@ def test_presets_hold_the_papers_numbers(task):
     assert settings["team_reward"] == "sum"
     trust_region = load_preset(task, "clip_hatrpo").to_dict()
     assert {name: trust_region[name] for name in PAPER_TRUST_REGION} == PAPER_TRUST_REGION
+
+
+@pytest.mark.parametrize("task", sorted(MABRAX_TASKS))
+def test_mabrax_presets_hold_the_papers_numbers(task):
+    settings = load_preset(task).to_dict()
+    own, own_trust_region = MABRAX_TASKS[task]
+    assert {name: settings[name] for name in PAPER} == PAPER_MUJOCO | own
+    assert settings["task"] == task and settings["algorithm"] == "clip_happo"
+    assert settings["observation"] == "full" and settings["episode_length"] == 1000 and settings["backend"] is None
+    shared = PAPER_TRUST_REGION | {"hidden_sizes": (128, 128, 128), "anneal_lr": False, "clip_eps": 0.2}
+    trust_region = load_preset(task, "clip_hatrpo").to_dict()
+    assert {name: trust_region[name] for name in shared} == shared | own_trust_region
 
 
 @pytest.mark.parametrize("entry", list_presets(), ids=lambda entry: f"{entry.task}-{entry.algorithm}")
@@ -310,7 +335,10 @@ def test_overrides_of_a_preset():
 def test_unknown_presets_are_refused():
     with pytest.raises(SettingsError) as error:
         load_preset("mpe/simple_tag")
-    assert str(error.value) == f"preset 'mpe/simple_tag' is unknown; allowed are {', '.join(sorted(PAPER_TASKS))}"
+    assert (
+        str(error.value)
+        == f"preset 'mpe/simple_tag' is unknown; allowed are {', '.join(sorted({*PAPER_TASKS, *MABRAX_TASKS}))}"
+    )
     for name in ("ppo", "settings"):
         with pytest.raises(SettingsError) as error:
             load_preset("mpe/simple_spread", name)
