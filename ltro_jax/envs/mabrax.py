@@ -11,6 +11,7 @@ Rewards and returns are Brax's and not comparable with those of MuJoCo.
 """
 
 import contextlib
+import importlib
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -128,9 +129,9 @@ class MABrax:
 
 def _create(body: str, backend: str) -> tuple[Any, type]:
     """Brax's environment of `body`, and the class of its states."""
-    import mujoco
     from brax import envs
 
+    mujoco: Any = importlib.import_module("mujoco")  # no type checker sees what its extension modules bring
     # While it compiles a model MuJoCo prints warnings past Python, and into a file where the process stands.
     handler = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda message: None)

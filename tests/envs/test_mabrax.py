@@ -1,6 +1,7 @@
 """What the MABrax adapter promises beyond the Protocol: who sees and moves what, how an episode ends, and silence."""
 
 import functools
+import importlib
 import subprocess
 import sys
 from typing import Any
@@ -50,8 +51,7 @@ def control(env: Any, actions: Any, monkeypatch: pytest.MonkeyPatch) -> np.ndarr
 
 def moved_joints(model: Any, actuation: np.ndarray) -> dict[str, float]:
     """Joint → generalised force, by MuJoCo itself, where there is any."""
-    import mujoco
-
+    mujoco: Any = importlib.import_module("mujoco")
     data = mujoco.MjData(model)
     data.ctrl[:] = actuation
     mujoco.mj_forward(model, data)
@@ -238,7 +238,8 @@ def test_backends(backend):
     task = {"task": "mabrax/ant_4x2", "backend": backend, "episode_length": 6, "eval_episodes": 0}
     config = Config.from_dict(task | {"num_envs": 4, "rollout_length": 8, "hidden_sizes": (16,)})
     train = make_train(config)
-    assert train.parts.env._brax.backend == backend
+    env: Any = train.parts.env
+    assert env._brax.backend == backend
     state = jax.jit(train.init)(0, config.hypers)
     iterate = jax.jit(train.iterate)
     for _ in range(2):
