@@ -77,6 +77,16 @@ def pad_last(x: Array, width: int) -> Array:
     return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, width - x.shape[-1])])
 
 
+DEVIATION_EPS = 1e-8  # below the rounding of any deviation seen: only a constant vector (which would give NaN) notices
+
+
+def standardise_vector(x: Array) -> Array:
+    """`[…, n]` with zero mean and unit population deviation along the last axis; a constant vector becomes 0."""
+    centred = x - jnp.mean(x, axis=-1, keepdims=True)
+    deviation = jnp.sqrt(jnp.mean(jnp.square(centred), axis=-1, keepdims=True))
+    return centred / (deviation + DEVIATION_EPS)
+
+
 def combine_rewards(rewards: Array, team_reward: str) -> Array:
     """Team reward `[]` from the agents' `[N]`: their sum or their mean."""
     return jnp.sum(rewards) if team_reward == "sum" else jnp.mean(rewards)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs.agent_id import AgentId
 from ltro_jax.envs.base import Environment
+from ltro_jax.envs.mabrax import make_mabrax
+from ltro_jax.envs.mabrax_joints import TASKS
 from ltro_jax.envs.mpe import SCENARIOS, make_mpe
 from ltro_jax.envs.probes import PROBES, make_probe
 from ltro_jax.envs.smax import SCENARIOS as BATTLES
@@ -36,6 +38,7 @@ OPTIONS = (
 FAMILIES: dict[str, Family] = {
     "mpe": Family(make_mpe, tuple(SCENARIOS), frozenset({"num_agents", "continuous_actions", "team_reward"})),
     "smax": Family(make_smax, BATTLES),
+    "mabrax": Family(make_mabrax, tuple(TASKS), frozenset({"observation", "backend"}), "mabrax", ("brax", "mujoco")),
     "swimmer": Family(make_swimmer, SWIMMERS, frozenset({"backend"}), "mujoco"),  # the extra for backend = "mjx" only
     "probe": Family(make_probe, PROBES, frozenset({"num_agents", "continuous_actions"})),
 }

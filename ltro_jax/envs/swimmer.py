@@ -20,7 +20,7 @@ from flax import struct
 
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs import swimmer_model as model
-from ltro_jax.envs.base import EnvSpec
+from ltro_jax.envs.base import EnvSpec, standardise_vector
 from ltro_jax.envs.quiet import quiet_import
 from ltro_jax.envs.swimmer_physics import make_advance
 from ltro_jax.types import Array, TimeStep
@@ -28,7 +28,6 @@ from ltro_jax.types import Array, TimeStep
 SWIMMERS = ("10x2", "20x1")  # agents × hinges of each
 EPISODE_LENGTH = 1000
 CONTROL_COST = 1e-4
-LEAST_DEVIATION = 1e-8  # keeps a constant vector finite when standardised
 Advance = Callable[[Array, Array, Array], tuple[Array, Array]]
 
 
@@ -99,21 +98,14 @@ class Swimmer:
         whole = jnp.concatenate([env_state.qpos[2:], env_state.qvel])
         numbered = jnp.concatenate([jnp.tile(whole, (spec.num_agents, 1)), jnp.eye(spec.num_agents)], axis=1)
         return TimeStep(
-            observation=standardise(numbered),
-            state=standardise(whole),
+            observation=standardise_vector(numbered),
+            state=standardise_vector(whole),
             action_mask=jnp.ones((spec.num_agents, spec.action_size), bool),
             active_mask=jnp.ones(spec.num_agents, bool),
             reward=reward,
             terminated=jnp.zeros((), bool),
             truncated=env_state.count >= spec.episode_length,
         )
-
-
-def standardise(vector: Array) -> Array:
-    """`[…, n]` with mean 0 and population deviation 1 over the last axis; a constant vector becomes 0."""
-    centred = vector - jnp.mean(vector, axis=-1, keepdims=True)
-    deviation = jnp.sqrt(jnp.mean(jnp.square(centred), axis=-1, keepdims=True))
-    return centred / jnp.maximum(deviation, LEAST_DEVIATION)
 
 
 def mjx_advance(num_hinges: int) -> Advance:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -155,8 +156,12 @@ def test_presets(capsys):
 
 
 @pytest.mark.timeout(60)
-def test_envs(capsys):
+def test_envs(capsys, monkeypatch):
+    """As where no extra is installed."""
+    monkeypatch.setitem(sys.modules, "brax", None)
     assert main(["envs"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["task", *list_tasks()]
     assert "mpe/simple_speaker_listener         2         3/11   3/5 continuous     14       25" in lines
+    needs = "needs the extra 'mabrax': pip install -c constraints.txt -e '.[mabrax]'"
+    assert f"mabrax/ant_4x2                 {needs}" in lines

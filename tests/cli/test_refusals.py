@@ -90,5 +90,5 @@ def test_runs_that_cannot_be_used(trained, tmp_path, capsys):
 
 
 def test_unknown_presets(capsys):
-    assert refusal(capsys, "presets", "mpe/none").startswith("preset 'mpe/none' is unknown; allowed are mpe/")
+    assert refusal(capsys, "presets", "mpe/none").startswith("preset 'mpe/none' is unknown; allowed are mabrax/")
     assert refusal(capsys, "presets", "mpe/simple_spread", "--algorithm", "ppo").startswith("algorithm = 'ppo' has no ")

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from comparing import assert_same_bits
+from tasks import task_param
 
 from ltro_jax.config import Static
 from ltro_jax.envs import Environment, list_tasks, make_env
@@ -14,21 +15,24 @@ from ltro_jax.envs import Environment, list_tasks, make_env
 NUM_ENVS = 3
 MOST_STEPS = 101  # of an episode played here; longer ones are cut
 MPE = [task for task in list_tasks() if task.startswith("mpe/")]
-LIGHT = [task for task in list_tasks() if task.startswith(("mpe/", "probe/", "smax/3m", "swimmer/10x2"))]
+LENGTHS = {"mabrax": 4}  # too short to fall
+ANT, BACKENDS = "mabrax/ant_4x2", ("positional", "spring", "mjx")
 CASES = [
-    *[Static(task=task) for task in LIGHT],
+    *[task_param(task, Static(task=task, episode_length=LENGTHS.get(task.split("/")[0]))) for task in list_tasks()],
     *[Static(task=task, continuous_actions=False) for task in MPE],
     Static(task="mpe/simple_spread", num_agents=2),
     Static(task="mpe/simple_spread", num_agents=5, continuous_actions=False, episode_length=7),
     Static(task="probe/unlike", num_agents=4, episode_length=3),
     Static(task="probe/unlike", num_agents=3, agent_id=True),
     Static(task="mpe/simple_speaker_listener", agent_id=True),
-    *[pytest.param(Static(task=task), marks=pytest.mark.slow) for task in list_tasks() if task not in LIGHT],
+    task_param("mabrax/humanoid_9_8", Static(task="mabrax/humanoid_9_8", observation="joints", episode_length=4), True),
+    *[task_param(ANT, Static(task=ANT, backend=name, episode_length=4), slow=True) for name in BACKENDS],
 ]
 
 
 def case_name(static: Static) -> str:
     changed = {"continuous_actions": "discrete", "num_agents": static.num_agents, "episode_length": "short"}
+    changed |= {"observation": static.observation, "backend": static.backend}
     words = [str(word) for name, word in changed.items() if getattr(static, name) is not None]
     return "-".join([static.task, *words, *(["agent_id"] if static.agent_id else [])])
 

@@ -12,7 +12,8 @@ from comparing import assert_same_bits
 
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs import make_env, step_and_reset, swimmer_model, swimmer_physics
-from ltro_jax.envs.swimmer import Swimmer, standardise
+from ltro_jax.envs.base import standardise_vector
+from ltro_jax.envs.swimmer import Swimmer
 
 GOLDEN = Path(__file__).parent / "golden" / "swimmer.npz"  # recorded from MuJoCo 4.0.0 in float64
 # Rounding in float32 against MuJoCo's float64, over 20 environment steps with hinges at their limits.
@@ -62,7 +63,7 @@ def test_agents_see_the_whole_standardised():
         vector = np.concatenate([whole, one_hot])
         expected = (vector - vector.mean()) / vector.std()
         np.testing.assert_allclose(timestep.observation[agent], expected, rtol=1e-4, atol=1e-5)
-    assert np.isfinite(standardise(jnp.full(5, 3.0))).all()
+    assert np.isfinite(standardise_vector(jnp.full(5, 3.0))).all()
 
 
 @pytest.mark.timeout(120)
@@ -80,7 +81,7 @@ def test_an_episode():
         assert int(env_state.count) == count
         assert bool(timestep.truncated) is (count >= 5) and not timestep.terminated
         whole = jnp.concatenate([env_state.qpos[2:], env_state.qvel])
-        np.testing.assert_allclose(timestep.state, standardise(whole), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(timestep.state, standardise_vector(whole), rtol=1e-4, atol=1e-5)
         assert (env_state.qpos != before.qpos).all()
 
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from comparing import assert_same_bits, differing_leaves
+from tasks import task_params
 
 from ltro_jax import Config, Hypers, SettingsError, Train, make_train
-from ltro_jax.envs import list_tasks
 from ltro_jax.parallel import MemberProgram, make_member_program, stack_hypers
 from ltro_jax.training.parts import annealed
 
@@ -154,7 +154,7 @@ def test_no_callback_and_no_transfer_inside(program):
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
-@pytest.mark.parametrize("task", [task for task in list_tasks() if task.startswith(("mpe/", "probe/", "smax/3m"))])
+@pytest.mark.parametrize("task", task_params())
 def test_every_task_keeps_the_shape_of_its_state(task, settings, tiny):
     """Traced, not compiled: the state that comes out is of the kind that went in."""
     config = tiny(task=task, episode_length=None, **settings)

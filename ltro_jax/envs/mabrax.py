@@ -1,0 +1,151 @@
+"""Brax's bodies, moved by several agents as in multi-agent MuJoCo (`mabrax_joints` says who moves what).
+
+Built on Brax itself, without its wrappers: nothing is reset behind the caller's back, the last observation of an
+episode is the true one, and the time limit (a truncation) stands apart from a fall (a termination).
+
+What agents see: with `observation = "full"`, the default, all of Brax's observation of the body and then the agent's
+number, one-hot `[N]`, standardised as one vector; with "joints", the torso and the joints that the agent itself moves,
+as they are. The global state is Brax's observation, standardised.
+
+Rewards and returns are Brax's and not comparable with those of MuJoCo.
+"""
+
+import contextlib
+import importlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from ltro_jax.config import Static
+from ltro_jax.envs.base import EnvSpec, pad_last, size_mask, standardise_vector
+from ltro_jax.envs.mabrax_joints import TASKS, action_places, body_of, hidden_positions, observed_joints, partition
+from ltro_jax.envs.quiet import quiet_import
+from ltro_jax.types import Array, TimeStep
+
+DEFAULT_EPISODE_LENGTH = 1000
+DEFAULT_BACKEND = "generalized"  # Brax's own, in joint coordinates and with a constraint solver, as MuJoCo is
+
+
+class MABraxState(struct.PyTreeNode):
+    """One environment under way; Brax's metrics, observation and info are not carried."""
+
+    physics: Any  # state of the physics backend
+    count: Array  # [] int32, steps taken in this episode
+
+
+def make_mabrax(name: str, settings: Static) -> "MABrax":
+    """Adapter for `mabrax/<name>`.
+
+    Raises:
+        ImportError: brax is not installed.
+    """
+    return MABrax(name, settings)
+
+
+class MABrax:
+    """A body of Brax behind the `Environment` protocol; the team's one reward is Brax's."""
+
+    def __init__(self, name: str, settings: Static):
+        with quiet_import():
+            self._brax, self._brax_state = _create(body_of(name), settings.backend or DEFAULT_BACKEND)
+        model = self._brax.sys.mj_model
+        self._check_action_range(body_of(name))
+        self.parts = partition(name)
+        self._action_places = action_places(model, self.parts)
+        with _without_warnings():
+            state_size = int(jax.eval_shape(self._brax.reset, jax.random.key(0)).obs.shape[0])
+        assert state_size >= model.nq - hidden_positions(model) + model.nv
+        self._observed = observed_joints(model, self.parts) if settings.observation == "joints" else None
+        num_agents = len(self.parts)
+        full_sizes = (state_size + num_agents,) * num_agents
+        self.spec = EnvSpec(
+            name=f"mabrax/{name}",
+            agents=tuple(f"agent_{index}" for index in range(num_agents)),
+            observation_sizes=full_sizes if self._observed is None else tuple(map(len, self._observed)),
+            action_sizes=TASKS[name],
+            discrete=False,
+            state_size=state_size,
+            episode_length=settings.episode_length or DEFAULT_EPISODE_LENGTH,
+            team_reward="shared",
+        )
+
+    def reset(self, key: Array) -> tuple[MABraxState, TimeStep]:
+        """A new episode."""
+        with _without_warnings():
+            state = self._brax.reset(key)
+        env_state = MABraxState(_strong(state.pipeline_state), jnp.zeros((), jnp.int32))
+        return env_state, self._timestep(state.obs, jnp.zeros(()), jnp.zeros((), bool), jnp.zeros((), bool))
+
+    def step(self, key: Array, env_state: MABraxState, action: Array) -> tuple[MABraxState, TimeStep]:
+        """One step of all agents; `action` `[N, A]` float32 is clipped to [-1, 1], the actuators' full range, here."""
+        assert action.shape == (self.spec.num_agents, self.spec.action_size), action.shape
+        control = jnp.clip(action.reshape(-1)[self._action_places], -1.0, 1.0)
+        zero = jnp.zeros((), jnp.float32)
+        before = self._brax_state(env_state.physics, jnp.zeros(self.spec.state_size), zero, zero)
+        with _without_warnings():
+            after = self._brax.step(before, control)
+        count = env_state.count + 1
+        terminated = jnp.asarray(after.done > 0.5, bool)
+        truncated = (count >= self.spec.episode_length) & ~terminated
+        timestep = self._timestep(after.obs, after.reward, terminated, truncated)
+        return MABraxState(_strong(after.pipeline_state), count), timestep
+
+    def _timestep(self, seen: Array, reward: Array, terminated: Array, truncated: Array) -> TimeStep:
+        spec = self.spec
+        seen = jnp.asarray(seen, jnp.float32)
+        return TimeStep(
+            observation=self._observation(seen),
+            state=standardise_vector(seen),
+            action_mask=jnp.asarray(size_mask(spec.action_sizes)),
+            active_mask=jnp.ones(spec.num_agents, bool),
+            reward=jnp.asarray(reward, jnp.float32),
+            terminated=terminated,
+            truncated=truncated,
+        )
+
+    def _observation(self, seen: Array) -> Array:
+        """`[N, O]` from Brax's observation."""
+        spec = self.spec
+        if self._observed is not None:
+            return jnp.stack([pad_last(seen[np.array(places)], spec.observation_size) for places in self._observed])
+        everything = jnp.broadcast_to(seen, (spec.num_agents, spec.state_size))
+        return standardise_vector(jnp.concatenate([everything, jnp.eye(spec.num_agents)], axis=-1))
+
+    def _check_action_range(self, body: str) -> None:
+        """An action in [-1, 1] is the actuators' full range: by the model, or because Brax's step scales it."""
+        if body != "humanoid":  # its step takes [-1, 1] and scales to ±0.4
+            limits = np.asarray(self._brax.sys.actuator.ctrl_range)
+            assert (limits == np.array([-1.0, 1.0])).all(), f"{body} has other actuator ranges than [-1, 1]"
+
+
+def _create(body: str, backend: str) -> tuple[Any, type]:
+    """Brax's environment of `body`, and the class of its states."""
+    from brax import envs
+
+    mujoco: Any = importlib.import_module("mujoco")  # no type checker sees what its extension modules bring
+    # While it compiles a model MuJoCo prints warnings past Python, and into a file where the process stands.
+    handler = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        env = envs.get_environment(body, backend=backend, exclude_current_positions_from_observation=True)
+    finally:
+        mujoco.set_mju_user_warning(handler)
+    return env, envs.State
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """While Brax is traced: it reads deprecated attributes of MJX."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _strong(tree: Any) -> Any:
+    """No weak types in the carry: reset and step give the same avals."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), tree)
