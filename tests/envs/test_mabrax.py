@@ -217,7 +217,7 @@ def test_without_brax(monkeypatch):
     monkeypatch.setitem(sys.modules, "brax", None)
     with pytest.raises(SettingsError) as error:
         make_env(Static(task="mabrax/ant_4x2"))
-    assert str(error.value).startswith("task = 'mabrax/ant_4x2' needs the extra 'mabrax', which is not installed (")
+    assert str(error.value).startswith("task = 'mabrax/ant_4x2' needs the extra 'mabrax', which is not installed; ")
 
 
 @pytest.mark.parametrize("option, value", [("num_agents", 4), ("continuous_actions", True)])
