@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from comparing import assert_close
+from tasks import task_param
 
 from ltro_jax.config import Static
 from ltro_jax.envs import make_env, step_and_reset
@@ -15,6 +16,9 @@ CASES = [
     Static(task="probe/matching", episode_length=4),
     Static(task="probe/endless", episode_length=3),
     Static(task="mpe/simple_speaker_listener", episode_length=5),
+    Static(task="smax/3m", episode_length=3),
+    Static(task="swimmer/10x2", episode_length=3),
+    task_param("mabrax/ant_4x2", Static(task="mabrax/ant_4x2", episode_length=3), slow=True),
 ]
 
 
@@ -53,3 +57,20 @@ def test_against_plain_steps_and_resets(static):
             assert not after.done
         assert_close((after_state, after), (env_state, timestep))
     assert len(starts) == 2
+
+
+def test_only_the_environments_that_need_it_are_reset():
+    """A batch in which the episodes of some are over, more than fit into one group; the others go on."""
+    env = make_env(Static(task="probe/endless", episode_length=5))
+    keys = jax.random.split(jax.random.key(3), 16)
+    env_states, _ = jax.vmap(env.reset)(keys)
+    over = np.array([index % 3 == 0 for index in range(16)])
+    env_states = (jnp.where(over, 4, jnp.arange(16) % 4), env_states[1])
+    reset_keys = jax.random.split(jax.random.key(4), 16)
+    run = jax.jit(lambda *inputs: step_and_reset(env, *inputs))
+    (count, symbol), timestep, outcome = run(keys, reset_keys, env_states, jnp.zeros((16, 2), jnp.int32))
+    np.testing.assert_array_equal(outcome.done, over)
+    np.testing.assert_array_equal(count, np.where(over, 0, env_states[0] + 1))
+    fresh = jax.vmap(env.reset)(reset_keys)[0][1]
+    np.testing.assert_array_equal(symbol, np.where(over, fresh, env_states[1]))
+    assert not timestep.done.any() and len(np.unique(np.asarray(symbol)[over])) > 1

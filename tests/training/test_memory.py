@@ -21,7 +21,7 @@ def one(tree: Any, index: int = 0) -> Any:
 @pytest.fixture(scope="module")
 def collected(tiny) -> Any:
     """The second rollout of 8 steps, which sets out in the middle of episodes of 3; each agent values its own state."""
-    config = tiny(recurrent=True, critic_input="agent_state", task="probe/recall")
+    config = tiny(recurrent=True, critic_input="agent_state", agent_id=True, task="probe/recall")
     train = make_train(config)
     hypers = jax.tree.map(jnp.float32, config.hypers)
 
@@ -81,17 +81,28 @@ def test_one_sequence_of_the_whole_rollout_is_full_backpropagation_through_time(
 @pytest.mark.timeout(240)
 def test_values_follow_the_episode_and_the_next_one_is_valued_before_the_reset(collected):
     parts, _, before, transitions, _, (_, critics, last_hidden) = collected
-    assert transitions.state.shape == (8, 4, 2, 6) and critics.value.shape == (1, 8, 8)  # B·N sequences
+    assert transitions.state.shape == (8, 4, 2, 8) and critics.value.shape == (1, 8, 8)  # B·N sequences
     params, hidden = one(before.critic.params), before.critic_hidden[0]
     unroll = jax.jit(parts.critic.unroll)
     done = np.repeat(np.asarray(transitions.terminated), 2, axis=1)
     for step in range(8):
         np.testing.assert_allclose(critics.hidden[0, step], hidden, atol=1e-5)
-        state = np.asarray(transitions.state)[step].reshape(8, 1, 6)
+        state = np.asarray(transitions.state)[step].reshape(8, 1, 8)
         value, after = unroll(params, state, hidden, np.zeros((8, 1), bool), None)
         np.testing.assert_allclose(critics.value[0, step], value[:, 0], atol=1e-5)
         hidden = np.where(done[step][:, None], 0.0, after[:, 0])
     np.testing.assert_allclose(last_hidden[0], hidden, atol=1e-5)
+
+
+@pytest.mark.timeout(240)
+def test_advantages_of_agents_are_standardised_together(collected):
+    """Each agent has values of its own; mean and deviation are those of all active samples."""
+    *_, (agents, critics, _) = collected
+    advantage = np.asarray(agents.advantage)
+    assert advantage.shape == (2, 8, 4) and np.abs(advantage[0] - advantage[1]).max() > 1e-3
+    np.testing.assert_allclose([advantage.mean(), advantage.std()], [0.0, 1.0], atol=1e-3)
+    assert abs(advantage[0].mean()) > 1e-4
+    assert critics.value_target.shape == (1, 8, 8)
 
 
 @pytest.mark.timeout(240)

@@ -36,11 +36,12 @@ def collected(tiny) -> Any:
     return {
         "matching": collect(num_agents=3, algorithm="ippo"),
         "endless": collect(task="probe/endless", episode_length=5, truncation="mask"),
+        "battle": collect(task="smax/3m", episode_length=5),
     }
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("game", ["matching", "endless"])
+@pytest.mark.parametrize("game", ["matching", "endless", "battle"])
 def test_episodes_are_counted_as_in_a_python_loop(collected, game):
     running = np.zeros((2, 4))  # return and length of each environment
     ended = 0
