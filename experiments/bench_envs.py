@@ -85,7 +85,7 @@ def theirs(env: Any, adapter: Environment, num_envs: int, num_steps: int):
 
 def bench_steps(task: str, num_envs: int, num_steps: int, rounds: int) -> None:
     env: Any = make_env(Static(task=task))
-    loops = {"ours": ours(env, num_envs, num_steps)}
+    loops: dict[str, Any] = {"ours": ours(env, num_envs, num_steps)}
     if task.startswith(("mpe/", "smax/")):
         loops |= {"jaxmarl": theirs(env._env, env, num_envs, num_steps)}
         loops |= {"reset_every_step": ours(env, num_envs, num_steps, every_step=True)}

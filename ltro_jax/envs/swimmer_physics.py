@@ -70,7 +70,7 @@ def make_advance(num_hinges: int) -> Callable[[Array, Array, Array], tuple[Array
     """
     geometry = make_geometry(num_hinges)
 
-    def substep(_: int, state: tuple[Array, Array], control: Array) -> tuple[Array, Array]:
+    def substep(state: tuple[Array, Array], control: Array) -> tuple[Array, Array]:
         qpos, qvel = state
 
         def stage(carry: tuple, inputs: tuple) -> tuple[tuple, None]:
@@ -84,11 +84,11 @@ def make_advance(num_hinges: int) -> Callable[[Array, Array, Array], tuple[Array
         reach = jnp.array([0.5 * step, 0.5 * step, step, 0.0], jnp.float32)  # to the next stage
         weight = jnp.array([step / 6, step / 3, step / 3, step / 6], jnp.float32)
         zero = jnp.zeros_like(qpos)
-        (_, _, moved, gained), _ = jax.lax.scan(stage, (qpos, qvel, zero, zero), (reach, weight))
+        (*_, moved, gained), _ = jax.lax.scan(stage, (qpos, qvel, zero, zero), (reach, weight))
         return qpos + moved, qvel + gained
 
     def advance(qpos: Array, qvel: Array, control: Array) -> tuple[Array, Array]:
-        return jax.lax.fori_loop(0, model.FRAME_SKIP, lambda index, state: substep(index, state, control), (qpos, qvel))
+        return jax.lax.fori_loop(0, model.FRAME_SKIP, lambda _, state: substep(state, control), (qpos, qvel))
 
     return advance
 
@@ -150,7 +150,7 @@ def solve_with_limits(geometry: Geometry, links: Links, motor: Array, hinge: Arr
 
     The minimiser of ½ |a − a_free|²_M + ½ Σ D_i min(0, ±a_i − r_i)² over the hinges beyond their limit.
     """
-    signs = geometry.signs
+    signs = jnp.asarray(geometry.signs)
     side = jnp.where(hinge > 0, -1.0, 1.0)  # the way back
     depth = jnp.minimum(model.HINGE_LIMIT - jnp.abs(hinge), 0.0)
     beyond = depth < 0
@@ -184,7 +184,7 @@ def solve_with_limits(geometry: Geometry, links: Links, motor: Array, hinge: Arr
     return acceleration
 
 
-def solve_chain(links: Links, stiffness: Array, twist: Array, signs: np.ndarray) -> Array:
+def solve_chain(links: Links, stiffness: Array, twist: Array, signs: Array) -> Array:
     """Joint accelerations `[3 + n]` of least constraint (Gauss), given weights and torques `[K]` on the joints.
 
     The minimiser, over the root's acceleration and the angular accelerations α, of

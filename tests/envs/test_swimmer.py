@@ -140,7 +140,7 @@ def rollout(qpos: np.ndarray, qvel: np.ndarray, controls: np.ndarray) -> tuple[n
     advance = swimmer_physics.make_advance(controls.shape[1])
 
     def body(state, control):
-        state = advance(*state, control)
+        state = advance(state[0], state[1], control)
         return state, state
 
     inputs = (jnp.asarray(array, jnp.float32) for array in (qpos, qvel))
