@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 import xarray as xr
-from study import random_policy_return, table_row, train_or_resume, write_curves
+from study import finished_run, random_policy_return, table_row, write_curves
 
 import ltro_jax
 from ltro_jax.analysis.figures import learning_curves, position_curves, save_figure
@@ -57,7 +57,7 @@ def main() -> None:
     runs = {}
     for algorithm in ALGORITHMS:
         settings = {"seeds": options.seeds, "total_env_steps": options.total_env_steps}
-        runs[algorithm] = train_or_resume(ltro_jax.load_preset(TASK, algorithm, **settings), options.runs / algorithm)
+        runs[algorithm] = finished_run(ltro_jax.load_preset(TASK, algorithm, **settings), options.runs / algorithm)
     metrics = {algorithm: run.metrics for algorithm, run in runs.items()}
     options.results.mkdir(parents=True, exist_ok=True)
     for name, dataset in metrics.items():

@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 from jaxmarl.environments.mpe.simple import SimpleMPE
 from learning_simple_spread import REFERENCE, SELF_COLLISION, TASK
-from study import train_or_resume
+from study import finished_run
 
 import ltro_jax
 from ltro_jax.analysis.statistics import iqm_interval
@@ -34,7 +34,7 @@ def main() -> None:
     SimpleMPE._integrate_state = entities  # type: ignore[method-assign]
     settings = {"seeds": "0:10", "total_env_steps": 600_000, "truncation": "mask", "ent_coef": 0.01 * 4000}
     config = ltro_jax.load_preset(TASK, "clip_happo", **settings)
-    run = train_or_resume(config, RUN)
+    run = finished_run(config, RUN)
     episode_return = run.metrics["episode_return"]
     lines = [
         "# clip-HAPPO on simple_spread with the physics of PettingZoo 1.22",

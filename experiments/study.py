@@ -14,18 +14,14 @@ import ltro_jax
 from ltro_jax.analysis.figures import learning_curves, save_figure
 from ltro_jax.analysis.statistics import Interval, final_score, iqm_interval
 from ltro_jax.envs import make_env
+from ltro_jax.runs import train_or_resume
 
 VARIANCES = ("adv_variance_raw", "adv_variance_used")
 
 
-def train_or_resume(config: ltro_jax.Config, path: Path) -> ltro_jax.Run:
-    """The finished run; leaves the script after Ctrl-C, or if the directory holds a run with other settings."""
-    if not (path / "settings.json").exists():
-        run = ltro_jax.train(config, path)
-    elif ltro_jax.load_run(path).config == config:
-        run = ltro_jax.resume(path)
-    else:
-        sys.exit(f"{path} holds a run with other settings; move it away")
+def finished_run(config: ltro_jax.Config, path: Path) -> ltro_jax.Run:
+    """The run at `path`, trained or gone on with; leaves the script if it is stopped by Ctrl-C."""
+    run = train_or_resume(config, path)
     if not run.finished:
         sys.exit(f"stopped; `{' '.join(sys.argv)}` goes on (not `ltro resume`)")
     return run
@@ -105,7 +101,7 @@ def compare_algorithms(
         configs = {algorithm: ltro_jax.load_preset(task, algorithm, **settings) for algorithm in options.algorithms}
         stem = task.replace("/", "_")
         metrics = {
-            algorithm: train_or_resume(config, options.runs / stem / algorithm).metrics
+            algorithm: finished_run(config, options.runs / stem / algorithm).metrics
             for algorithm, config in configs.items()
         }
         for algorithm, dataset in metrics.items():

@@ -17,6 +17,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from numpy.typing import ArrayLike
 
 from ltro_jax.analysis.statistics import iqm, iqm_interval
 
@@ -131,6 +132,44 @@ def position_curves(
         figure.suptitle(title)
         figure.supylabel(ylabel, fontsize=10)
         _legend(figure, columns=max(columns, 2))
+    return figure
+
+
+def count_curves(
+    data: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str, ylabel: str, title: str, log: bool = True
+) -> Figure:
+    """Interquartile mean over seeds against a count (of agents, of a position), with 95 % bootstrap bars.
+
+    Args:
+        data: name → (counts `[P]`, values `[S, P]`), S ≥ 2 seeds.
+        xlabel, ylabel, title: texts.
+        log: logarithmic y axis.
+    Raises:
+        ValueError: no curve, or one seed.
+    """
+    if not data:
+        raise ValueError("nothing to draw: give at least one named curve")
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        for (name, (counts, values)), (dashes, colour) in zip(data.items(), cycle(_LINES), strict=False):
+            interval = iqm_interval(values)
+            bars = [interval.point - interval.low, interval.high - interval.point]
+            axes.errorbar(
+                np.asarray(counts),
+                interval.point,
+                bars,
+                color=colour,
+                linestyle=dashes,
+                marker="o",
+                capsize=3,
+                label=name,
+            )
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if log:
+            _log_axis(axes)
+        _legend(figure, columns=2)
     return figure
 
 

@@ -118,7 +118,7 @@ def mjx_advance(num_hinges: int) -> Advance:
         import mujoco
         from mujoco import mjx
 
-        compiled = mujoco.MjModel.from_xml_string(model.mjcf(num_hinges))
+        compiled = mujoco.MjModel.from_xml_string(model.mjcf(num_hinges))  # pyright: ignore[reportAttributeAccessIssue]
         on_device = mjx.put_model(compiled)
         template = mjx.make_data(compiled)
 

@@ -2,6 +2,6 @@
 
 from ltro_jax.runs.load import Run, load_run
 from ltro_jax.runs.policy import Policy, load_policy
-from ltro_jax.runs.train import resume, train
+from ltro_jax.runs.train import resume, train, train_or_resume
 
-__all__ = ["Policy", "Run", "load_policy", "load_run", "resume", "train"]
+__all__ = ["Policy", "Run", "load_policy", "load_run", "resume", "train", "train_or_resume"]

@@ -71,6 +71,19 @@ def resume(path: str | Path, *, progress: bool = True) -> Run:
     return load_run(directory.path)
 
 
+def train_or_resume(config: Config, path: str | Path, *, progress: bool = True, command: str | None = None) -> Run:
+    """The run of `config` at `path`: trained anew, gone on with, or as it is if it is finished.
+
+    Raises:
+        RunError: the directory holds a run with other settings.
+    """
+    if not (Path(path) / "settings.json").exists():
+        return train(config, path, progress=progress, command=command)
+    if load_run(path).config != config:
+        raise RunError(f"{path} holds a run with other settings; move it away or choose another directory")
+    return resume(path, progress=progress)
+
+
 METRICS_FILE = "metrics.nc"  # all metrics in one file, for readers without ltro_jax
 
 

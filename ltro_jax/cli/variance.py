@@ -1,0 +1,56 @@
+"""`ltro variance`."""
+
+import argparse
+import shlex
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ltro_jax.cli.options import add_cache_option, add_settings, given_settings, set_cache
+from ltro_jax.config import SettingsError
+from ltro_jax.runs import load_run
+from ltro_jax.runs.variance import configurations, train_all, write_study
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "variance",
+        help="measure the advantage variance of runs, or train runs to measure it",
+        description="Advantage variance by position, over training and against the number of agents: figures (PNG, "
+        "PDF), tables (CSV, Markdown) and datasets. What is named is a run directory, or a task to train on.",
+        epilog="example: ltro variance mpe/simple_spread --agents 2 3 5 --seeds 0:5 --total_env_steps 1e5 -o runs/v",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("targets", metavar="RUN|TASK", nargs="+", help="run directories, or tasks to train on")
+    parser.add_argument("-o", "--output", metavar="DIR", help="default: runs/variance-<time>")
+    parser.add_argument("--algorithms", nargs="+", default=["clip_happo", "happo"], help="default clip_happo happo")
+    parser.add_argument("--factor_clips", nargs="+", type=float, default=[], help="default: each algorithm's own")
+    parser.add_argument("--agents", nargs="+", type=int, default=[], help="numbers of agents (default: the task's)")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_cache_option(parser)
+    add_settings(parser, leave_out=("task", "algorithm", "factor_clip", "num_agents"))
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train what is to be trained, measure, and say what was written."""
+    set_cache(options)
+    output = Path(options.output or f"runs/variance-{datetime.now():%Y%m%d-%H%M%S}")
+    paths = [target for target in options.targets if (Path(target) / "settings.json").exists()]
+    tasks = [target for target in options.targets if target not in paths]
+    settings = given_settings(options)
+    if paths and (settings or options.factor_clips or options.agents):
+        raise SettingsError("settings are for tasks to train on; the runs that are named have their own")
+    runs = {str(path): load_run(path) for path in paths}
+    configs = configurations(tasks, options.algorithms, options.factor_clips, options.agents, **settings)
+    runs |= train_all(configs, output / "runs", not options.quiet, shlex.join(sys.argv))
+    try:
+        written = write_study({label: opened.metrics for label, opened in runs.items()}, output)
+    except ValueError as error:
+        raise SettingsError(f"the variance of these runs cannot be measured: {error}") from error
+    if not options.quiet:
+        print((output / "table.md").read_text())
+        print(f"{len(written)} files in {output}")
+    return 0

@@ -1,0 +1,70 @@
+"""`ltro variance`: trains or reads, and writes all or nothing."""
+
+import csv
+
+import pytest
+import xarray as xr
+
+from ltro_jax import load_run
+from ltro_jax.cli import main
+
+SIZES = ["--num_envs=4", "--rollout_length=8", "--hidden_sizes=8", "--total_env_steps=96", "--eval_episodes=0"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """clip_happo on the matching game with two and three agents, two seeds."""
+    path = tmp_path_factory.mktemp("studies") / "study"
+    arguments = ["probe/matching", "--algorithms", "clip_happo", "--agents", "2", "3", "--seeds=0:2", "--quiet"]
+    assert main(["variance", *arguments, *SIZES, "-o", str(path)]) == 0
+    return path
+
+
+@pytest.mark.timeout(280)
+def test_it_trains_and_writes_figures_tables_and_datasets(study):
+    runs = [study / "runs" / f"probe_matching-clip_happo-N={number}" for number in (2, 3)]
+    assert all(load_run(run).finished for run in runs)
+    with open(study / "table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = [("2", "1"), ("2", "2"), ("3", "1"), ("3", "2"), ("3", "3")]
+    assert [(row["agents"], row["position"]) for row in rows] == expected
+    assert all(float(row["adv_variance_raw_low"]) <= float(row["adv_variance_raw"]) for row in rows)
+    assert "| agents of probe/matching | clip_happo: raw |" in (study / "table.md").read_text()
+    for name in ("variance_over_training", "variance_by_position"):
+        for number in (2, 3):
+            assert (study / f"{name}-probe_matching-N{number}.png").stat().st_size > 5000
+            assert (study / f"{name}-probe_matching-N{number}.pdf").exists()
+    assert (study / "variance_by_agents-probe_matching.png").exists()
+    dataset = xr.load_dataset(study / "datasets" / "probe_matching-clip_happo-N=3.nc")
+    assert dict(dataset.sizes) == {"member": 2, "position": 3} and dataset["seed"].values.tolist() == [0, 1]
+
+
+@pytest.mark.timeout(120)
+def test_it_reads_runs(study, tmp_path, capsys):
+    run = str(study / "runs" / "probe_matching-clip_happo-N=3")
+    capsys.readouterr()
+    assert main(["variance", run, "-o", str(tmp_path / "read")]) == 0
+    assert f"| {run} | 3 | 3 |" in capsys.readouterr().out
+    assert not (tmp_path / "read" / "runs").exists()
+    read, made = (xr.load_dataset(next((path / "datasets").glob("*N=3.nc"))) for path in (tmp_path / "read", study))
+    xr.testing.assert_identical(read, made)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["RUN", "--agents", "2"], "settings are for tasks to train on; the runs that are named have their own"),
+        (["probe/nothing"], "task = 'probe/nothing' is unknown; did you mean "),
+        (["probe/matching", "--seeds=3"], "seeds = 3 is one seed; an interval needs at least 2"),
+        (["probe/matching", "--algorithms", "ppo"], "algorithm = 'ppo' is unknown"),
+    ],
+)
+def test_what_it_refuses_leaves_nothing(study, arguments, sentence, tmp_path, capsys):
+    run = str(study / "runs" / "probe_matching-clip_happo-N=3")
+    arguments = [run if argument == "RUN" else argument for argument in arguments]
+    seeds = [] if run in arguments or "--seeds=3" in arguments else ["--seeds=0:2"]
+    sizes = [] if run in arguments else SIZES
+    assert main(["variance", *arguments, *seeds, *sizes, "-o", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith(f"ltro: {sentence}")
+    assert not (tmp_path / "out").exists()
