@@ -50,7 +50,8 @@ def configurations(
             config = Config.from_dict({"algorithm": algorithm} | own | {"task": task})
         words = [algorithm, *([f"c={clip:g}"] if clip is not None else []), *([f"N={agents}"] if agents else [])]
         if len(config.run.seeds) < 2:
-            raise SettingsError(f"seeds = {config.run.seeds[0]} is one seed; an interval needs at least 2")
+            seed = ",".join(map(str, config.run.seeds))
+            raise SettingsError(f"seeds = {seed} is one seed; an interval needs at least 2")
         configs[" ".join([task, *words])] = config
     return configs
 
