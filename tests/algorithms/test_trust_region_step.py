@@ -50,10 +50,14 @@ def test_product_equals_the_hessian_of_the_kl(discrete):
         def mean_kl(theta):
             return jnp.mean(old.kl(policy(actor, unravel(theta), batch, hypers)))
 
-        fisher = jax.hessian(mean_kl)(flat) + DAMPING * jnp.eye(flat.size)
-        found = natural_direction(actor, params, batch, weight, hypers, cg_iterations=10)
+        fisher = jax.jit(jax.hessian(mean_kl))(flat) + DAMPING * jnp.eye(flat.size)
+        direction = jax.jit(lambda p: natural_direction(actor, p, batch, weight, hypers, cg_iterations=10))
+        found = direction(params)
         np.testing.assert_allclose(found.product, fisher @ found.direction, rtol=1e-9, atol=1e-12)
-        gradient = jax.grad(lambda theta: surrogate(policy(actor, unravel(theta), batch, hypers), batch, weight))(flat)
+        objective = jax.jit(
+            jax.grad(lambda theta: surrogate(policy(actor, unravel(theta), batch, hypers), batch, weight))
+        )
+        gradient = objective(flat)
         np.testing.assert_allclose(found.gradient, gradient, rtol=1e-12)
         quadratic = 0.5 * found.step_size**2 * found.direction @ fisher @ found.direction
         np.testing.assert_allclose(quadratic, hypers.kl_threshold, rtol=1e-9)
@@ -93,6 +97,6 @@ def test_everyone_dead_changes_nothing():
     actor, params, batch, weight, hypers = problem(True)
     batch = batch.replace(active_mask=jnp.zeros_like(batch.active_mask))
     agent = AgentState(params, init_adam(jax.tree.map(lambda leaf: leaf[None], params)))
-    after, info = make_trust_region_update(actor, Static())(jax.random.key(1), agent, batch, weight, hypers)
+    after, info = jax.jit(make_trust_region_update(actor, Static()))(jax.random.key(1), agent, batch, weight, hypers)
     assert not bool(info.accepted) and float(info.grad_norm) == 0.0
     assert_same_bits(agent, after)
