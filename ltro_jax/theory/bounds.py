@@ -1,5 +1,6 @@
 """What the clamp costs and what it guarantees: inequalities true for every game and every pair of policies."""
 
+import jax
 import jax.numpy as jnp
 
 from ltro_jax.theory.divergences import total_variation
@@ -60,6 +61,7 @@ def state_shift_penalty(factors: Factors, evaluation: Evaluation, gamma: Array) 
     return 2.0 * gamma * epsilon / jnp.square(1.0 - gamma) * distance
 
 
+@jax.jit
 def improvement_bound(factors: Factors, evaluation: Evaluation, gamma: Array, factor_clip: Array | float) -> Array:
     """Monotonic bound on J(π') − J(π), for any clamp; where it is ≥ 0 the return cannot fall.
 

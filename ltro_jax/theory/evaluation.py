@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import chex
+import jax
 import jax.numpy as jnp
 
 from ltro_jax.theory.games import Game
@@ -42,6 +43,7 @@ def discounted_occupancy(transition: Array, start: Array, gamma: Array) -> Array
     return (1.0 - gamma) * jnp.linalg.solve(system.T, start)
 
 
+@jax.jit
 def evaluate(game: Game, policy: Array) -> Evaluation:
     """J, V, Q, A and d of independent policies.
 

@@ -8,6 +8,7 @@ where its product with π is an ordinary number.
 from typing import NamedTuple
 
 import chex
+import jax
 import jax.numpy as jnp
 
 from ltro_jax.theory.policies import joint_log_policy, lift
@@ -23,6 +24,7 @@ class Factors(NamedTuple):
     log_factor: Array  # [N+1, S, J] log R after the first 0..N agents; row m is what position m is weighted by
 
 
+@jax.jit
 def sequential_factors(log_new_policy: Array, log_policy: Array, order: Array) -> Factors:
     """Ratios and factors of a change of policy.
 

@@ -1,6 +1,7 @@
 """Cooperative Markov games small enough to write down: one shared reward, N agents with A actions each."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -53,22 +54,16 @@ def make_game(reward: Array, transition: Array, start: Array, gamma: Array | flo
     return Game(reward, transition, start, jnp.asarray(gamma, reward.dtype), num_agents, num_actions)
 
 
+@partial(jax.jit, static_argnames=("num_agents", "num_states", "num_actions"))
 def random_game(key: Array, num_agents: int, num_states: int, num_actions: int, gamma: Array | float) -> Game:
     """Rewards uniform in [−1, 1]; transitions and start uniform on the simplex (flat Dirichlet)."""
-    reward_key, transition_key, start_key = jax.random.split(key, 3)
+    reward_key, simplex_key = jax.random.split(key)
     num_joint = num_actions**num_agents
-
-    def simplex(simplex_key: Array, shape: tuple[int, ...]) -> Array:
-        weight = jax.random.exponential(simplex_key, shape)
-        return weight / jnp.sum(weight, axis=-1, keepdims=True)
-
-    return make_game(
-        jax.random.uniform(reward_key, (num_states, num_joint), minval=-1.0, maxval=1.0),
-        simplex(transition_key, (num_states, num_joint, num_states)),
-        simplex(start_key, (num_states,)),
-        gamma,
-        num_agents,
-    )
+    reward = jax.random.uniform(reward_key, (num_states, num_joint), minval=-1.0, maxval=1.0)
+    weight = jax.random.exponential(simplex_key, (num_states * num_joint + 1, num_states))
+    rows = weight / jnp.sum(weight, axis=-1, keepdims=True)
+    transition = rows[:-1].reshape(num_states, num_joint, num_states)
+    return make_game(reward, transition, rows[-1], gamma, num_agents)
 
 
 def matrix_game(payoff: Array | np.ndarray | Sequence, gamma: Array | float = 0.0) -> Game:

@@ -32,6 +32,7 @@ def induced_mdp(game: Game, policy: Array, agent: Array | int) -> tuple[Array, A
     return marginal(others * game.reward, *shape), marginal(others[..., None] * game.transition, *shape)
 
 
+@jax.jit
 def best_response(game: Game, policy: Array, agent: Array | int) -> BestResponse:
     """Solve one agent's problem against fixed others, by policy iteration with exact evaluation.
 
@@ -82,6 +83,7 @@ def best_response(game: Game, policy: Array, agent: Array | int) -> BestResponse
     )
 
 
+@jax.jit
 def deviation_gains(game: Game, policy: Array) -> Array:
     """max_{π_i'} J(π_i', π_{−i}) − J(π) of every agent; policy `[N, S, A]` → `[N]`, ≥ 0 but for rounding."""
     agents = jnp.arange(game.num_agents)
@@ -89,6 +91,7 @@ def deviation_gains(game: Game, policy: Array) -> Array:
     return returns - evaluate(game, policy).expected_return
 
 
+@jax.jit
 def nash_gap(game: Game, policy: Array) -> Array:
     """What the agent with most to gain could gain by moving alone; policy `[N, S, A]` → scalar ≥ 0, 0 at equilibrium.
 

@@ -1,5 +1,6 @@
 """The objective of each position, and how widely its weighted advantage scatters."""
 
+import jax
 import jax.numpy as jnp
 
 from ltro_jax.theory.factors import Factors, expectation, log_clamped
@@ -11,6 +12,7 @@ def new_policy_advantage(factors: Factors, advantage: Array) -> Array:
     return expectation(factors.log_joint, factors.log_factor[-1], advantage)
 
 
+@jax.jit
 def surrogates(factors: Factors, advantage: Array, factor_clip: Array | float) -> Array:
     """Clipped surrogate of each position at each state.
 
@@ -30,12 +32,14 @@ def surrogates(factors: Factors, advantage: Array, factor_clip: Array | float) -
     return after - expectation(factors.log_joint, log_weight, advantage)
 
 
+@jax.jit
 def weighted_second_moment(factors: Factors, advantage: Array, factor_clip: Array | float) -> Array:
     """E_π[(min(R_{1:m−1}, c) A)²] of each position at each state; advantage `[S, J]` → `[N, S]`."""
     log_weight = log_clamped(factors.log_factor[:-1], factor_clip)
     return expectation(factors.log_joint, 2.0 * log_weight, jnp.square(advantage))
 
 
+@jax.jit
 def weighted_variance(
     factors: Factors, advantage: Array, state_distribution: Array, factor_clip: Array | float
 ) -> Array:

@@ -45,7 +45,7 @@ class History(NamedTuple):
     expected_return: Array  # [K+1] J, before the first and after every iteration
     nash_gap: Array  # [K+1]
     info: UpdateInfo  # every leaf [K, …]
-    logits: Array  # [N, S, A], after the last
+    logits: Array  # [K+1, N, S, A]
 
 
 def weighted_advantage(
@@ -67,6 +67,7 @@ def weighted_advantage(
     return WeightedAdvantage(half(advantage), half(-advantage))
 
 
+@partial(jax.jit, static_argnames="agent_update")
 def sequential_update(
     order: Array, logits: Array, advantage: Array, state_distribution: Array, hypers: Hypers, agent_update: AgentUpdate
 ) -> tuple[Array, StepInfo]:
@@ -93,6 +94,7 @@ def sequential_update(
     return logits.at[order].set(moved), info
 
 
+@partial(jax.jit, static_argnames="agent_update")
 def simultaneous_update(
     order: Array, logits: Array, advantage: Array, state_distribution: Array, hypers: Hypers, agent_update: AgentUpdate
 ) -> tuple[Array, StepInfo]:
@@ -107,6 +109,7 @@ def simultaneous_update(
     return logits.at[order].set(moved), info
 
 
+@partial(jax.jit, static_argnames=("agent_update", "schedule"))
 def update(
     key: Array,
     game: Game,
@@ -164,19 +167,15 @@ def run(
 ) -> History:
     """Iterate `update` from the given logits and keep every figure; one compiled scan, `vmap` over any argument."""
 
+    def iteration(at: Array, order_key: Array) -> tuple[Array, tuple[Array, UpdateInfo]]:
+        moved, info = update(order_key, game, at, hypers, agent_update=agent_update, schedule=schedule)
+        return moved, (moved, info)
+
     def measured(at: Array) -> tuple[Array, Array]:
         policy = jnp.exp(log_policies(at))
         return evaluate(game, policy).expected_return, nash_gap(game, policy)
 
-    def iteration(at: Array, order_key: Array) -> tuple[Array, tuple[Array, Array, UpdateInfo]]:
-        moved, info = update(order_key, game, at, hypers, agent_update=agent_update, schedule=schedule)
-        return moved, (*measured(moved), info)
-
-    first_return, first_gap = measured(logits)
-    last, (returns, gaps, info) = jax.lax.scan(iteration, logits, jax.random.split(key, num_iterations))
-    return History(
-        expected_return=jnp.concatenate([first_return[None], returns]),
-        nash_gap=jnp.concatenate([first_gap[None], gaps]),
-        info=info,
-        logits=last,
-    )
+    _, (moved, info) = jax.lax.scan(iteration, logits, jax.random.split(key, num_iterations))
+    visited = jnp.concatenate([logits[None], moved])
+    expected_return, gap = jax.lax.map(measured, visited)
+    return History(expected_return, gap, info, visited)
