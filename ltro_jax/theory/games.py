@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.typing import ArrayLike
 
 from ltro_jax.theory.policies import joint_actions
 from ltro_jax.theory.precision import require_float64
@@ -31,7 +32,7 @@ class Game(struct.PyTreeNode):
         return self.reward.shape[-2]
 
 
-def make_game(reward: Array, transition: Array, start: Array, gamma: Array | float, num_agents: int) -> Game:
+def make_game(reward: ArrayLike, transition: ArrayLike, start: ArrayLike, gamma: ArrayLike, num_agents: int) -> Game:
     """A game from its arrays; the number of actions is the N-th root of J.
 
     Args:

@@ -24,10 +24,12 @@ def require_float64(**arrays: Array) -> None:
     Raises:
         TypeError: an array is not float64, or x64 is off where the caller stands (at trace time).
     """
+    exact = jnp.dtype("float64")
+    inside = jnp.result_type(float) == exact
     for name, array in arrays.items():
         dtype = jnp.result_type(array)
-        if dtype != jnp.dtype("float64") or not jax.config.jax_enable_x64:
-            found = dtype if jax.config.jax_enable_x64 else "used where float64 is switched off"
+        if dtype != exact or not inside:
+            found = dtype if inside else "used where float64 is switched off"
             raise TypeError(
                 f"{name} is {found}, but the theory laboratory is exact in float64 only: "
                 "build the game and call it inside `with ltro_jax.theory.float64():`"

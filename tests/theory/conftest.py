@@ -1,6 +1,6 @@
 """Random games with pairs of policies, every quantity of theirs computed in one compiled batch for each shape."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ import pytest
 
 from ltro_jax import theory
 
-SHAPES = ((1, 1, 2), (1, 4, 3), (2, 1, 3), (2, 6, 4), (3, 3, 3), (3, 5, 2), (4, 2, 3), (4, 6, 2), (4, 1, 4))  # N, S, A
+SHAPES = ((1, 3, 3), (2, 1, 4), (2, 6, 3), (3, 5, 2), (3, 2, 4), (4, 6, 2), (4, 1, 3))  # N, S, A
 GAMES_PER_SHAPE = 150
 CLAMPS = (0.3, 1.0, 2.0, np.inf)
 KINDS = 5  # of pairs of policies
@@ -42,6 +42,10 @@ class Cases(NamedTuple):
     old: Any
     new: Any
     factors: Any
+    chi_square: Any  # [N, S] of each agent
+    total_variation: Any  # [N, S] of each agent
+    position_distance: Any  # [N, S]
+    prefix_distance: Any  # [N+1, S]
     clamped: Clamped
 
 
@@ -55,19 +59,25 @@ class Drawn(NamedTuple):
     order: Any
 
 
-def draw(rng: np.random.Generator, index: int, shape: tuple[int, int, int]) -> Drawn:
-    """Sparse and flat transitions; every fourth game ends at once."""
+def draw_game(rng: np.random.Generator, shape: tuple[int, int, int], gamma: float) -> theory.Game:
+    """Sparse or flat transitions; drawn by NumPy, since compiling random numbers takes longer than the games do."""
     num_agents, num_states, num_actions = shape
     num_joint = num_actions**num_agents
-    game = theory.make_game(
-        rng.uniform(-1.0, 1.0, (num_states, num_joint)),
-        rng.dirichlet(np.full(num_states, rng.choice([0.2, 1.0])), (num_states, num_joint)),
-        rng.dirichlet(np.ones(num_states)),
-        0.0 if index % 4 == 0 else rng.uniform(0.0, 0.97),
-        num_agents,
-    )
+    reward = rng.uniform(-1.0, 1.0, (num_states, num_joint))
+    transition = rng.dirichlet(np.full(num_states, rng.choice([0.2, 1.0])), (num_states, num_joint))
+    start = rng.dirichlet(np.ones(num_states))
+    return theory.make_game(reward, transition, start, gamma, num_agents)
+
+
+def draw(rng: np.random.Generator, index: int, shape: tuple[int, int, int]) -> Drawn:
+    """Every fourth game ends at once."""
     kind = index % KINDS
-    return Drawn(kind, game, *pair_of_logits(rng, kind, shape), rng.permutation(num_agents))
+    game = draw_game(rng, shape, 0.0 if index % 4 == 0 else rng.uniform(0.0, 0.97))
+    return Drawn(kind, game, *pair_of_logits(rng, kind, shape), rng.permutation(shape[0]))
+
+
+def stacked(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 def pair_of_logits(rng: np.random.Generator, kind: int, shape: tuple[int, int, int]) -> tuple[Any, Any]:
@@ -99,16 +109,22 @@ def case(drawn: Drawn) -> Cases:
         )
 
     by_clamp = jax.vmap(clamped)(jnp.array(CLAMPS))
-    return Cases(drawn.kind, game, log_policy, log_new_policy, order, old, new, factors, by_clamp)
+    distances = (
+        theory.chi_square(log_new_policy, log_policy),
+        theory.total_variation(log_new_policy, log_policy),
+        theory.position_total_variation(factors),
+        theory.prefix_total_variation(factors),
+    )
+    return Cases(drawn.kind, game, log_policy, log_new_policy, order, old, new, factors, *distances, by_clamp)
 
 
 @pytest.fixture(scope="session", params=SHAPES, ids=lambda shape: "N{}-S{}-A{}".format(*shape))
 def cases(request: pytest.FixtureRequest) -> Cases:
-    """1,350 games over the shapes; near-deterministic policies, unchanged agents and γ = 0 among them."""
+    """1,050 games over the shapes; near-deterministic policies, unchanged agents and γ = 0 among them."""
     with theory.float64():
         rng = np.random.default_rng(SHAPES.index(request.param))
         drawn = [draw(rng, index, request.param) for index in range(GAMES_PER_SHAPE)]
-        batch = jax.jit(jax.vmap(case))(jax.tree.map(lambda *leaves: np.stack(leaves), *drawn))
+        batch = jax.jit(jax.vmap(case))(stacked(drawn))
         batch = batch._replace(clamped=jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), batch.clamped))
         return jax.tree.map(np.asarray, batch)
 
@@ -117,3 +133,15 @@ def cases(request: pytest.FixtureRequest) -> Cases:
 def x64() -> Iterator[None]:
     with theory.float64():
         yield
+
+
+@pytest.fixture
+def problems(x64: None) -> Callable[..., tuple[theory.Game, Any]]:
+    """`problems(seed, (N, S, A), count)`: random games with logits, stacked; one of each if no count is given."""
+
+    def make(seed: int, shape: tuple[int, int, int], count: int | None = None) -> tuple[theory.Game, Any]:
+        rng = np.random.default_rng(seed)
+        drawn = [(draw_game(rng, shape, rng.uniform(0.0, 0.95)), rng.normal(size=shape)) for _ in range(count or 1)]
+        return drawn[0] if count is None else stacked(drawn)
+
+    return make

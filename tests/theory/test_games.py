@@ -25,8 +25,8 @@ def test_joint_actions_are_flattened_as_reshape_does(x64):
 def test_the_joint_policy_is_the_product(x64):
     policy = np.asarray(jax.nn.softmax(jax.random.normal(jax.random.key(0), (3, 2, 2))))
     expected = np.einsum("sa,sb,sc->sabc", *policy).reshape(2, 8)
-    np.testing.assert_allclose(theory.joint_policy(policy), expected, rtol=1e-14)
-    np.testing.assert_allclose(np.exp(theory.joint_log_policy(np.log(policy))), expected, rtol=1e-12)
+    np.testing.assert_allclose(theory.joint_policy(jnp.asarray(policy)), expected, rtol=1e-14)
+    np.testing.assert_allclose(np.exp(theory.joint_log_policy(jnp.log(policy))), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("num_agents, height, width, actions", [(2, 1, 3, 3), (3, 1, 3, 3), (4, 1, 2, 3), (2, 2, 2, 5)])
@@ -82,4 +82,4 @@ def test_float32_and_a_scope_that_was_left_are_refused():
     for call in (theory.evaluate, theory.nash_gap, jax.jit(theory.nash_gap)):
         with pytest.raises(TypeError, match="switched off"):
             call(game, policy)
-    assert not jax.config.jax_enable_x64
+    assert jnp.result_type(float) == jnp.float32

@@ -9,39 +9,51 @@ from ltro_jax import theory
 NUM_SAMPLES = 200_000
 
 
-def sampled(scale):
-    """Enumerated E[R²] and Var(R A), their sample estimates, and the standard error of the first."""
-    shape = (4, 3, 3)
-    game_key, old_key, new_key, draw_key = jax.random.split(jax.random.key(0), 4)
-    game = theory.random_game(game_key, *shape, 0.9)
-    logits = jax.random.normal(old_key, shape)
-    log_policy, log_new = (theory.log_policies(x) for x in (logits, logits + scale * jax.random.normal(new_key, shape)))
+def sampled_factors(factors, state_distribution, position):
+    """log R before `position`, at states and actions drawn afresh; also these states and actions."""
+    drawn = theory.draw(jax.random.key(0), state_distribution, factors.log_joint, NUM_SAMPLES)
+    state, action = (np.asarray(x) for x in drawn)
+    return np.exp(np.asarray(factors.log_factor)[position][state, action]), state, action
+
+
+def test_frequencies(x64):
+    """Pairs come as often as d(s) π(a|s) says, and what has probability 0 never."""
+    states = np.array([0.5, 0.0, 0.3, 0.2])
+    policy = np.random.default_rng(0).dirichlet(np.ones(4), 4)
+    policy[3] = [0.0, 1.0, 0.0, 0.0]
+    with np.errstate(divide="ignore"):
+        state, action = theory.draw(jax.random.key(1), states, np.log(policy), NUM_SAMPLES)
+    count = np.bincount(np.asarray(4 * state + action), minlength=16).reshape(4, 4)
+    expected = states[:, None] * policy
+    assert np.all(count[expected == 0] == 0)
+    assert np.all(np.abs(count / NUM_SAMPLES - expected) <= 5 * np.sqrt(expected / NUM_SAMPLES))
+
+
+def test_agreement_where_the_second_moment_is_small(problems):
+    """E_s Π(1 + χ²) below 2: the mean of R² and Var(R A) of fresh samples are those of enumeration."""
+    game, logits = problems(0, (4, 3, 3))
+    new_logits = logits + 0.6 * np.random.default_rng(0).normal(size=logits.shape)
+    log_policy, log_new = theory.log_policies(logits), theory.log_policies(new_logits)
     old = theory.evaluate(game, jnp.exp(log_policy))
-    order = jnp.arange(4)
-    factors = theory.sequential_factors(log_new, log_policy, order)
-    state, action = theory.draw(draw_key, old.state_distribution, factors.log_joint, NUM_SAMPLES)
-    square = np.exp(2 * factors.log_factor[4][state, action])
-    weighted = np.exp(factors.log_factor[3][state, action]) * old.advantage[state, action]
-    return {
-        "moment": float(theory.second_moment(factors)[4] @ old.state_distribution),
-        "sampled moment": square.mean(),
-        "moment error": square.std() / np.sqrt(NUM_SAMPLES),
-        "variance": float(theory.weighted_variance(factors, old.advantage, old.state_distribution, np.inf)[3]),
-        "sampled variance": float(weighted.var()),
-        "frequency": np.bincount(state, minlength=3) / NUM_SAMPLES - old.state_distribution,
-    }
+    factors = theory.sequential_factors(log_new, log_policy, np.arange(4))
+    moment = theory.second_moment(factors)[4] @ old.state_distribution
+    assert 1.2 < moment < 2.0
+    factor, _, _ = sampled_factors(factors, old.state_distribution, 4)
+    assert abs(np.mean(factor**2) - moment) < 4 * np.std(factor**2) / np.sqrt(NUM_SAMPLES)
 
-
-def test_agreement_where_the_second_moment_is_small(x64):
-    found = sampled(0.3)
-    assert 1.2 < found["moment"] < 2.0
-    assert abs(found["sampled moment"] - found["moment"]) < 4 * found["moment error"]
-    np.testing.assert_allclose(found["sampled variance"], found["variance"], rtol=0.05)
-    np.testing.assert_allclose(found["frequency"], 0.0, atol=0.005)
+    factor, state, action = sampled_factors(factors, old.state_distribution, 3)
+    weighted = factor * np.asarray(old.advantage)[state, action]
+    variance = theory.weighted_variance(factors, old.advantage, old.state_distribution, np.inf)[3]
+    np.testing.assert_allclose(np.var(weighted), variance, rtol=0.05)
 
 
 def test_the_estimator_fails_where_the_second_moment_is_large(x64):
-    """Far policies: the mean of R² sees a fraction of its expectation, and its own error bar does not warn."""
-    found = sampled(4.0)
-    assert found["moment"] > 1e4
-    assert found["sampled moment"] + 4 * found["moment error"] < 0.5 * found["moment"]
+    """Four agents reverse (0.98, 0.02): E[R²] = 48.02⁴, nearly all of it where no sample falls (0.02⁴), and the
+    estimate's own error bar does not warn."""
+    old = np.log(np.broadcast_to([0.98, 0.02], (4, 1, 2)))
+    factors = theory.sequential_factors(old[..., ::-1], old, np.arange(4))
+    moment = theory.second_moment(factors)[4, 0]
+    np.testing.assert_allclose(moment, (0.98**2 / 0.02 + 0.02**2 / 0.98) ** 4, rtol=1e-9)
+    factor, _, _ = sampled_factors(factors, np.ones(1), 4)
+    error = np.std(factor**2) / np.sqrt(NUM_SAMPLES)
+    assert np.mean(factor**2) + 10 * error < 0.01 * moment

@@ -29,11 +29,10 @@ def test_the_first_position_is_scaled_by_a_clamp_below_one(cases):
         assert np.all(error <= 1e-9 * size(cases))
 
 
-def test_one_agent_knows_no_clamp_above_one(cases):
-    if cases.order.shape[1] > 1:
-        pytest.skip("more than one agent")
-    np.testing.assert_array_equal(cases.clamped.surrogate[1], cases.clamped.surrogate[3])
-    np.testing.assert_array_equal(cases.clamped.penalty[1], 0.0)
+def test_the_first_position_knows_no_clamp_from_one_up(cases):
+    """So one agent alone knows none at all."""
+    np.testing.assert_array_equal(cases.clamped.surrogate[1:, :, 0], cases.clamped.surrogate[1:2, :, 0].repeat(3, 0))
+    np.testing.assert_array_equal(cases.clamped.penalty[1:, :, 0], 0.0)
 
 
 def test_agents_that_stay_gain_nothing(cases):
