@@ -23,7 +23,7 @@ class Hypers(NamedTuple):
     factor_clip: Array | float = 1.0  # c in (0, ∞]
     kl_threshold: Array | float = 0.01  # trust region, nats
     accept_ratio: Array | float = 0.5
-    backtrack_coeff: Array | float = 0.8
+    backtrack_coeff: Array | float = 0.5  # 40 halvings: near a corner the linear prediction is far too high
     learning_rate: Array | float = 1.0  # gradient ascent
     clip_eps: Array | float = 0.2  # ∞ leaves the surrogate unclipped
 
@@ -64,6 +64,10 @@ def trust_region_step(
         logits: `[S, A]`; state_distribution: `[S]`; ls_steps: static.
     Returns:
         New logits, and what the line search found; if nothing is accepted the logits are the old ones.
+    A step is bounded in KL, not in logits: an action that is almost gone may be driven below what float64 holds, and
+    if the others' later moves make it the best one, no gradient leads back to it. Such a run stays short of an
+    equilibrium, with `accepted` False and a Nash gap > 0. `accept_ratio` guards against it; at 0 it is common.
+
     Source: Kakade 2001; Kuba et al. 2022 (HATRPO); ALGORITHMS section 6.
     """
     g = weighted.positive - weighted.negative

@@ -10,8 +10,8 @@ import pytest
 
 from ltro_jax import theory
 
-SHAPES = ((1, 3, 3), (2, 1, 4), (2, 6, 3), (3, 5, 2), (3, 2, 4), (4, 6, 2), (4, 1, 3))  # N, S, A
-GAMES_PER_SHAPE = 150
+SHAPES = ((1, 3, 3), (2, 1, 4), (2, 6, 3), (3, 5, 3), (4, 6, 2), (4, 1, 3))  # N, S, A
+GAMES_PER_SHAPE = 175
 CLAMPS = (0.3, 1.0, 2.0, np.inf)
 KINDS = 5  # of pairs of policies
 
