@@ -183,19 +183,17 @@ def test_the_gap_falls_towards_zero(x64, factor_clip):
     assert history.nash_gap[0] > 1.0 and history.nash_gap[-1] < 1e-6
 
 
-def test_a_run_is_its_updates(problems):
-    game, logits = problems(11, SHAPE)
-    key, hypers = jax.random.key(12), theory.Hypers()
-    history = theory.run(key, game, logits, hypers, num_iterations=3)
-    for iteration, order_key in enumerate(jax.random.split(key, 3)):
-        policy = jax.nn.softmax(logits)
-        np.testing.assert_allclose(
-            history.expected_return[iteration], theory.evaluate(game, policy).expected_return, rtol=1e-9
-        )
+def test_a_run_is_its_updates(x64):
+    game, logits, hypers = theory.meeting_game(num_agents=2), jnp.zeros((2, 9, 3)), theory.Hypers()
+    key = jax.random.key(12)
+    history = theory.run(key, game, logits, hypers, num_iterations=60)
+    for iteration, order_key in enumerate(jax.random.split(key, 60)[:3]):
+        policy, expected_return = jax.nn.softmax(logits), history.expected_return[iteration]
+        np.testing.assert_allclose(expected_return, theory.evaluate(game, policy).expected_return, rtol=1e-9)
         np.testing.assert_allclose(history.nash_gap[iteration], theory.nash_gap(game, policy), rtol=1e-9)
+        np.testing.assert_allclose(history.logits[iteration], logits, rtol=1e-9, atol=1e-12)
         logits, info = theory.update(order_key, game, logits, hypers)
         assert np.array_equal(history.info.order[iteration], info.order)
-    np.testing.assert_allclose(history.logits[-1], logits, rtol=1e-9)
 
 
 def test_an_unknown_schedule_is_refused(problems):
