@@ -1,0 +1,68 @@
+"""What a policy is worth, exactly, by linear solves."""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from ltro_jax.theory.games import Game
+from ltro_jax.theory.policies import joint_policy
+from ltro_jax.theory.precision import require_float64
+from ltro_jax.types import Array
+
+
+class Evaluation(NamedTuple):
+    """A policy in a game."""
+
+    expected_return: Array  # [] J = Σ_s start(s) V(s)
+    value: Array  # [S] V
+    action_value: Array  # [S, J] Q
+    advantage: Array  # [S, J] A = Q − V
+    state_distribution: Array  # [S] d, normalised
+
+
+def state_transition(game: Game, policy: Array) -> Array:
+    """P^π(s'|s) = Σ_a π(a|s) P(s'|s, a); policy `[N, S, A]` → `[S, S]`."""
+    return jnp.einsum("sj,sjt->st", joint_policy(policy), game.transition)
+
+
+def state_reward(game: Game, policy: Array) -> Array:
+    """r^π(s) = Σ_a π(a|s) r(s, a); policy `[N, S, A]` → `[S]`."""
+    return jnp.einsum("sj,sj->s", joint_policy(policy), game.reward)
+
+
+def discounted_values(transition: Array, reward: Array, gamma: Array) -> Array:
+    """V = (I − γP)⁻¹ r of a Markov chain; `[S, S]`, `[S]` → `[S]`."""
+    return jnp.linalg.solve(jnp.eye(len(reward), dtype=reward.dtype) - gamma * transition, reward)
+
+
+def discounted_occupancy(transition: Array, start: Array, gamma: Array) -> Array:
+    """d = (1 − γ) Σ_t γ^t P(s_t = ·), solved from d (I − γP) = (1 − γ) start; `[S, S]`, `[S]` → `[S]`, sums to 1."""
+    system = jnp.eye(len(start), dtype=start.dtype) - gamma * transition
+    return (1.0 - gamma) * jnp.linalg.solve(system.T, start)
+
+
+@jax.jit
+def evaluate(game: Game, policy: Array) -> Evaluation:
+    """J, V, Q, A and d of independent policies.
+
+    Args:
+        policy: `[N, S, A]` float64 probabilities; zeros are allowed.
+    Raises:
+        TypeError: not float64.
+        AssertionError: the policy's shape is not the game's (at trace time).
+    Source: Puterman 1994, Theorem 6.1.1; d as in Achiam et al. 2017.
+    """
+    require_float64(policy=policy, reward=game.reward)
+    chex.assert_shape(policy, (game.num_agents, game.num_states, game.num_actions))
+    transition = state_transition(game, policy)
+    value = discounted_values(transition, state_reward(game, policy), game.gamma)
+    action_value = game.reward + game.gamma * game.transition @ value
+    return Evaluation(
+        expected_return=game.start @ value,
+        value=value,
+        action_value=action_value,
+        advantage=action_value - value[:, None],
+        state_distribution=discounted_occupancy(transition, game.start, game.gamma),
+    )
