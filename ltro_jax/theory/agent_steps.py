@@ -68,7 +68,7 @@ def trust_region_step(
     if the others' later moves make it the best one, no gradient leads back to it. Such a run stays short of an
     equilibrium, with `accepted` False and a Nash gap > 0. `accept_ratio` guards against it; at 0 it is common.
 
-    Source: Kakade 2001; Kuba et al. 2022 (HATRPO); ALGORITHMS section 6.
+    Source: Kakade 2001; Kuba et al. 2022 (HATRPO).
     """
     g = weighted.positive - weighted.negative
     policy = jnp.exp(log_policies(logits))

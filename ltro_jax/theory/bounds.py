@@ -39,7 +39,7 @@ def clamp_penalties(factors: Factors, advantage: Array, factor_clip: Array | flo
     """What each position's clamp can cost: 2 ε_A E_π[(R_{1:m−1} − c)⁺] TV_m, at c = 1 2 ε_A TV_{1:m−1} TV_m; `[N, S]`.
 
     Holds for c < 1 as it stands, where already the first position pays (R = 1 > c).
-    Source: Le & Ta 2025; ALGORITHMS section 10.
+    Source: Le & Ta 2025.
     """
     removed = excess(factors, factor_clip)[:-1]
     return 2.0 * max_advantage(advantage) * removed * position_total_variation(factors)
@@ -72,7 +72,7 @@ def improvement_bound(factors: Factors, evaluation: Evaluation, gamma: Array, fa
         gamma: the game's; factor_clip: c in (0, ∞]; scalars, traced.
     Returns:
         Scalar.
-    Source: Le & Ta 2025; ALGORITHMS section 10.
+    Source: Le & Ta 2025.
     """
     per_state = advantage_bound(factors, evaluation.advantage, factor_clip)
     gain = per_state @ evaluation.state_distribution / (1.0 - gamma)

@@ -79,7 +79,7 @@ def sequential_update(
         order: `[N]`; logits: `[N, S, A]`; advantage: `[S, J]` and state_distribution: `[S]` of the old policy.
     Returns:
         New logits `[N, S, A]`; infos by position, `[N]`.
-    Source: Le & Ta 2025, Algorithm 1; ALGORITHMS section 3.
+    Source: Le & Ta 2025, Algorithm 1.
     """
     log_policy = log_policies(logits)
     table = jnp.asarray(joint_actions(logits.shape[0], logits.shape[2]))
