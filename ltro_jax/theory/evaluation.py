@@ -32,15 +32,31 @@ def state_reward(game: Game, policy: Array) -> Array:
     return jnp.einsum("sj,sj->s", joint_policy(policy), game.reward)
 
 
+def solve_dominant(system: Array, right: Array) -> Array:
+    """x of M x = b by Gauss–Jordan elimination; `[S, S]`, `[S]` → `[S]`.
+
+    I − γP is diagonally dominant by rows, its transpose by columns: no pivot is needed. `jnp.linalg.solve` is not used
+    because on a CPU several batched LAPACK calls of one program can exhaust XLA's thread pool and never return.
+    Source: Golub & Van Loan 2013, section 4.1.
+    """
+
+    def eliminate(index: Array, table: Array) -> Array:
+        row = table[index] / table[index, index]
+        return (table - table[:, index, None] * row).at[index].set(row)
+
+    table = jnp.concatenate([system, right[:, None]], axis=1)
+    return jax.lax.fori_loop(0, len(right), eliminate, table)[:, -1]
+
+
 def discounted_values(transition: Array, reward: Array, gamma: Array) -> Array:
     """V = (I − γP)⁻¹ r of a Markov chain; `[S, S]`, `[S]` → `[S]`."""
-    return jnp.linalg.solve(jnp.eye(len(reward), dtype=reward.dtype) - gamma * transition, reward)
+    return solve_dominant(jnp.eye(len(reward), dtype=reward.dtype) - gamma * transition, reward)
 
 
 def discounted_occupancy(transition: Array, start: Array, gamma: Array) -> Array:
     """d = (1 − γ) Σ_t γ^t P(s_t = ·), solved from d (I − γP) = (1 − γ) start; `[S, S]`, `[S]` → `[S]`, sums to 1."""
     system = jnp.eye(len(start), dtype=start.dtype) - gamma * transition
-    return (1.0 - gamma) * jnp.linalg.solve(system.T, start)
+    return (1.0 - gamma) * solve_dominant(system.T, start)
 
 
 @jax.jit
