@@ -6,8 +6,7 @@ import sys
 from typing import Any
 
 from ltro_jax.cli.options import add_cache_option, add_settings, given_settings, set_cache
-from ltro_jax.config import Config
-from ltro_jax.presets import list_presets, load_preset
+from ltro_jax.presets import preset_or_defaults
 from ltro_jax.runs import train
 
 
@@ -32,9 +31,6 @@ def run(options: argparse.Namespace) -> int:
     """Train; 130 when stopped by Ctrl-C before the end."""
     set_cache(options)
     settings = given_settings(options)
-    if options.preset in {entry.task for entry in list_presets()}:
-        config = load_preset(options.preset, settings.pop("algorithm", "clip_happo"), **settings)
-    else:
-        config = Config.from_dict({"algorithm": "clip_happo"} | settings | {"task": options.preset})
+    config = preset_or_defaults(options.preset, settings.pop("algorithm", "clip_happo"), **settings)
     result = train(config, options.out, progress=not options.quiet, command=shlex.join(sys.argv))
     return 0 if result.finished else 130

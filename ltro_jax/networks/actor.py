@@ -10,7 +10,7 @@ from flax import linen as nn
 from ltro_jax.config import Hypers
 from ltro_jax.distributions import Categorical, DiagonalGaussian, Distribution, gaussian_std
 from ltro_jax.networks.initialisers import initial_stack
-from ltro_jax.networks.recurrent import features
+from ltro_jax.networks.recurrent import features, make_initial_hidden
 from ltro_jax.types import Array, Params
 
 HEAD_GAIN = 0.01
@@ -71,10 +71,8 @@ def make_actor(
         core: memory after the body, `recurrent.GRU`; None = feed-forward.
     """
     module = ActorModule(hidden_sizes, max(action_sizes), discrete, core)
+    initial_hidden = make_initial_hidden(hidden_sizes[-1], core)
     width = max(observation_sizes)
-
-    def initial_hidden(batch_shape: tuple[int, ...]) -> Any:
-        return () if core is None else jnp.zeros((*batch_shape, hidden_sizes[-1]))
 
     def init(key: Array, hypers: Hypers) -> Params:
         template = jax.eval_shape(

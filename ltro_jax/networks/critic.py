@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ltro_jax.networks.initialisers import initial_stack
-from ltro_jax.networks.recurrent import features
+from ltro_jax.networks.recurrent import features, make_initial_hidden
 from ltro_jax.types import Array, Params
 
 HEAD_GAIN = 1.0
@@ -49,10 +49,8 @@ def make_critic(
 ) -> Critic:
     """C critics with the given true input sizes, padded to the widest: one for a central critic, N for local ones."""
     module = CriticModule(hidden_sizes, core)
+    initial_hidden = make_initial_hidden(hidden_sizes[-1], core)
     width = max(state_sizes)
-
-    def initial_hidden(batch_shape: tuple[int, ...]) -> Any:
-        return () if core is None else jnp.zeros((*batch_shape, hidden_sizes[-1]))
 
     def init(key: Array, after: Array) -> Params:
         template = jax.eval_shape(

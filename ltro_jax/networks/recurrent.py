@@ -1,5 +1,8 @@
 """The recurrent core: a gated recurrent unit over sequences, with resets inside them."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -50,6 +53,11 @@ def scan_gates(inputs: Array, hidden: Array, start: Array, recurrent_kernel: Arr
 
     _, after = jax.lax.scan(step, hidden, (jnp.moveaxis(inputs, -2, 0), jnp.moveaxis(start, -1, 0)))
     return jnp.moveaxis(after, 0, -2)
+
+
+def make_initial_hidden(width: int, core: type[nn.Module] | None) -> Callable[[tuple[int, ...]], Any]:
+    """`batch_shape → hidden` `[…, H]` float32 zeros; `()` without a core."""
+    return lambda batch_shape: () if core is None else jnp.zeros((*batch_shape, width))
 
 
 def features(

@@ -56,6 +56,13 @@ def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> C
     return Config.from_dict(settings | {"algorithm": algorithm} | overrides)
 
 
+def preset_or_defaults(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
+    """As `load_preset`; a task without a preset takes the default settings."""
+    if task in _preset_files():
+        return load_preset(task, algorithm, **overrides)
+    return Config.from_dict({"algorithm": algorithm} | overrides | {"task": task})
+
+
 def _preset_files() -> dict[str, Traversable]:
     families = (entry for entry in files(__name__).iterdir() if entry.is_dir())
     return {

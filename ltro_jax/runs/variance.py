@@ -15,7 +15,7 @@ from ltro_jax.analysis import variance
 from ltro_jax.analysis.figures import count_curves, learning_curves, position_curves, save_figure
 from ltro_jax.analysis.statistics import Interval
 from ltro_jax.config import Config, SettingsError
-from ltro_jax.presets import list_presets, load_preset
+from ltro_jax.presets import preset_or_defaults
 from ltro_jax.runs.load import Run
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError
@@ -39,15 +39,11 @@ def configurations(
     Raises:
         SettingsError: as `Config`.
     """
-    presets = {entry.task for entry in list_presets()}
     configs = {}
     for task, algorithm, clip, agents in product(tasks, algorithms, factor_clips or [None], num_agents or [None]):
         chosen = {"factor_clip": clip, "num_agents": agents}
         own = settings | {name: value for name, value in chosen.items() if value is not None}
-        if task in presets:
-            config = load_preset(task, algorithm, **own)
-        else:
-            config = Config.from_dict({"algorithm": algorithm} | own | {"task": task})
+        config = preset_or_defaults(task, algorithm, **own)
         words = [algorithm, *([f"c={clip:g}"] if clip is not None else []), *([f"N={agents}"] if agents else [])]
         if len(config.run.seeds) < 2:
             seed = ",".join(map(str, config.run.seeds))

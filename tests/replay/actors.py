@@ -17,7 +17,7 @@ from ltro_jax.algorithms.optimiser import init_adam
 from ltro_jax.algorithms.ppo_step import PPOInfo, make_log_ratio, make_ppo_update
 from ltro_jax.algorithms.sequential import AgentUpdate, Measure
 from ltro_jax.algorithms.sequential import sequential_update as update_in_order
-from ltro_jax.config import Static
+from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import Actor, make_actor
 from ltro_jax.ops import denormalise, standardise
 from ltro_jax.types import AgentBatch, AgentState, Array
@@ -61,16 +61,8 @@ def sequential_update(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
     fixture.require(actor_num_mini_batch=1, use_max_grad_norm=True, use_policy_active_masks=True, weight_decay=0)
     fixture.require(action_aggregation="prod", share_param=False, use_valuenorm=True)
     agents, batch = Agents.of(fixture), agent_batch(fixture, dtype)
-    returns = fixture.squeezed("returns", dtype)
-    # the reference sums a Gaussian's entropy over the batch where the mean is meant
-    entropy_scale = 1 if agents.discrete else returns.size
-    hypers = fixture.hypers(
-        dtype,
-        factor_clip=1.0 if "clip_happo" in fixture.name else math.inf,
-        ent_coef=fixture.settings["entropy_coef"] * entropy_scale,
-    )
+    hypers, values, entropy_scale = ppo_inputs(fixture, agents, dtype)
     program = _program(*agents.layout, static_settings(fixture))
-    values = fixture.value_norm(dtype), fixture.squeezed("value_preds", dtype), returns
     order = fixture.arrays["agent_order"]
     result = jax.device_get(program(to_flax(agents.parameters, dtype), batch, values, hypers, order.astype(np.int32)))
     before, after, adv_variance = result.measured
@@ -82,6 +74,19 @@ def sequential_update(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
         variance = np.full_like(info.grad_norm, adv_variance[list(order).index(index)])
         named |= agent_report(f"agent{index}", info, variance, entropy_scale)
     return named
+
+
+def ppo_inputs(fixture: Fixture, agents: Agents, dtype) -> tuple[Hypers, tuple[Any, ...], int]:
+    """Hyper-parameters, what advantages are made from, and the factor between the reference's entropy and the mean."""
+    returns = fixture.squeezed("returns", dtype)
+    # the reference sums a Gaussian's entropy over the batch where the mean is meant
+    entropy_scale = 1 if agents.discrete else returns.size
+    hypers = fixture.hypers(
+        dtype,
+        factor_clip=1.0 if "clip_happo" in fixture.name else math.inf,
+        ent_coef=fixture.settings["entropy_coef"] * entropy_scale,
+    )
+    return hypers, (fixture.value_norm(dtype), fixture.squeezed("value_preds", dtype), returns), entropy_scale
 
 
 def static_settings(fixture: Fixture) -> Static:

@@ -1,6 +1,5 @@
 """Replay of `shared_parameters_{happo,clip_happo}_*`: one actor, and the agents in turn within each epoch."""
 
-import math
 from functools import lru_cache
 
 import jax
@@ -14,7 +13,7 @@ from ltro_jax.config import Static
 from ltro_jax.networks import make_actor
 from ltro_jax.ops import denormalise, standardise
 from ltro_jax.types import AgentState
-from replay.actors import Agents, agent_batch, agent_report, static_settings
+from replay.actors import Agents, agent_batch, agent_report, ppo_inputs, static_settings
 from replay.fixtures import Fixture
 from replay.parameters import one, to_flax, to_torch
 
@@ -24,21 +23,13 @@ def shared_parameters(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
     fixture.require(action_aggregation="prod", share_param=True, use_valuenorm=True, use_recurrent_policy=False)
     agents, batch = Agents.of(fixture), agent_batch(fixture, dtype)
     parameters = agents.parameters[0]
-    returns = fixture.squeezed("returns", dtype)
-    # the reference sums a Gaussian's entropy over the batch where the mean is meant
-    entropy_scale = 1 if agents.discrete else returns.size
-    hypers = fixture.hypers(
-        dtype,
-        factor_clip=1.0 if "clip_happo" in fixture.name else math.inf,
-        ent_coef=fixture.settings["entropy_coef"] * entropy_scale,
-    )
-    values = fixture.value_norm(dtype), fixture.squeezed("value_preds", dtype), returns
+    hypers, values, entropy_scale = ppo_inputs(fixture, agents, dtype)
     order = fixture.arrays["agent_order"].astype(np.int32)
     program = _program(*agents.layout, static_settings(fixture))
     passes = jax.device_get(program(to_flax([parameters], dtype), batch, values, hypers, order))
     before, variance = passes.measured
     named = {
-        "factor_before_update": before.reshape(*before.shape[:2], *returns.shape, 1),
+        "factor_before_update": before.reshape(*before.shape[:2], *values[-1].shape, 1),
         "agent_of_each_update": np.broadcast_to(order, before.shape[:2]),
     }
     named |= {f"final_params.{name}": leaf for name, leaf in to_torch(passes.agent.params, parameters).items()}
