@@ -3,24 +3,23 @@
     python experiments/learning_mpe.py                                # CPU size: 10 seeds, spread 0.5 M, others 0.25 M
     python experiments/learning_mpe.py --total_env_steps 10_000_000   # the paper's length
 
-`--tasks` and `--algorithms` choose some of them. Interruptible with Ctrl-C: the same command goes on where it stopped.
+`--tasks` and `--variants` choose some of them. Interruptible with Ctrl-C: the same command goes on where it stopped.
 Within a task everything but the algorithm is equal, seeds included (each has the paper's own hyper-parameters). Writes
 `experiments/results/learning_mpe/`: every seed's curves (compressed NumPy arrays), a table, a figure for each task.
 """
 
-from study import compare_algorithms
+from study import compare
 
 if __name__ == "__main__":
-    compare_algorithms(
+    compare(
         "learning_mpe",
         __doc__,
-        steps={
-            "mpe/simple_spread": 500_000,
-            "mpe/simple_reference": 250_000,
-            "mpe/simple_speaker_listener": 250_000,
+        tasks={
+            "mpe/simple_spread": {"total_env_steps": 500_000},
+            "mpe/simple_reference": {"total_env_steps": 250_000},
+            "mpe/simple_speaker_listener": {"total_env_steps": 250_000},
         },
-        algorithms=("clip_happo", "happo", "clip_hatrpo", "hatrpo"),
+        variants={name: {"algorithm": name} for name in ("clip_happo", "happo", "clip_hatrpo", "hatrpo")},
         scores=("eval_return_greedy", "eval_return_sampled", "episode_return"),
         unit="Return: sum over agents and 25 steps.",
-        overrides={},
     )

@@ -8,15 +8,14 @@ included. Writes `experiments/results/learning_smax/`: every seed's curves (comp
 for each task.
 """
 
-from study import compare_algorithms
+from study import compare
 
 if __name__ == "__main__":
-    compare_algorithms(
+    compare(
         "learning_smax",
         __doc__,
-        steps={"smax/3m": 300_000},
-        algorithms=("clip_happo", "happo", "mappo"),
+        tasks={"smax/3m": {"total_env_steps": 300_000}},
+        variants={name: {"algorithm": name} for name in ("clip_happo", "happo", "mappo")},
         scores=("eval_win_rate_greedy", "eval_win_rate_sampled", "eval_return_greedy", "win_rate", "episode_return"),
         unit="Return: health taken from the enemy, and 1 for the victory; at most 2.",
-        overrides={},
     )

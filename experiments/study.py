@@ -1,9 +1,10 @@
-"""What the studies share: runs that go on where they stopped, comparisons of algorithms, tables."""
+"""What the studies share: runs that go on where they stopped, comparisons of variants, tables."""
 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,11 @@ import numpy as np
 import xarray as xr
 
 import ltro_jax
-from ltro_jax.analysis.figures import learning_curves, save_figure
+from ltro_jax.analysis.figures import learning_curves, position_curves, save_figure
 from ltro_jax.analysis.statistics import Interval, final_score, iqm_interval
 from ltro_jax.envs import make_env
 from ltro_jax.runs import train_or_resume
+from ltro_jax.runs.variance import file_name
 
 VARIANCES = ("adv_variance_raw", "adv_variance_used")
 
@@ -63,31 +65,33 @@ def table_row(title: str, intervals: Sequence[Interval]) -> str:
     return f"| {title} | " + " | ".join(cells) + " |"
 
 
-def compare_algorithms(
+def compare(
     name: str,
     description: str | None,
     *,
-    steps: Mapping[str, int],
-    algorithms: Sequence[str],
+    tasks: Mapping[str, Mapping[str, Any]],
+    variants: Mapping[str, Mapping[str, Any]],
     scores: Sequence[str],
     unit: str,
-    overrides: Mapping[str, object],
+    positions: bool = False,
 ) -> None:
-    """Train algorithms on tasks with the same seeds; write every seed's curves, a table and a figure for each task.
+    """Train variants on tasks with the same seeds; write every seed's curves, a table and a figure for each task.
 
     Args:
         name: of the study, its script and its results.
         description: help of the command line.
-        steps: task → environment steps of the CPU size.
+        tasks: title, whose first word is the task → settings of the CPU size, `total_env_steps` among them, on top of
+            the task's preset.
+        variants: label → the settings that are compared, `algorithm` among them.
         scores: metrics whose final values the table shows; the first one is drawn.
         unit: what a score is, one sentence.
-        overrides: settings changed for all algorithms alike.
+        positions: also draw the variance of the weighted advantage that was used, by position over training.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0:10")
     parser.add_argument("--total_env_steps", help="the same for every task (default: the CPU size)")
-    parser.add_argument("--tasks", nargs="+", default=list(steps), help="others need --total_env_steps")
-    parser.add_argument("--algorithms", nargs="+", default=list(algorithms), choices=list(algorithms))
+    parser.add_argument("--tasks", nargs="+", default=list(tasks), help="others need --total_env_steps")
+    parser.add_argument("--variants", nargs="+", default=list(variants), choices=list(variants))
     parser.add_argument("--runs", type=Path, default=Path("runs") / name)
     parser.add_argument("--results", type=Path, default=Path("experiments/results") / name)
     options = parser.parse_args()
@@ -96,39 +100,45 @@ def compare_algorithms(
     lines = [f"# {name}", "", f"Made by `python experiments/{name}.py`. {unit}", ""]
     lines += ["The last fifth of the evaluations (of the iterations for figures of training), IQM over seeds [95 %"]
     lines += ["bootstrap interval].", ""]
-    for task in options.tasks:
-        settings = {**overrides, "seeds": options.seeds, "total_env_steps": options.total_env_steps or steps[task]}
-        configs = {algorithm: ltro_jax.load_preset(task, algorithm, **settings) for algorithm in options.algorithms}
-        stem = task.replace("/", "_")
+    length = {"total_env_steps": options.total_env_steps} if options.total_env_steps else {}
+    for title in options.tasks:
+        task, stem = title.split()[0], file_name(title)
+        settings = {**tasks.get(title, {}), **length, "seeds": options.seeds}
+        configs = {label: ltro_jax.load_preset(task, **{**settings, **variants[label]}) for label in options.variants}
         metrics = {
-            algorithm: finished_run(config, options.runs / stem / algorithm).metrics
-            for algorithm, config in configs.items()
+            label: finished_run(config, options.runs / stem / file_name(label)).metrics
+            for label, config in configs.items()
         }
-        for algorithm, dataset in metrics.items():
+        for label, dataset in metrics.items():
             kept = (*scores, *VARIANCES, "kl", "total_variation", "finite")
-            write_curves(dataset, kept, options.results / f"{stem}-{algorithm}.npz")
+            write_curves(dataset, kept, options.results / f"{stem}-{file_name(label)}.npz")
         baseline = {}
         if "return" in scores[0]:
             baseline = {"random": random_policy_return(next(iter(configs.values())))}
         figure = learning_curves(
-            {algorithm: dataset[scores[0]] for algorithm, dataset in metrics.items()},
+            {label: dataset[scores[0]] for label, dataset in metrics.items()},
             ylabel=scores[0].replace("_", " "),
-            title=task,
+            title=title,
             baseline=baseline,
             show_seeds=False,
         )
         save_figure(figure, options.results / f"{stem}.png")
-        lines += [*_comparison_table(task, metrics, scores), ""]
+        if positions:
+            used = {label: dataset["adv_variance_used"] for label, dataset in metrics.items()}
+            window = max(1, min(dataset.sizes["iteration"] for dataset in metrics.values()) // 20)
+            figure = position_curves(used, ylabel="used advantage variance", title=title, window=window, log=True)
+            save_figure(figure, options.results / f"{stem}-variance.png")
+        lines += [*_comparison_table(title, metrics, scores), ""]
         lines += [f"Random actions: return {value:.2f} (2000 episodes)." for value in baseline.values()]
         lines += [""] * len(baseline)
         (options.results / "table.md").write_text("\n".join(lines))
     print((options.results / "table.md").read_text())
 
 
-def _comparison_table(task: str, metrics: Mapping[str, xr.Dataset], scores: Sequence[str]) -> list[str]:
+def _comparison_table(title: str, metrics: Mapping[str, xr.Dataset], scores: Sequence[str]) -> list[str]:
     """Final scores, and the advantage variance at the last position averaged over training."""
     first = next(iter(metrics.values()))
-    lines = [f"## {task}, {first.sizes['member']} seeds × {int(first['env_steps'][-1]):,} steps", ""]
+    lines = [f"## {title}, {first.sizes['member']} seeds × {int(first['env_steps'][-1]):,} steps", ""]
     lines += ["| | " + " | ".join(metrics) + " |", "|---|" + "---|" * len(metrics)]
     for name in scores:
         rows = int(first[name].notnull().any("member").sum())

@@ -1,35 +1,74 @@
 """How fast does the advantage variance grow with the number of agents, with and without the clamp?
 
-    python experiments/variance_vs_agents.py           # CPU size: simple_spread N = 2 … 12, 10 seeds × 40 k steps
-    python experiments/variance_vs_agents.py --total_env_steps 10_000_000 --agents 2 3 5 8 12 20     # full size
+    python experiments/variance_vs_agents.py                       # CPU size: all three studies
+    python experiments/variance_vs_agents.py --studies smax        # one of them
+    python experiments/variance_vs_agents.py --total_env_steps 10_000_000     # full size
 
-Interruptible: the same command goes on. Everything but the algorithm and the number of agents is equal (the paper's
-settings of simple_spread). Writes `experiments/results/variance_vs_agents/`: tables, figures, datasets by position.
+| study | N | CPU size |
+|---|---|---|
+| simple_spread | 2 … 20 | 10 seeds × 40 k steps (10 iterations) |
+| smax | 3, 8, 25, 27 marines (3m, 8m, 25m, 27m_vs_30m) | 5 seeds × 20 iterations: variance, no claim on learning |
+| probe | 2 … 64 in probe/target | 10 seeds × 20 iterations |
+
+Interruptible: the same command goes on. Within a study everything but the algorithm and the number of agents is equal:
+the paper's settings of simple_spread, those of the preset smax/3m, the default settings. Each is followed by the
+controlled measurement on its last policies. Writes `experiments/results/variance_vs_agents/<study>/`.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+from ltro_jax import Config, load_preset
+from ltro_jax.runs.controlled import controlled_rows
 from ltro_jax.runs.variance import configurations, train_all, write_study
 
 RUNS = Path("runs/variance_vs_agents")
 RESULTS = Path("experiments/results/variance_vs_agents")
+ALGORITHMS = ("clip_happo", "happo")
+BATTLES = ("smax/3m", "smax/8m", "smax/25m", "smax/27m_vs_30m")
+
+
+def simple_spread(**length: Any) -> dict[str, Config]:
+    """The paper's settings."""
+    settings = {"seeds": "0:10", "total_env_steps": 40_000, "eval_episodes": 0} | length
+    return configurations(["mpe/simple_spread"], ALGORITHMS, num_agents=[2, 3, 5, 8, 12, 20], **settings)
+
+
+def smax(**length: Any) -> dict[str, Config]:
+    """Marines in ever larger battles, all with the settings of the smallest."""
+    configs = {}
+    for battle in BATTLES:
+        for algorithm in ALGORITHMS:
+            config = load_preset("smax/3m", algorithm)
+            settings = {"seeds": "0:5", "total_env_steps": 20 * config.static.steps_per_iteration} | length
+            configs[f"{battle} {algorithm}"] = config.replace(task=battle, eval_episodes=0, **settings)
+    return configs
+
+
+def probe(**length: Any) -> dict[str, Config]:
+    """One step, continuous: every agent's action counts for 1/N of the reward."""
+    settings = {"seeds": "0:10", "total_env_steps": 80_000, "eval_episodes": 0} | length
+    return configurations(["probe/target"], ALGORITHMS, num_agents=[2, 4, 8, 16, 32, 64], **settings)
+
+
+STUDIES = {study.__name__: study for study in (simple_spread, smax, probe)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", default="mpe/simple_spread")
-    parser.add_argument("--agents", type=int, nargs="+", default=[2, 3, 5, 8, 12])
-    parser.add_argument("--seeds", default="0:10")
-    parser.add_argument("--total_env_steps", default="40_000")
+    parser.add_argument("--studies", nargs="+", default=list(STUDIES), choices=list(STUDIES))
+    parser.add_argument("--seeds")
+    parser.add_argument("--total_env_steps")
     options = parser.parse_args()
-    settings = {"seeds": options.seeds, "total_env_steps": options.total_env_steps, "eval_episodes": 0}
-    configs = configurations([options.task], ["clip_happo", "happo"], num_agents=options.agents, **settings)
-    runs = train_all(configs, RUNS, progress=True, command=None)
-    write_study({label: run.metrics for label, run in runs.items()}, RESULTS)
-    for figure in RESULTS.glob("*.pdf"):
-        figure.unlink()  # the repository keeps the PNGs
-    print((RESULTS / "table.md").read_text())
+    length = {name: value for name in ("seeds", "total_env_steps") if (value := getattr(options, name))}
+    for name in options.studies:
+        runs = train_all(STUDIES[name](**length), RUNS, progress=True, command=None)
+        controlled = {label: controlled_rows(run) for label, run in runs.items()}
+        write_study(runs, RESULTS / name, controlled)
+        for figure in (RESULTS / name).glob("*.pdf"):
+            figure.unlink()  # the repository keeps the PNGs
+        print((RESULTS / name / "table.md").read_text(), (RESULTS / name / "controlled.md").read_text(), sep="\n")
 
 
 if __name__ == "__main__":

@@ -47,6 +47,10 @@ class Categorical(struct.PyTreeNode):
         """KL(self ‖ other) `[…]` in nats, exact; `other` is of the same kind."""
         return jnp.sum(jnp.exp(self.logits) * (self.logits - other.logits), axis=-1)
 
+    def log_ratio_moment(self, new: Any, power: int) -> Array:
+        """log E_self[(new/self)ᵏ], k = `power`, `[…]`, exact; k = 2 is log(1 + χ²(new ‖ self))."""
+        return jax.nn.logsumexp(power * new.logits - (power - 1) * self.logits, axis=-1)
+
     def parameters(self) -> tuple[Array, ...]:
         """What the Fisher matrix is taken in: the normalised log-probabilities `[…, A]`."""
         return (self.logits,)
@@ -90,6 +94,16 @@ class DiagonalGaussian(struct.PyTreeNode):
         z = (self.mean - other.mean) / other.std
         scale = self.std / other.std
         return self._sum(0.5 * (jnp.square(scale) + jnp.square(z) - 1.0) - jnp.log(scale))
+
+    def log_ratio_moment(self, new: Any, power: int) -> Array:
+        """log E_self[(new/self)ᵏ], k = `power`, `[…]`, exact; ∞ where k σ² ≤ (k − 1) σ'². Source: Gil et al. 2013."""
+        variance, new_variance = jnp.square(self.std), jnp.square(new.std)
+        mixed = power * variance - (power - 1) * new_variance
+        exists = mixed > 0
+        mixed = jnp.where(exists, mixed, 1.0)
+        shift = power * (power - 1) * jnp.square(new.mean - self.mean) / (2.0 * mixed)
+        scale = (power - 1) * jnp.log(self.std / new.std) + 0.5 * jnp.log(variance / mixed)
+        return self._sum(jnp.where(exists, shift + scale, jnp.inf))
 
     def parameters(self) -> tuple[Array, ...]:
         """What the Fisher matrix is taken in: mean and standard deviation, `[…, A]` each."""

@@ -180,3 +180,34 @@ def test_gaussian_std():
         gaussian_std(jnp.array([0.0, 1.0, 100.0]), 1.0, 0.5), [0.25, 0.5 / (1 + np.exp(-1)), 0.5]
     )
     np.testing.assert_allclose(gaussian_std(jnp.array(2.0), 4.0, 3.0), 3 / (1 + np.exp(-0.5)), rtol=1e-6)
+
+
+# ---- moments of the ratio
+
+
+def test_ratio_moments_of_categoricals_by_hand():
+    p, mask = random_categorical(5)
+    q, _ = random_categorical(6, mask=mask)
+    probabilities_p, probabilities_q = (np.array(jnp.exp(x.logits), np.float64) for x in (p, q))
+    ratio = np.divide(probabilities_q, probabilities_p, out=np.zeros_like(probabilities_p), where=mask)
+    for power in (2, 4):
+        expected = np.log((probabilities_p * ratio**power).sum(-1))
+        np.testing.assert_allclose(p.log_ratio_moment(q, power), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(p.log_ratio_moment(q, 1), 0.0, atol=1e-5)
+    np.testing.assert_allclose(p.log_ratio_moment(p, 2), 0.0, atol=1e-5)
+
+
+def test_ratio_moments_of_gaussians_by_quadrature():
+    """Two dimensions, one of them padding; and none where the new policy is too wide."""
+    mask = np.array([True, False])
+    p = DiagonalGaussian(np.array([0.2, 3.0]), np.array([0.5, 1.0]), mask)
+    q = DiagonalGaussian(np.array([0.5, -3.0]), np.array([0.45, 9.0]), mask)
+    x = np.linspace(-8.0, 8.0, 200_001)
+    old, new = (scipy.stats.norm(d.mean[0], d.std[0]).logpdf(x) for d in (p, q))
+    for power in (2, 4):
+        expected = np.log(np.trapezoid(np.exp(power * new - (power - 1) * old), x))
+        np.testing.assert_allclose(p.log_ratio_moment(q, power), expected, rtol=1e-4)
+    wide = q.replace(std=np.array([0.75, 1.0]))
+    assert p.log_ratio_moment(wide, 2) == np.inf
+    assert np.isfinite(p.log_ratio_moment(q.replace(std=np.array([0.6, 1.0])), 2))
+    assert p.log_ratio_moment(q.replace(std=np.array([0.6, 1.0])), 4) == np.inf

@@ -27,7 +27,7 @@ _LINES = tuple(product(("-", (0, (5, 1.5)), (0, (1, 1))), COLOURS))  # the palet
 _BASELINE_DASHES = ((0, (6, 3)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 2)))
 _MAX_SEED_LINES = 16
 _MAX_COLUMNS = 4
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.spines.top": False,
@@ -73,7 +73,7 @@ def learning_curves(
         ValueError: no curve, other dims, no `env_steps`, or a curve without any value.
     Source: Agarwal et al. 2021 (arXiv 2108.13264) for the mean and the band.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
         for (name, curve), (dashes, colour) in zip(_prepared(curves).items(), cycle(_LINES), strict=False):
@@ -117,7 +117,7 @@ def position_curves(
     num_positions = counts.pop()
     columns = min(num_positions, _MAX_COLUMNS)
     rows = math.ceil(num_positions / columns)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(max(1.2 + 2.4 * columns, 5.0), 1.4 + 2.0 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for position, axes in enumerate(grid.flat[:num_positions]):
@@ -149,7 +149,7 @@ def count_curves(
     """
     if not data:
         raise ValueError("nothing to draw: give at least one named curve")
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
         for (name, (counts, values)), (dashes, colour) in zip(data.items(), cycle(_LINES), strict=False):
@@ -191,7 +191,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
     try:
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.rc_context(STYLE):
             figure.savefig(partial, format=path.suffix[1:], dpi=150, metadata=metadata)
         os.replace(partial, path)
     finally:

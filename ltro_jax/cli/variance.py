@@ -10,6 +10,7 @@ from typing import Any
 from ltro_jax.cli.options import add_cache_option, add_settings, given_settings, set_cache
 from ltro_jax.config import SettingsError
 from ltro_jax.runs import load_run
+from ltro_jax.runs.controlled import controlled_rows
 from ltro_jax.runs.variance import configurations, train_all, write_study
 
 
@@ -28,6 +29,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--algorithms", nargs="+", default=["clip_happo", "happo"], help="default clip_happo happo")
     parser.add_argument("--factor_clips", nargs="+", type=float, default=[], help="default: each algorithm's own")
     parser.add_argument("--agents", nargs="+", type=int, default=[], help="numbers of agents (default: the task's)")
+    parser.add_argument(
+        "--controlled",
+        action="store_true",
+        help="also hold two policies fixed and compare moments of the factor over fresh actions with exact ones",
+    )
+    parser.add_argument("--situations", type=int, default=256, help="frozen for --controlled (default 256)")
+    parser.add_argument("--draws", type=int, default=65_536, help="of --controlled (default 65536)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     add_cache_option(parser)
     add_settings(parser, leave_out=("task", "algorithm", "factor_clip", "num_agents"))
@@ -46,11 +54,17 @@ def run(options: argparse.Namespace) -> int:
     runs = {str(path): load_run(path) for path in paths}
     configs = configurations(tasks, options.algorithms, options.factor_clips, options.agents, **settings)
     runs |= train_all(configs, output / "runs", not options.quiet, shlex.join(sys.argv))
+    controlled = None
+    if options.controlled:
+        controlled = {
+            label: controlled_rows(opened, options.situations, options.draws) for label, opened in runs.items()
+        }
     try:
-        written = write_study({label: opened.metrics for label, opened in runs.items()}, output)
+        written = write_study(runs, output, controlled)
     except ValueError as error:
         raise SettingsError(f"the variance of these runs cannot be measured: {error}") from error
     if not options.quiet:
-        print((output / "table.md").read_text())
+        for table in ("table.md", *(["controlled.md"] if controlled else [])):
+            print((output / table).read_text())
         print(f"{len(written)} files in {output}")
     return 0

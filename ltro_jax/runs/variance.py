@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from ltro_jax.analysis import variance
+from ltro_jax.analysis.controlled import agreement_figure
 from ltro_jax.analysis.figures import count_curves, learning_curves, position_curves, save_figure
 from ltro_jax.analysis.statistics import Interval
 from ltro_jax.config import Config, SettingsError
 from ltro_jax.presets import preset_or_defaults
+from ltro_jax.runs.controlled import controlled_markdown
 from ltro_jax.runs.load import Run
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError
@@ -67,18 +70,22 @@ def train_all(configs: Mapping[str, Config], directory: Path, progress: bool, co
     return runs
 
 
-def write_study(metrics: Mapping[str, xr.Dataset], directory: Path) -> list[Path]:
+def write_study(
+    runs: Mapping[str, Run], directory: Path, controlled: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+) -> list[Path]:
     """Tables, datasets and figures of runs, all made before the first is written.
 
     Args:
-        metrics: label → metrics of a run.
+        runs: label → run.
+        controlled: label → rows of `controlled_rows`; None = not measured.
     Returns:
         The files.
     Raises:
         ValueError: a run without the needed metrics, or with one seed.
     """
-    rows = variance.table(metrics)
-    texts = {"table.csv": _csv(rows), "table.md": _markdown(rows, metrics)}
+    metrics = {label: run.metrics for label, run in runs.items()}
+    rows, growing = variance.table(metrics), _growing(runs)
+    texts = {"table.csv": _csv(rows), "table.md": _markdown(rows, metrics, growing)}
     figures: dict[str, Figure] = {}
     for task, number in sorted({(dataset.attrs["task"], dataset.sizes["agent"]) for dataset in metrics.values()}):
         same = {
@@ -88,10 +95,14 @@ def write_study(metrics: Mapping[str, xr.Dataset], directory: Path) -> list[Path
         }
         stem, title = f"{file_name(task)}-N{number}", f"{task}, N = {number}"
         figures |= {f"{name}-{stem}": figure for name, figure in _figures(same, title).items()}
-    for task, growing in _growing(metrics).items():
-        figures[f"variance_by_agents-{file_name(task)}"] = count_curves(
-            growing, xlabel="agents", ylabel="advantage variance, last position", title=task
+    for title, curves in growing.items():
+        figures[f"variance_by_agents-{file_name(title)}"] = count_curves(
+            curves, xlabel="agents", ylabel="advantage variance, last position", title=title
         )
+    if controlled:
+        everything = [{"run": label} | dict(row) for label, of_run in controlled.items() for row in of_run]
+        texts |= {"controlled.csv": _csv(everything), "controlled.md": controlled_markdown(controlled)}
+        figures["controlled"] = agreement_figure(controlled, "Fresh actions, fixed policies")
     files = {name: text.encode() for name, text in texts.items()}
     for label, dataset in metrics.items():
         figures_of_run = variance.by_position(dataset).drop_vars("agent", errors="ignore")
@@ -138,30 +149,43 @@ def _figures(runs: Mapping[str, xr.Dataset], title: str) -> dict[str, Figure]:
     return figures
 
 
-def _growing(metrics: Mapping[str, xr.Dataset]) -> dict[str, dict[str, tuple[Any, Any]]]:
-    """Task → curve → (numbers of agents, variances at the last position), where runs differ only in that number."""
-    groups: dict[tuple[str, str], list[xr.Dataset]] = {}
-    for label, dataset in metrics.items():
-        kind = " ".join(word for word in label.split()[1:] if not word.startswith("N=")) or dataset.attrs["algorithm"]
-        groups.setdefault((dataset.attrs["task"], kind), []).append(dataset)
+def _growing(runs: Mapping[str, Run]) -> dict[str, dict[str, tuple[Any, Any]]]:
+    """Title → curve → (numbers of agents, variances at the last position), of runs alike but for that number.
+
+    The number is chosen (`num_agents`) or comes with the task, as in SMAX; then the tasks of a family are compared.
+    """
+    groups: dict[Any, list[Run]] = {}
+    for run in runs.values():
+        static = run.config.static
+        place = static.task if static.num_agents else static.task.split("/")[0]
+        alike = replace(static, task=place, num_agents=None), run.config.hypers, run.config.run.total_env_steps
+        groups.setdefault(alike, []).append(run)
     curves: dict[str, dict[str, tuple[Any, Any]]] = {}
-    for (task, kind), runs in groups.items():
-        if len({dataset.sizes["agent"] for dataset in runs}) < max(2, len(runs)):
+    for (static, hypers, _), members in groups.items():
+        if len({run.metrics.sizes["agent"] for run in members}) < max(2, len(members)):
             continue
+        own = static.algorithm.startswith("clip_")
+        clip = "" if hypers.factor_clip == (1.0 if own else math.inf) else f" c={hypers.factor_clip:g}"
         for name, figure in KINDS.items():
-            curves.setdefault(task, {})[f"{kind}: {name}"] = variance.last_positions(runs, figure)
+            values = variance.last_positions([run.metrics for run in members], figure)
+            curves.setdefault(static.task, {})[f"{static.algorithm}{clip}: {name}"] = values
     return curves
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
 
 
-def _markdown(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, xr.Dataset]) -> str:
+def _markdown(
+    rows: Sequence[Mapping[str, Any]],
+    metrics: Mapping[str, xr.Dataset],
+    growing: Mapping[str, Mapping[str, tuple[Any, Any]]],
+) -> str:
     """The variances and what explains them, and how fast they grow."""
     shown = ("adv_variance_raw", "adv_variance_used", "factor_mean", "factor_max", "factor_above_clip", "kl")
     lines = ["# Advantage variance", "", "Mean over training; IQM over seeds [95 % bootstrap interval].", ""]
@@ -181,8 +205,8 @@ def _markdown(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, xr.Datase
             for kind, name in KINDS.items():
                 values = variance.by_position(dataset)[name].values
                 lines.append(_growth(f"positions of {label}", kind, dataset["position"].values, values))
-    for task, curves in _growing(metrics).items():
-        lines += [_growth(f"agents of {task}", kind, *curve) for kind, curve in curves.items()]
+    for title, curves in growing.items():
+        lines += [_growth(f"agents of {title}", kind, *curve) for kind, curve in curves.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -50,6 +50,23 @@ def test_it_reads_runs(study, tmp_path, capsys):
     xr.testing.assert_identical(read, made)
 
 
+@pytest.mark.timeout(280)
+def test_controlled_measurement(study, tmp_path, capsys):
+    run = str(study / "runs" / "probe_matching-clip_happo-N=3")
+    measure = ["variance", run, "--controlled", "--situations=4", "--draws=500"]
+    assert main([*measure, "-o", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "# Controlled measurement" in printed and f"| {run} | 2 | used |" in printed
+    with open(tmp_path / "out" / "controlled.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["seed"], row["agents_before"]) for row in rows] == [(s, m) for s in "01" for m in "0123"]
+    assert float(rows[1]["exact"]) > 1.0 and float(rows[1]["raw_exact"]) > 0.0
+    assert (tmp_path / "out" / "controlled.png").stat().st_size > 5000
+    assert main([*measure[:-1], "--draws=1", "-o", str(tmp_path / "none")]) == 2
+    assert "4 situations and 1 draws are too few" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "arguments, sentence",

@@ -1,0 +1,161 @@
+"""Estimates of the factor's moments from fresh actions, against the exact ones.
+
+With situations s and actions a drawn afresh from the old policy,
+
+    E[R²] = E_s Π_k (1 + χ²_k(s)),    Var[mean of R² over K draws] = (E_s Π_k E_π[r_k⁴] − E[R²]²) / K
+
+The fourth moment grows much faster than the second: for a log-normal R with E[R²] = p the relative variance of R² is
+p⁴ − 1. Beyond p ≈ 2 the largest draws, which are yet to come, carry the mean: it is too low nearly always, and its own
+standard error, estimated from the same draws, does not say so.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from scipy.special import logsumexp
+
+from ltro_jax.analysis.figures import COLOURS, STYLE
+from ltro_jax.analysis.statistics import Array
+
+BANDS = (1.0, 1.5, 2.0, 4.0, 10.0, np.inf)  # of the exact E[R²], for the table of agreement
+TARGET_ERROR = 0.1  # relative standard error for which `draws_needed` is given
+
+
+def second_moments(log_second: ArrayLike, log_fourth: ArrayLike, log_factor: ArrayLike) -> dict[str, Array]:
+    """Mean of R² over the draws against its exact value, after m = 0 … N agents.
+
+    Args:
+        log_second, log_fourth: `[F, N+1]` log moments of R in each of F equally likely situations.
+        log_factor: `[K, N+1]` log R of K draws.
+    Returns:
+        `[N+1]` each: `exact`; `estimate`; `standard_error` as the draws suggest it; `exact_error`, what it is;
+        `draws_needed` for a relative standard error of 10 %. ∞ where a moment does not exist.
+    """
+    factor = np.asarray(log_factor, np.float64)
+    num_draws = len(factor)
+    squares = np.exp(2.0 * factor)
+    log_exact, log_fourth = (_log_mean(x) for x in (log_second, log_fourth))
+    with np.errstate(over="ignore", invalid="ignore"):
+        relative_variance = np.where(np.isinf(log_fourth), np.inf, np.expm1(log_fourth - 2.0 * log_exact))
+        relative_variance = np.maximum(relative_variance, 0.0)  # of a constant: rounding
+        exact = np.exp(log_exact)
+        return {
+            "exact": exact,
+            "estimate": squares.mean(0),
+            "standard_error": squares.std(0, ddof=1) / np.sqrt(num_draws),
+            "exact_error": exact * np.sqrt(relative_variance / num_draws),
+            "draws_needed": relative_variance / TARGET_ERROR**2,
+        }
+
+
+def weighted_variances(
+    log_joint: ArrayLike,
+    log_factor: ArrayLike,
+    advantage: ArrayLike,
+    situation: ArrayLike,
+    joint_action: ArrayLike,
+    factor_clip: float,
+) -> dict[str, Array]:
+    """Variance of min(R, c)·A at each position: of the draws, and by enumeration; in units of Var(A).
+
+    Args:
+        log_joint, advantage: `[F, J]`; log_factor: `[F, J, N+1]`.
+        situation, joint_action: `[K]`, what was drawn.
+        factor_clip: c in (0, ∞].
+    Returns:
+        `[N]` each: `exact`, `estimate`, `standard_error` of the estimate as the draws suggest it.
+    Raises:
+        ValueError: the advantage is the same for all actions, so that there is no unit.
+    """
+    advantage = np.asarray(advantage, np.float64)
+    probability = np.exp(np.asarray(log_joint, np.float64)) / len(advantage)
+    scale = np.sqrt(np.sum(probability * advantage**2))
+    if not scale > 0:
+        raise ValueError("no action matters in these situations: their advantages are all 0")
+    weight = np.minimum(np.exp(np.asarray(log_factor, np.float64)[..., :-1]), factor_clip)
+    weighted = weight * (advantage / scale)[..., None]  # [F, J, N]
+    mean = np.einsum("fj,fjn->n", probability, weighted)
+    drawn = weighted[np.asarray(situation), np.asarray(joint_action)]
+    centred = drawn - drawn.mean(0)
+    second = np.mean(centred**2, 0)
+    return {
+        "exact": np.einsum("fj,fjn->n", probability, weighted**2) - mean**2,
+        "estimate": second * len(drawn) / (len(drawn) - 1),
+        "standard_error": np.sqrt(np.maximum(np.mean(centred**4, 0) - second**2, 0.0) / len(drawn)),
+    }
+
+
+def agreement(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How often the mean of R² is within two standard errors of the truth, by the size of E[R²].
+
+    Args:
+        rows: with `exact`, `estimate`, `standard_error`, `exact_error` and `draws_needed`.
+    Returns:
+        A row for each band that has any: `low`, `high`, `cases`, `within` (share by the draws' own standard error),
+        `below` (share of estimates below the truth), `ratio` (median of estimate / exact), `draws_needed` (median).
+    """
+    exact, estimate, error, needed = (
+        np.array([row[name] for row in rows], float) for name in ("exact", "estimate", "standard_error", "draws_needed")
+    )
+    result = []
+    for low, high in pairwise(BANDS):
+        chosen = (exact > low) & (exact <= high)
+        if chosen.any():
+            result.append(
+                {
+                    "low": low,
+                    "high": high,
+                    "cases": int(chosen.sum()),
+                    "within": float(np.mean(np.abs(estimate - exact)[chosen] <= 2.0 * error[chosen])),
+                    "below": float(np.mean((estimate < exact)[chosen])),
+                    "ratio": float(np.median((estimate / exact)[chosen])),
+                    "draws_needed": float(np.median(needed[chosen])),
+                }
+            )
+    return result
+
+
+def agreement_figure(rows: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Figure:
+    """Estimate over truth against the truth, with the draws' own error bars: a point for each seed and position.
+
+    Args:
+        rows: label → rows with `exact`, `estimate`, `standard_error`.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        for index, (label, points) in enumerate(rows.items()):
+            exact, estimate, error = (
+                np.array([p[n] for p in points], float) for n in ("exact", "estimate", "standard_error")
+            )
+            axes.errorbar(
+                exact,
+                estimate / exact,
+                2.0 * error / exact,
+                fmt="o",
+                markersize=3.5,
+                linewidth=0.8,
+                alpha=0.7,
+                color=COLOURS[index % len(COLOURS)],
+                label=label,
+            )
+        axes.axhline(1.0, color="0.35", linewidth=1.2)
+        axes.set(
+            xscale="log",
+            ylim=(0.0, 2.0),
+            xlabel=r"exact $E_s \prod_k (1 + \chi^2_k)$",
+            ylabel=r"mean of $R^2$ / exact",
+            title=title,
+        )
+        figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _log_mean(log_values: ArrayLike) -> Array:
+    values = np.asarray(log_values, np.float64)
+    return np.asarray(logsumexp(values, axis=0) - np.log(len(values)))
