@@ -6,12 +6,14 @@
 Both sides play random legal actions in one jitted scan over vmapped environments, in the same process and in turn; the
 ratio is the median over rounds of theirs/ours in seconds, so that above 1 ours is faster. `reset_every_step` is our
 adapter with a reset computed at every step, as JaxMARL does it. MABrax has no loop of JaxMARL that steps the same
-environment, and is timed alone. `--train` times a whole iteration of the preset instead.
+environment, and is timed alone. `--train` times a whole iteration instead: of the preset, and with `--num_envs` of the
+same number of samples from so many environments.
 """
 
 import argparse
 import functools
 import json
+import math
 import platform
 import statistics
 import time
@@ -110,9 +112,16 @@ def bench_steps(task: str, num_envs: int, num_steps: int, rounds: int) -> None:
     emit("env_steps", task=task, num_envs=num_envs, steps_per_second=rates, compile_seconds=compile_seconds, **ratios)
 
 
-def bench_training(task: str, rounds: int) -> None:
-    """One iteration of clip_happo with the preset's settings: its compile time and environment steps/s."""
+def bench_training(task: str, num_envs: int | None, rounds: int) -> None:
+    """One iteration of clip_happo: its compile time and environment steps/s.
+
+    None takes the preset as it is; a number of environments keeps the preset's samples per iteration.
+    """
     config = ltro_jax.load_preset(task, "clip_happo")
+    if num_envs:
+        length = max(1, config.static.steps_per_iteration // num_envs)
+        chunk = math.gcd(length, config.static.chunk_length)
+        config = config.replace(num_envs=num_envs, rollout_length=length, chunk_length=chunk)
     train, hypers = ltro_jax.make_train(config), jax.tree.map(jnp.float32, config.hypers)
     state = jax.jit(train.init)(0, hypers)
     start = time.perf_counter()
@@ -124,7 +133,9 @@ def bench_training(task: str, rounds: int) -> None:
         jax.block_until_ready(iterate(state, hypers))
         durations.append(time.perf_counter() - start)
     rate = config.static.steps_per_iteration / statistics.median(durations)
-    emit("training", task=task, algorithm="clip_happo", steps_per_second=round(rate), compile_seconds=round(seconds, 1))
+    figures = {"steps_per_second": round(rate), "compile_seconds": round(seconds, 1)}
+    sizes = {"num_envs": config.static.num_envs, "rollout_length": config.static.rollout_length}
+    emit("training", task=task, algorithm="clip_happo", **sizes, **figures)
 
 
 def emit(figure: str, **values: Any) -> None:
@@ -134,7 +145,7 @@ def emit(figure: str, **values: Any) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", default=[task for task in TASKS if task in list_tasks()])
-    parser.add_argument("--num_envs", type=int, nargs="+", default=[16, 128, 1024])
+    parser.add_argument("--num_envs", type=int, nargs="+", help="default: 16 128 1024; with --train the preset's own")
     parser.add_argument("--num_steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--train", action="store_true", help="time training instead of environments")
@@ -148,15 +159,14 @@ def main() -> None:
         if extra:
             emit("skipped", task=task, reason=f"needs the extra {extra}")
         elif options.train:
-            bench_training(task, options.rounds)
+            for num_envs in options.num_envs or [None]:
+                bench_training(task, num_envs, options.rounds)
         else:
             slow = task == "smax/27m_vs_30m" or task.startswith("mabrax/")
-            for num_envs in options.num_envs:
-                if slow and num_envs > 128:
-                    continue  # minutes for a call, and nothing new
-                bench_steps(
-                    task, num_envs, options.num_steps // (5 if slow else 1), min(options.rounds, 3 if slow else 99)
-                )
+            for num_envs in options.num_envs or [16, 128, 1024]:
+                rounds = min(options.rounds, 3 if slow else 99)
+                share = 50 if slow and num_envs > 128 else 5 if slow else 1  # a call may take minutes
+                bench_steps(task, num_envs, max(1, options.num_steps // share), rounds)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ def first_words(block: str) -> str:
     return next(iter(re.findall(r"(?:ltro_jax|config)\.(\w+)\(", block)), "block")
 
 
-@pytest.mark.timeout(280)
 @pytest.mark.parametrize("block", BLOCKS, ids=first_words)
 def test_a_block_runs(block, tmp_path):
     """In a process and a directory of its own, without a word on stderr."""

@@ -53,7 +53,6 @@ def test_help_explains_every_setting(capsys):
             assert all(choice in text for choice in spec.metadata.get("choices", ()))
 
 
-@pytest.mark.timeout(240)
 def test_train(trained, capsys, options):
     capsys.readouterr()
     run = load_run(trained)
@@ -63,19 +62,16 @@ def test_train(trained, capsys, options):
     assert "already exists; resume it with `ltro resume" in capsys.readouterr().err
 
 
-@pytest.mark.timeout(240)
 def test_quiet_prints_nothing(trained, capfd):
     assert main(["resume", str(trained), "--quiet"]) == 0
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.timeout(240)
 def test_resume(trained, capsys):
     assert main(["resume", str(trained)]) == 0
     assert capsys.readouterr().out.endswith(f"{trained} is finished: 8 iterations\n")
 
 
-@pytest.mark.timeout(240)
 def test_eval_prints_a_table_and_keeps_it(trained, capsys):
     assert main(["eval", str(trained), "--episodes", "20"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -96,7 +92,6 @@ def is_png(path: Path) -> bool:
     return path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.mark.timeout(240)
 def test_plot(trained, tmp_path, capsys):
     assert main(["plot", str(trained)]) == 0
     assert capsys.readouterr().out == f"drawn: {trained / 'eval_return_greedy.png'}\n"
@@ -108,14 +103,12 @@ def test_plot(trained, tmp_path, capsys):
     (trained / "eval_return_greedy.png").unlink()
 
 
-@pytest.mark.timeout(240)
 def test_runs_of_one_name_are_two_curves(trained, tmp_path):
     runs = [shutil.copytree(trained, tmp_path / name / "same") for name in ("a", "b")]
     labels = [_label(load_run(path), [load_run(run) for run in runs]) for path in runs]
     assert labels == [f"clip_happo ({path})" for path in runs]
 
 
-@pytest.mark.timeout(240)
 def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
     capsys.readouterr()
     other = shutil.copytree(trained, tmp_path / "other")
@@ -155,7 +148,6 @@ def test_presets(capsys):
     assert "algorithm = happo" in lines and "factor_clip = inf" in lines and len(lines) == len(SETTINGS)
 
 
-@pytest.mark.timeout(60)
 def test_envs(capsys, monkeypatch):
     """As where no extra is installed."""
     monkeypatch.setitem(sys.modules, "brax", None)

@@ -38,7 +38,6 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return output.err.removeprefix("ltro: ").rstrip()
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("arguments, sentence", TRAIN, ids=[" ".join(arguments) for arguments, _ in TRAIN])
 def test_train_refuses(arguments, sentence, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -73,7 +72,6 @@ def test_a_run_that_is_not_there(command, tmp_path, monkeypatch, capsys):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.timeout(240)
 def test_runs_that_cannot_be_used(trained, tmp_path, capsys):
     assert refusal(capsys, "eval", str(trained), "--episodes", "0") == (
         "episodes = 0 is not allowed; it must be at least 1"

@@ -20,7 +20,6 @@ def study(tmp_path_factory):
     return path
 
 
-@pytest.mark.timeout(280)
 def test_it_trains_and_writes_figures_tables_and_datasets(study):
     runs = [study / "runs" / f"probe_matching-clip_happo-N={number}" for number in (2, 3)]
     assert all(load_run(run).finished for run in runs)
@@ -39,7 +38,6 @@ def test_it_trains_and_writes_figures_tables_and_datasets(study):
     assert dict(dataset.sizes) == {"member": 2, "position": 3} and dataset["seed"].values.tolist() == [0, 1]
 
 
-@pytest.mark.timeout(120)
 def test_it_reads_runs(study, tmp_path, capsys):
     run = str(study / "runs" / "probe_matching-clip_happo-N=3")
     capsys.readouterr()
@@ -50,7 +48,6 @@ def test_it_reads_runs(study, tmp_path, capsys):
     xr.testing.assert_identical(read, made)
 
 
-@pytest.mark.timeout(280)
 def test_controlled_measurement(study, tmp_path, capsys):
     run = str(study / "runs" / "probe_matching-clip_happo-N=3")
     measure = ["variance", run, "--controlled", "--situations=4", "--draws=500"]
@@ -67,7 +64,6 @@ def test_controlled_measurement(study, tmp_path, capsys):
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "arguments, sentence",
     [

@@ -139,7 +139,6 @@ def check_episode(env: Environment, played: Played) -> None:
         assert not (np.asarray(played.outcome.won)[:length] & ~np.asarray(played.outcome.terminated)[:length]).any()
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("static", CASES, ids=case_name)
 def test_environment(static):
     env = make_env(static)

@@ -88,7 +88,6 @@ def test_limbs_stay_whole():
 
 
 @needs_brax
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", EVERY_TASK)
 def test_every_agent_sees_the_joints_that_it_moves(name, monkeypatch):
     """Nudge each coordinate and see whose observation changes; act alone and see, in MuJoCo, which joint is driven."""
@@ -161,7 +160,6 @@ def standardised(x: np.ndarray) -> np.ndarray:
 
 
 @needs_brax
-@pytest.mark.timeout(240)
 def test_leaving_the_healthy_heights_terminates_and_the_time_limit_truncates():
     """Four cases in one program: low or too high, before or at the time limit; the true next state is shown."""
     env = make(TASK, episode_length=LIMIT)
@@ -205,7 +203,6 @@ assert not os.listdir("."), os.listdir(".")
 
 
 @needs_brax
-@pytest.mark.timeout(120)
 def test_silent(tmp_path):
     """Half-cheetah is the noisiest: of its model MuJoCo itself complains, on the terminal and in a file."""
     command = [sys.executable, "-W", "default", "-c", SCRIPT]
@@ -229,7 +226,6 @@ def test_options_without_meaning(option, value):
 
 @needs_brax
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("backend", ["positional", "spring", "generalized", "mjx"])
 def test_backends(backend):
     """Each trains for two iterations, across the ends of episodes, with finite figures."""

@@ -31,7 +31,6 @@ def test_continuous_by_default():
     assert not any(make_env(Static(task=task)).spec.discrete for task in list_tasks() if task.startswith("mpe/"))
 
 
-@pytest.mark.timeout(120)
 def test_team_reward_is_the_sum_or_the_mean():
     one, other = (make_env(Static(task="mpe/simple_spread", team_reward=kind)) for kind in ("sum", "mean"))
     key, action = jax.random.key(3), jnp.full((3, 5), 0.5)
@@ -47,7 +46,6 @@ def test_team_reward_is_the_sum_or_the_mean():
     assert (one.spec.team_reward, other.spec.team_reward) == ("sum", "mean")
 
 
-@pytest.mark.timeout(120)
 def test_actions_are_clipped_and_padding_is_ignored():
     env = make_env(Static(task="mpe/simple_speaker_listener"))
     step = jax.jit(env.step)
@@ -64,7 +62,6 @@ def test_actions_are_clipped_and_padding_is_ignored():
     assert (other[1].observation != expected[1].observation).any()
 
 
-@pytest.mark.timeout(120)
 def test_the_state_is_all_observations():
     env = make_env(Static(task="mpe/simple_speaker_listener"))
     _, timestep = jax.jit(env.reset)(jax.random.key(5))

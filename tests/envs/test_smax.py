@@ -31,7 +31,6 @@ def stand(env: Environment) -> jax.Array:
     return jnp.full(env.spec.num_agents, STOP)
 
 
-@pytest.mark.timeout(120)
 def test_the_time_limit_is_no_true_end(battle):
     """After exactly `episode_length` steps, with both sides alive."""
     env, step, (env_state, timestep) = battle
@@ -42,7 +41,6 @@ def test_the_time_limit_is_no_true_end(battle):
     assert timestep.active_mask.all()
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("health, won", [([45.0] * 3 + [0.0] * 3, True), ([0.0] * 3 + [45.0] * 3, False)])
 def test_a_side_wiped_out_is_a_true_end(battle, health, won):
     """Also at the step of the time limit."""
@@ -55,7 +53,6 @@ def test_a_side_wiped_out_is_a_true_end(battle, health, won):
         assert bool(timestep.won) == won and (float(timestep.reward) >= 1.0) == won
 
 
-@pytest.mark.timeout(120)
 def test_the_dead_see_nothing_can_only_stop_and_are_not_active(battle):
     env, step, (env_state, first) = battle
     assert first.active_mask.all() and first.action_mask[:, : STOP + 1].all()
@@ -66,7 +63,6 @@ def test_the_dead_see_nothing_can_only_stop_and_are_not_active(battle):
     assert timestep.state.shape == (72,) and not timestep.done
 
 
-@pytest.mark.timeout(120)
 def test_only_enemies_within_range_can_be_shot(battle):
     """The first of three targets is moved next to the first ally."""
     env, step, (env_state, first) = battle
@@ -80,7 +76,6 @@ def test_only_enemies_within_range_can_be_shot(battle):
     assert shot.reward > timestep.reward
 
 
-@pytest.mark.timeout(120)
 def test_all_battles_of_jaxmarl_and_ours():
     from jaxmarl.environments.smax.smax_env import MAP_NAME_TO_SCENARIO
 

@@ -26,7 +26,6 @@ def at(tree: Any, index: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("static", CASES, ids=lambda static: static.task)
 def test_against_plain_steps_and_resets(static):
     env = make_env(static)

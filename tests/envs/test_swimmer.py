@@ -66,7 +66,6 @@ def test_agents_see_the_whole_standardised():
     assert np.isfinite(standardise_vector(jnp.full(5, 3.0))).all()
 
 
-@pytest.mark.timeout(120)
 def test_an_episode():
     """Reward from the positions, the true next state, truncation at the limit and no termination."""
     env = swimmer(episode_length=5)
@@ -85,7 +84,6 @@ def test_an_episode():
         assert (env_state.qpos != before.qpos).all()
 
 
-@pytest.mark.timeout(120)
 def test_a_new_episode_follows_and_the_true_outcome_is_kept():
     env = swimmer(episode_length=1)
     env_state, _ = start(env)
@@ -99,7 +97,6 @@ def test_a_new_episode_follows_and_the_true_outcome_is_kept():
     np.testing.assert_allclose(resumed.qpos, env.reset(reset_key)[0].qpos, rtol=1e-6)
 
 
-@pytest.mark.timeout(120)
 def test_actions_are_clipped():
     env = swimmer()
     step, key = jax.jit(env.step), jax.random.key(0)
@@ -121,7 +118,6 @@ def test_an_agent_drives_its_own_hinges(name, agents, hinges, monkeypatch):
         np.testing.assert_array_equal(driven[driven != 0], action[agent])
 
 
-@pytest.mark.timeout(120)
 def test_limits_and_fluid_in_rest_and_drift():
     """Nothing moves a swimmer at rest; drifting ahead it slows down, and a hinge beyond its limit is pushed back."""
     advance = jax.jit(swimmer_physics.make_advance(4))
@@ -147,7 +143,6 @@ def rollout(qpos: np.ndarray, qvel: np.ndarray, controls: np.ndarray) -> tuple[n
     return jax.jit(lambda *start: jax.lax.scan(body, start, jnp.asarray(controls, jnp.float32))[1])(*inputs)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("hinges", [4, 20])
 def test_recorded_trajectories_of_mujoco(hinges):
     """Without MuJoCo at hand; half of the hinges start beyond their limits."""
@@ -160,7 +155,6 @@ def test_recorded_trajectories_of_mujoco(hinges):
     np.testing.assert_allclose(after_qvel, expected_qvel, rtol=0, atol=VELOCITY_TOLERANCE)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("hinges", [4, 20])
 @pytest.mark.parametrize("bent", [False, True], ids=["straight", "bent"])
 def test_mujoco_moves_the_same_way(hinges, bent):
@@ -192,7 +186,6 @@ def test_mujoco_moves_the_same_way(hinges, bent):
 
 
 @pytest.mark.slow  # MJX compiles for half a minute and more
-@pytest.mark.timeout(300)
 def test_mjx_moves_the_same_way():
     pytest.importorskip("mujoco.mjx")
     ours, theirs = swimmer(), swimmer(backend="mjx")

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from comparing import assert_close, assert_same_bits
 
 from ltro_jax import make_train
@@ -44,7 +43,6 @@ for seed in range(8):
 """
 
 
-@pytest.mark.timeout(300)
 def test_eight_devices_with_one_member_each_equal_eight_single_runs():
     """Bitwise: on each device it is the same program."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -59,7 +57,6 @@ def test_eight_devices_with_one_member_each_equal_eight_single_runs():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.timeout(240)
 def test_a_seed_gives_the_same_run_alone_and_in_a_sweep(tiny):
     """The same keys, resets and first actions to the last bit; what matrix products made, to rounding."""
     config = tiny(eval_interval=1, eval_episodes=0, actor_minibatches=1, critic_minibatches=1)
@@ -89,7 +86,6 @@ def test_a_seed_gives_the_same_run_alone_and_in_a_sweep(tiny):
     assert (np.asarray(kernels[0]) != np.asarray(kernels[1])).all()
 
 
-@pytest.mark.timeout(240)
 def test_on_a_cpu_members_are_bitwise_the_same_in_any_sweep(tiny):
     """They run one after another, each as if alone."""
     config = tiny(eval_interval=1, actor_minibatches=1, critic_minibatches=1)

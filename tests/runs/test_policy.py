@@ -23,7 +23,6 @@ def unlike(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory.path
 
 
-@pytest.mark.timeout(240)
 def test_each_seed_has_its_own_policy(finished):
     state = finished.restore().state
     for index, seed in enumerate((3, 7)):
@@ -35,7 +34,6 @@ def test_each_seed_has_its_own_policy(finished):
     assert (head != later).any()
 
 
-@pytest.mark.timeout(240)
 def test_shapes_and_keys(finished):
     policy = load_policy(finished.path, seed=7)
     assert policy.initial_state() == () and policy.initial_state((5,)) == ()
@@ -55,7 +53,6 @@ def test_shapes_and_keys(finished):
     assert_same_bits(vmapped, greedy)
 
 
-@pytest.mark.timeout(240)
 def test_the_action_mask_is_respected(finished):
     policy = load_policy(finished.path)
     observation = jnp.broadcast_to(jnp.eye(3)[1], (64, 2, 3))
@@ -70,7 +67,6 @@ def test_the_action_mask_is_respected(finished):
     assert (sampled != preferred).all() and len(np.unique(np.asarray(sampled))) > 1
 
 
-@pytest.mark.timeout(240)
 def test_unlike_agents(unlike):
     policy = load_policy(unlike, seed=5)
     env_state, timestep = jax.jit(policy.env.reset)(jax.random.key(0))
@@ -86,7 +82,6 @@ def test_unlike_agents(unlike):
     jax.jit(policy.env.step)(jax.random.key(1), env_state, action)
 
 
-@pytest.mark.timeout(240)
 def test_a_policy_with_a_memory_shared_by_numbered_agents(tiny, tmp_path):
     """It acts as the evaluation does: on numbered observations, with the state handed from call to call."""
     config = tiny(task="probe/recall", recurrent=True, share_parameters=True, agent_id=True, episode_length=4)
@@ -108,7 +103,6 @@ def test_a_policy_with_a_memory_shared_by_numbered_agents(tiny, tmp_path):
     assert (first != forgotten).any()  # the memory matters
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("shape", [(3,), (3, 3), (2, 4), (7, 1, 3), ()])
 def test_a_wrong_shape_is_refused(finished, shape):
     policy = load_policy(finished.path)
@@ -119,7 +113,6 @@ def test_a_wrong_shape_is_refused(finished, shape):
     )
 
 
-@pytest.mark.timeout(240)
 def test_played_by_hand_it_gets_what_the_evaluation_says(finished):
     evaluation = finished.evaluate(num_episodes=600)
     assert evaluation["eval_length_greedy"].values.tolist() == [3.0, 3.0]
@@ -133,7 +126,6 @@ def test_played_by_hand_it_gets_what_the_evaluation_says(finished):
     assert not (finished.path / "evaluation.json").exists()
 
 
-@pytest.mark.timeout(60)
 def test_what_there_is_not(finished, tmp_path):
     with pytest.raises(RunError) as error:
         load_policy(finished.path, seed=4)

@@ -44,7 +44,6 @@ def test_the_comparison_sees_the_whole_state(finished):
     assert state.tally.episode_length.any()  # the run ends in the middle of episodes
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("iteration, moment, left", [(4, "metrics", []), (8, "checkpoint", [4])])
 def test_killed_and_resumed(settings, finished, tmp_path, monkeypatch, iteration, moment, left):
     """Killed before the metrics of an iteration are written, or between them and its checkpoint."""
@@ -73,7 +72,6 @@ def test_killed_and_resumed(settings, finished, tmp_path, monkeypatch, iteration
     assert_same_run(resume(killed.path, progress=False), finished)
 
 
-@pytest.mark.timeout(280)
 def test_hidden_states_are_resumed(tiny, tmp_path, monkeypatch):
     """A recurrent actor shared by unlike agents and a recurrent critic, killed in the middle of episodes."""
     memory = {"recurrent": True, "share_parameters": True, "critic_input": "agent_state"}
@@ -114,7 +112,6 @@ train(Config.from_dict(RunDirectory.open(sys.argv[1]).settings), sys.argv[2], pr
 """
 
 
-@pytest.mark.timeout(240)
 def test_a_killed_process_is_resumed(finished, tmp_path, capsys):
     """SIGKILL in the middle of writing a checkpoint; the lock of the dead process is no hindrance."""
     arguments = [str(finished.path), str(tmp_path / "run")]
@@ -125,7 +122,6 @@ def test_a_killed_process_is_resumed(finished, tmp_path, capsys):
     assert_same_run(resumed, finished)
 
 
-@pytest.mark.timeout(240)
 def test_ctrl_c_saves_and_says_how_to_go_on(tiny, tmp_path, capfd):
     """One SIGINT to the command line: exit code 130, everything saved, and resumed it ends as if never stopped."""
     config: Config = tiny(seeds=(3, 7), actor_lr=0.01, total_env_steps=200 * 32, checkpoint_interval=90)
@@ -171,7 +167,6 @@ def damage(checkpoint: Path) -> None:
     file.write_bytes(content)
 
 
-@pytest.mark.timeout(240)
 def test_a_damaged_checkpoint_is_named_and_the_previous_one_used(finished, tmp_path, capsys):
     path = shutil.copytree(finished.path, tmp_path / "run")
     damage(path / "checkpoints" / "000000008")
@@ -182,7 +177,6 @@ def test_a_damaged_checkpoint_is_named_and_the_previous_one_used(finished, tmp_p
     assert_same_run(resumed, finished)
 
 
-@pytest.mark.timeout(120)
 def test_without_an_intact_checkpoint_nothing_is_touched(finished, tmp_path):
     path = shutil.copytree(finished.path, tmp_path / "run")
     for checkpoint in ("000000004", "000000008"):
@@ -194,7 +188,6 @@ def test_without_an_intact_checkpoint_nothing_is_touched(finished, tmp_path):
     assert {file: file.stat().st_mtime_ns for file in path.rglob("*") if file.name != ".lock"} == before
 
 
-@pytest.mark.timeout(120)
 def test_a_finished_run_only_gets_its_metrics_file(finished, tmp_path, capsys):
     """As after a kill between the last checkpoint and the file."""
     path = shutil.copytree(finished.path, tmp_path / "run")

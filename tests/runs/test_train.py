@@ -16,7 +16,6 @@ from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.progress import short
 
 
-@pytest.mark.timeout(240)
 def test_progress_tells_what_happens(settings, tmp_path, monkeypatch, capfd):
     """And without `out` the run is found under runs/."""
     monkeypatch.chdir(tmp_path)
@@ -44,7 +43,6 @@ def test_numbers_are_shortened():
     ]
 
 
-@pytest.mark.timeout(240)
 def test_what_a_run_leaves(finished, settings):
     there = {path.name for path in finished.path.iterdir()} - {".lock"}
     assert there == {"settings.json", "environment.json", "checkpoints", "metrics", "metrics.nc"}
@@ -54,7 +52,6 @@ def test_what_a_run_leaves(finished, settings):
     assert Config.from_dict(finished.directory.settings) == settings == load_run(finished.path).config
 
 
-@pytest.mark.timeout(240)
 def test_metrics_open_in_one_line(finished):
     dataset = xr.open_dataset(finished.path / "metrics.nc")
     with dataset:
@@ -78,7 +75,6 @@ def test_metrics_open_in_one_line(finished):
     assert finished.metrics["env_steps"].dtype == np.int64 and finished.metrics["finite"].dtype == bool
 
 
-@pytest.mark.timeout(60)
 def test_an_existing_directory_is_refused(finished, settings, tmp_path):
     (tmp_path / "file").write_text("mine")
     for path in (finished.path, tmp_path):
@@ -89,7 +85,6 @@ def test_an_existing_directory_is_refused(finished, settings, tmp_path):
         assert sorted(path.rglob("*")) == before
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("change", [{"algorithm": "ppo"}, {"task": "probe/none"}, {"std_x_coef": 2.0}])
 def test_bad_settings_write_nothing(settings, tmp_path, change):
     with pytest.raises(SettingsError):
@@ -114,7 +109,6 @@ def compile_something(number: float) -> None:
     jax.jit(lambda x: jnp.sin(x) * number)(jnp.ones(3)).block_until_ready()
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("how", ["argument", "variable", "default"])
 def test_the_compilation_cache_is_on(how, tmp_path, monkeypatch, fresh_cache):
     compile_something(0.5)  # the cache works although something was compiled before
@@ -129,7 +123,6 @@ def test_the_compilation_cache_is_on(how, tmp_path, monkeypatch, fresh_cache):
     assert any(directory.iterdir())
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("how", ["argument", "variable"])
 def test_the_compilation_cache_is_off(how, tmp_path, monkeypatch, fresh_cache):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -140,7 +133,6 @@ def test_the_compilation_cache_is_off(how, tmp_path, monkeypatch, fresh_cache):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.timeout(60)
 def test_a_cache_that_jax_has_is_kept(tmp_path, monkeypatch, fresh_cache):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "jax"))
     assert use_compilation_cache() == Path(tmp_path / "jax")

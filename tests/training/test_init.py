@@ -6,7 +6,6 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from comparing import assert_close, assert_same_bits
 
 from ltro_jax import make_train
@@ -27,14 +26,12 @@ assert jnp.allclose(products, 2 * jnp.eye(128), atol=1e-3)
 """
 
 
-@pytest.mark.timeout(200)
 def test_sixty_four_seeds_at_once_on_two_cores():
     """On a small thread pool, decompositions in flight together have been seen never to return."""
     done = subprocess.run([sys.executable, "-c", SIXTY_FOUR_SEEDS], capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.timeout(120)
 def test_a_seed_is_the_same_alone_and_among_others(tiny):
     config = tiny(num_agents=3)
     train = make_train(config)
@@ -53,7 +50,6 @@ def test_a_seed_is_the_same_alone_and_among_others(tiny):
     assert (agents[0] != agents[1]).all() and (agents[1] != agents[2]).all()
 
 
-@pytest.mark.timeout(120)
 def test_large_seeds_differ(tiny):
     config = tiny()
     init = jax.jit(make_train(config).init)

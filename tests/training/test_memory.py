@@ -36,7 +36,6 @@ def collected(tiny) -> Any:
     return train.parts, hypers, *collect(0)
 
 
-@pytest.mark.timeout(240)
 def test_run_again_the_actors_say_what_they_said(collected):
     """Over the whole rollout from its first hidden state, and over sequences from the stored ones."""
     parts, hypers, before, transitions, after, (agents, _, _) = collected
@@ -52,7 +51,6 @@ def test_run_again_the_actors_say_what_they_said(collected):
         np.testing.assert_allclose(again(before.agents.params, samples), samples.log_prob, atol=1e-5)
 
 
-@pytest.mark.timeout(240)
 def test_one_sequence_of_the_whole_rollout_is_full_backpropagation_through_time(collected):
     """Against steps taken one by one in Python, and not so with shorter sequences."""
     parts, hypers, before, _, _, (agents, _, _) = collected
@@ -84,7 +82,6 @@ def test_one_sequence_of_the_whole_rollout_is_full_backpropagation_through_time(
     np.testing.assert_allclose(info.grad_norm, np.linalg.norm(ravel_pytree(expected)[0]), rtol=1e-4)
 
 
-@pytest.mark.timeout(240)
 def test_values_follow_the_episode_and_the_next_one_is_valued_before_the_reset(collected):
     parts, _, before, transitions, _, (_, critics, last_hidden) = collected
     assert transitions.state.shape == (8, 4, 2, 8) and critics.value.shape == (1, 8, 8)  # B·N sequences
@@ -100,7 +97,6 @@ def test_values_follow_the_episode_and_the_next_one_is_valued_before_the_reset(c
     np.testing.assert_allclose(last_hidden[0], hidden, atol=1e-5)
 
 
-@pytest.mark.timeout(240)
 def test_advantages_of_agents_are_standardised_together(collected):
     """Each agent has values of its own; mean and deviation are those of all active samples."""
     *_, (agents, critics, _) = collected
@@ -111,7 +107,6 @@ def test_advantages_of_agents_are_standardised_together(collected):
     assert critics.value_target.shape == (1, 8, 8)
 
 
-@pytest.mark.timeout(240)
 def test_the_true_next_state_is_valued_with_the_memory_of_its_episode(tiny):
     """γ = 1, λ = 0, every third step cut: the target is r + V(next), V after one more step of the same episode."""
     settings = {"task": "probe/endless", "episode_length": 3, "gamma": 1.0, "gae_lambda": 0.0}
@@ -152,7 +147,6 @@ RECALL = {
 }
 
 
-@pytest.mark.timeout(280)
 @pytest.mark.parametrize("algorithm, share", [("clip_happo", False), ("happo", True), ("clip_hatrpo", False)])
 def test_recall_needs_a_memory(algorithm, share, tiny):
     """With one the symbol is kept over four steps; without one a third of the choices are right."""

@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from comparing import assert_same_bits
 
 from ltro_jax import Config, make_train
@@ -20,7 +19,6 @@ def after_two_iterations(config: Config, seed: int = 4) -> Any:
     return iterate(state, hypers)
 
 
-@pytest.mark.timeout(240)
 def test_with_one_agent_all_central_algorithms_are_ppo(tiny):
     results = {name: after_two_iterations(tiny(num_agents=1, algorithm=name)) for name in ("clip_happo", "mappo")}
     hypers = {"factor_clip": float("inf")}
@@ -33,7 +31,6 @@ def test_with_one_agent_all_central_algorithms_are_ppo(tiny):
         assert_same_bits(results[name][1].agent, metrics.agent)
 
 
-@pytest.mark.timeout(240)
 def test_the_padding_of_unlike_agents_is_never_trained(tiny):
     """The speaker sees 3 of 11 entries and has 3 of 5 actions: what belongs to the rest stays zero."""
     config = tiny(task="mpe/simple_speaker_listener", algorithm="ippo", episode_length=5, actor_lr=0.01)

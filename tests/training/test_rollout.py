@@ -40,7 +40,6 @@ def collected(tiny) -> Any:
     }
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("game", ["matching", "endless", "battle"])
 def test_episodes_are_counted_as_in_a_python_loop(collected, game):
     running = np.zeros((2, 4))  # return and length of each environment
@@ -59,7 +58,6 @@ def test_episodes_are_counted_as_in_a_python_loop(collected, game):
     assert ended == 4 * (24 // (3 if game == "matching" else 5))
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("game", ["matching", "endless"])
 def test_transitions_follow_one_another(collected, game):
     for first, transitions, _, _, after in collected[game]:
@@ -78,7 +76,6 @@ def test_transitions_follow_one_another(collected, game):
         assert int(after.iteration) == int(first.iteration)
 
 
-@pytest.mark.timeout(120)
 def test_stored_actions_and_log_probabilities(collected):
     for _, transitions, _, (agents, *_), _ in collected["matching"]:
         assert transitions.action.shape == (8, 4, 3) and transitions.action.dtype == np.int32
@@ -88,7 +85,6 @@ def test_stored_actions_and_log_probabilities(collected):
         np.testing.assert_array_equal(np.moveaxis(agents.log_prob, 0, 2), transitions.log_prob)
 
 
-@pytest.mark.timeout(120)
 def test_advantages_are_standardised_per_agent(collected):
     for _, transitions, _, (agents, critics, _), _ in collected["matching"]:
         if not transitions.reward.any():
@@ -98,7 +94,6 @@ def test_advantages_are_standardised_per_agent(collected):
         assert critics.state.shape == (3, 8, 4, 3)  # a critic per agent, on its own observation
 
 
-@pytest.mark.timeout(120)
 def test_masked_time_limits_teach_the_critic_nothing(collected):
     """Where `truncation = "mask"` cuts, the return target is the value itself."""
     for first, transitions, _, (_, critics, _), _ in collected["endless"]:
