@@ -35,12 +35,14 @@ def run(options: argparse.Namespace) -> int:
         f"{static.algorithm} on {static.task}, iteration {result.attrs['iteration']}, {options.episodes} episodes; "
         f"return = team reward ({result.attrs['team_reward']}) summed over the episode"
     )
-    print(f"{'seed':>8} {'greedy':>10} {'sampled':>10}")
+    words = [opened.config.describe(member).removeprefix("seed ") for member in opened.config.members]
+    width = max(8, *map(len, words))
+    print(f"{'seed':>{width}} {'greedy':>10} {'sampled':>10}")
     greedy, sampled = result["eval_return_greedy"].values, result["eval_return_sampled"].values
-    for seed, *row, frozen_at in zip(result["seed"].values, greedy, sampled, result["frozen_at"].values, strict=True):
+    for member, *row, frozen_at in zip(words, greedy, sampled, result["frozen_at"].values, strict=True):
         mark = f"  frozen at iteration {frozen_at} (non-finite)" if frozen_at >= 0 else ""
-        print(f"{seed:>8} {row[0]:>10.2f} {row[1]:>10.2f}{mark}")
-    print(f"{'mean':>8} {np.mean(greedy):>10.2f} {np.mean(sampled):>10.2f}")
+        print(f"{member:>{width}} {row[0]:>10.2f} {row[1]:>10.2f}{mark}")
+    print(f"{'mean':>{width}} {np.mean(greedy):>10.2f} {np.mean(sampled):>10.2f}")
     columns = {name: variable.values.tolist() for name, variable in result.variables.items()}
     opened.directory.write_json("evaluation.json", {str(k): v for k, v in columns.items()} | dict(result.attrs))
     return 0

@@ -39,7 +39,11 @@ def run(options: argparse.Namespace) -> int:
     metric = options.metric or ("eval_return_greedy" if "eval_return_greedy" in names else "episode_return")
     if metric not in names:
         raise SettingsError(f"metric = {metric!r} is not in these runs; there are {', '.join(sorted(names))}")
-    curves = {_label(opened, runs): opened.metrics[metric].astype("float32") for opened in runs}
+    curves = {
+        f"{_label(opened, runs)} {point}".strip(): metrics[metric].astype("float32")
+        for opened in runs
+        for point, metrics in opened.by_point().items()
+    }
     output = Path(options.output or runs[0].path / f"{metric}.png")
     try:
         save_figure(_figure(curves, metric, runs[0]), output)

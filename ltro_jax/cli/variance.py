@@ -38,7 +38,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--draws", type=int, default=65_536, help="of --controlled (default 65536)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     add_cache_option(parser)
-    add_settings(parser, leave_out=("task", "algorithm", "factor_clip", "num_agents"))
+    add_settings(parser, leave_out=("task", "algorithm", "factor_clip", "num_agents", "grid"))
     parser.set_defaults(run=run)
 
 
@@ -52,6 +52,9 @@ def run(options: argparse.Namespace) -> int:
     if paths and (settings or options.factor_clips or options.agents):
         raise SettingsError("settings are for tasks to train on; the runs that are named have their own")
     runs = {str(path): load_run(path) for path in paths}
+    for path, opened in runs.items():
+        if opened.config.run.grid:
+            raise SettingsError(f"{path} has a grid of hyper-parameters, whose seeds are no sample of one setting")
     configs = configurations(tasks, options.algorithms, options.factor_clips, options.agents, **settings)
     runs |= train_all(configs, output / "runs", not options.quiet, shlex.join(sys.argv))
     controlled = None

@@ -2,7 +2,11 @@
 
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
+
+GRID = tuple[tuple[str, tuple[float, ...]], ...]
+GRID_WORDS = "names with values like actor_lr=3e-4,5e-4 factor_clip=1,inf"
 
 
 class SettingsError(ValueError):
@@ -20,6 +24,8 @@ def coerce(name: str, value: Any, kind: Any) -> Any:
             return None
         kind = next(option for option in typing.get_args(kind) if option is not type(None))
     try:
+        if kind == GRID:
+            return parse_grid(value)
         if typing.get_origin(kind) is tuple:
             return parse_integers(value)
         if kind is bool:
@@ -33,7 +39,7 @@ def coerce(name: str, value: Any, kind: Any) -> Any:
         return value
     except (TypeError, ValueError, OverflowError):
         wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}.get(
-            kind, "whole numbers like 0:10 or 1,4,9"
+            kind, GRID_WORDS if kind == GRID else "whole numbers like 0:10 or 1,4,9"
         )
         raise SettingsError(f"{name} = {value!r} is not {wanted}") from None
 
@@ -72,3 +78,14 @@ def parse_integers(value: Any) -> tuple[int, ...]:
     if isinstance(value, int):
         return (_to_int(value),)
     return tuple(_to_int(item) for item in value)
+
+
+def parse_grid(value: Any) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """`"actor_lr=3e-4,5e-4 gamma=0.9"`, a mapping or pairs → ((name, values), …); `none` and `""` are empty."""
+    if isinstance(value, str):
+        words = [] if value.lower() == "none" else value.split()
+        if any(word.count("=") != 1 for word in words):
+            raise ValueError
+        value = [(name, values.split(",")) for name, values in (word.split("=") for word in words)]
+    pairs = value.items() if isinstance(value, Mapping) else value
+    return tuple((str(name).replace("-", "_"), tuple(float(item) for item in values)) for name, values in pairs)

@@ -1,9 +1,10 @@
 """All settings of a run: the groups together, by flat names, checked."""
 
 import dataclasses
+import itertools
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,9 +55,21 @@ class Config:
         return {name: getattr(getattr(self, spec.group), name) for name, spec in SETTINGS.items()}
 
     @property
+    def points(self) -> tuple[dict[str, float], ...]:
+        """What is tried: every combination of the grid's values, the last name changing fastest; one without a grid."""
+        names = [name for name, _ in self.run.grid]
+        combinations = itertools.product(*(values for _, values in self.run.grid))
+        return tuple(dict(zip(names, values, strict=True)) for values in combinations)
+
+    @property
     def members(self) -> tuple["Member", ...]:
-        """The (seed, hyper-parameters) pairs that the run trains side by side."""
-        return tuple(Member(seed, self.hypers) for seed in self.run.seeds)
+        """The (seed, hyper-parameters) pairs that the run trains: all seeds of the first point, of the second, …"""
+        return tuple(Member(seed, self.hypers.replace(**point)) for point in self.points for seed in self.run.seeds)
+
+    def describe(self, member: "Member") -> str:
+        """A member in words: `actor_lr=0.0003 seed 7`."""
+        values = (f"{name}={getattr(member.hypers, name):g}" for name, _ in self.run.grid)
+        return " ".join([*values, f"seed {member.seed}"])
 
     @property
     def num_iterations(self) -> int:
@@ -100,14 +113,14 @@ def _check_range(name: str, value: Any, allowed: Mapping[str, Any]) -> None:
     if "choices" in allowed and value not in allowed["choices"]:
         raise SettingsError(f"{name} = {value!r} is not one of {', '.join(allowed['choices'])}")
     items = value if isinstance(value, tuple) else (value,)
-    if not items:
-        raise SettingsError(f"{name} is empty; give at least one number")
     tests = (
         ("above", "greater than", lambda item, limit: item > limit),
         ("at_least", "at least", lambda item, limit: item >= limit),
         ("at_most", "at most", lambda item, limit: item <= limit),
     )
     for key, words, test in tests:
+        if key in allowed and not items:
+            raise SettingsError(f"{name} is empty; give at least one number")
         if key in allowed and not all(test(item, allowed[key]) for item in items):
             raise SettingsError(f"{name} = {value!r} is not allowed; it must be {words} {allowed[key]}")
 
@@ -136,6 +149,27 @@ def _check_together(config: Config) -> None:
         raise SettingsError(f"seeds = {','.join(map(str, run.seeds))} repeats a seed; each member needs its own")
     if max(run.seeds) >= 2**32:
         raise SettingsError(f"seeds = {max(run.seeds)} is too large; a seed must be below 2**32")
+    for name, values in run.grid:
+        _check_axis(name, values)
+    names = [name for name, _ in run.grid]
+    if len(set(names)) != len(names):
+        raise SettingsError(f"grid = {' '.join(names)} names a hyper-parameter twice; give all its values at once")
     for name, value in dataclasses.asdict(config.hypers).items():
-        if math.isnan(value) or (math.isinf(value) and name != "factor_clip"):
-            raise SettingsError(f"{name} = {value} is not a finite number")
+        _check_finite(name, value)
+
+
+def _check_axis(name: str, values: Sequence[float]) -> None:
+    """One hyper-parameter of the grid."""
+    if name not in SETTINGS or SETTINGS[name].group != "hypers":
+        known = ", ".join(name for name, spec in SETTINGS.items() if spec.group == "hypers")
+        raise SettingsError(f"grid = {name}=… is not a hyper-parameter of the program; allowed are {known}")
+    if len(set(values)) != len(values):
+        raise SettingsError(f"grid = {name}={','.join(f'{v:g}' for v in values)} repeats a value; leave one out")
+    _check_range(name, values, SETTINGS[name].metadata)
+    for value in values:
+        _check_finite(name, value)
+
+
+def _check_finite(name: str, value: float) -> None:
+    if math.isnan(value) or (math.isinf(value) and name != "factor_clip"):
+        raise SettingsError(f"{name} = {value} is not a finite number")

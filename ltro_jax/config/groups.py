@@ -121,6 +121,12 @@ class Run:
     """Settings of the host loop; of the program only the length of a run that anneals its learning rate."""
 
     seeds: tuple[int, ...] = setting((0,), "seeds, one member each: A:B (half-open) or 1,4,9", at_least=0)
+    grid: tuple[tuple[str, tuple[float, ...]], ...] = setting(
+        (), "hyper-parameters to try in all combinations, each with every seed: actor_lr=3e-4,5e-4 factor_clip=1,inf"
+    )
+    members_at_once: int | None = setting(
+        None, "members of a device trained side by side; none = 1 on a CPU, elsewhere as many as fit", at_least=1
+    )
     total_env_steps: int = setting(
         10_000_000, "environment steps per member; rounded up to whole iterations", at_least=1
     )

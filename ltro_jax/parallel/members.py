@@ -1,9 +1,9 @@
 """All members as one compiled program. A member is a (seed, hyper-parameters) pair; members never mix.
 
-On an accelerator the members of a device are vmapped, and fill it. On a CPU they go one after another: XLA runs a
-vmapped matrix product of few members on few threads, so that one member takes 2.5 times as long (two cores, paper's
-sizes), while a plain product uses every core, keeps one member's activations in memory at a time, and gives a member
-the same bits in any sweep.
+On an accelerator the members of a device are vmapped, and fill it; those that do not fit follow in groups. On a CPU
+they go one after another: XLA runs a vmapped matrix product of few members on few threads, so that one member takes
+2.5 times as long (two cores, paper's sizes), while a plain product uses every core, keeps one member's activations in
+memory at a time, and gives a member the same bits in any sweep.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from ltro_jax.config import Hypers, Member
-from ltro_jax.parallel.mesh import MEMBERS, member_mesh
+from ltro_jax.parallel.mesh import MEMBERS, Layout, member_layout
 from ltro_jax.training import Train
 from ltro_jax.types import Array, RunnerState
 
@@ -24,18 +24,22 @@ PER_MEMBER, SAME = PartitionSpec(MEMBERS), PartitionSpec()
 
 
 class MemberProgram(NamedTuple):
-    """`Train` over a leading member axis S, jitted and sharded; arguments and results are `[S, …]`.
+    """`Train` over a leading axis of rows, jitted and sharded; arguments and results are `[rows, …]`.
 
-    init: `(seeds [S] uint32, hypers [S]) → states`
+    init: `(seeds uint32, hypers) → states`
     advance: `(states, hypers, num_iterations) → (states, metrics, evaluation)`; the states passed in are donated
-    evaluate: `(states, hypers, num_episodes static) → {name: [S]}`
-    place: puts host arrays `[S, …]` on the devices of their members
+    evaluate: `(states, hypers, num_episodes static) → {name: …}`
+    place: puts arrays of the members `[S, …]` into their rows on their devices
+    collect: the members `[S, …]` of arrays in rows
+    layout: how members lie in rows
     """
 
     init: Any
     advance: Any
     evaluate: Callable[..., dict[str, Array]]
     place: Callable[[Any], Any]
+    collect: Callable[[Any], Any]
+    layout: Layout
 
 
 def stack_hypers(points: Sequence[Hypers]) -> Hypers:
@@ -48,8 +52,8 @@ def stack_members(members: Sequence[Member]) -> tuple[Array, Hypers]:
     return jnp.asarray([member.seed for member in members], jnp.uint32), stack_hypers([m.hypers for m in members])
 
 
-def in_turn(function: Callable, in_axes: Sequence[int | None]) -> Callable:
-    """As `jax.vmap(function, in_axes)` for axes 0 and None, but one member after another."""
+def in_groups(function: Callable, in_axes: Sequence[int | None], size: int) -> Callable:
+    """As `jax.vmap(function, in_axes)` for axes 0 and None, but `size` members at a time, group after group."""
 
     def call(*arguments: Any) -> Any:
         def member(own: tuple[Any, ...]) -> Any:
@@ -58,7 +62,8 @@ def in_turn(function: Callable, in_axes: Sequence[int | None]) -> Callable:
                 *(shared if axis is None else next(its) for shared, axis in zip(arguments, in_axes, strict=True))
             )
 
-        return jax.lax.map(member, tuple(a for a, axis in zip(arguments, in_axes, strict=True) if axis == 0))
+        mapped = tuple(a for a, axis in zip(arguments, in_axes, strict=True) if axis == 0)
+        return jax.lax.map(member, mapped, batch_size=None if size == 1 else size)
 
     return call
 
@@ -69,14 +74,17 @@ def compile_together(*lowered: Any) -> list[Any]:
         return list(pool.map(lambda program: program.compile(), lowered))
 
 
-def make_member_program(train: Train, num_members: int, mesh: Mesh | None = None) -> MemberProgram:
-    """The program of S members, divided among the devices of `mesh` (default: all that divide S evenly)."""
-    mesh = mesh or member_mesh(num_members)
-
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
+def make_member_program(train: Train, num_members: int, layout: Layout | None = None) -> MemberProgram:
+    """The program of S members, by default on all devices of this process."""
+    layout = layout or member_layout(num_members)
+    mesh, num_rows = layout.mesh, layout.num_rows
+    everything_at_once = layout.at_once == num_rows // mesh.size > 1
 
     def spread(function: Callable, *in_axes: int | None) -> Callable:
-        members = in_turn(function, in_axes) if on_cpu else jax.vmap(function, in_axes=in_axes)
+        if everything_at_once:
+            members = jax.vmap(function, in_axes=in_axes)
+        else:
+            members = in_groups(function, in_axes, layout.at_once)
         specs = tuple(SAME if axis is None else PER_MEMBER for axis in in_axes)
         return jax.shard_map(members, mesh=mesh, in_specs=specs, out_specs=PER_MEMBER, check_vma=False)
 
@@ -87,7 +95,12 @@ def make_member_program(train: Train, num_members: int, mesh: Mesh | None = None
     per_member, same = NamedSharding(mesh, PER_MEMBER), NamedSharding(mesh, SAME)
 
     def place(tree: Any) -> Any:
-        return jax.device_put(tree, per_member)
+        rows = np.minimum(np.arange(num_rows), num_members - 1)
+        padded = tree if num_rows == num_members else jax.tree.map(lambda leaf: leaf[rows], tree)
+        return jax.device_put(padded, per_member)
+
+    def collect(tree: Any) -> Any:
+        return tree if num_rows == num_members else jax.tree.map(lambda leaf: leaf[:num_members], tree)
 
     return MemberProgram(
         init=jax.jit(spread(train.init, 0, 0), in_shardings=per_member, out_shardings=per_member),
@@ -99,4 +112,6 @@ def make_member_program(train: Train, num_members: int, mesh: Mesh | None = None
         ),
         evaluate=evaluate,
         place=place,
+        collect=collect,
+        layout=layout,
     )

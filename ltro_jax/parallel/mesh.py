@@ -1,7 +1,8 @@
-"""The device mesh of the member axis."""
+"""How members are laid out on devices."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -10,13 +11,28 @@ from jax.sharding import Mesh
 MEMBERS = "members"
 
 
-def member_mesh(num_members: int, devices: Sequence[Any] | None = None) -> Mesh:
-    """A mesh over as many devices as divide the members evenly.
+class Layout(NamedTuple):
+    """S members in rows on the devices of a mesh; rows beyond S repeat the last member, and are thrown away."""
+
+    mesh: Mesh
+    num_members: int  # S
+    num_rows: int  # ≥ S, a multiple of devices × `at_once`
+    at_once: int  # rows of a device trained side by side; the groups follow one another
+
+
+def member_layout(num_members: int, devices: Sequence[Any] | None = None, at_once: int | None = None) -> Layout:
+    """Members divided evenly, on no more devices than that takes: 10 members on 8 devices are 2 on each of 5.
 
     Args:
-        num_members: S.
-        devices: `jax.Device`s to choose from; None takes all.
+        num_members: S ≥ 1.
+        devices: `jax.Device`s to choose from; None takes those of this process.
+        at_once: most members of a device side by side; None = 1 on a CPU, elsewhere all of them.
     """
-    devices = list(jax.devices() if devices is None else devices)
-    count = max(d for d in range(1, len(devices) + 1) if num_members % d == 0)
-    return Mesh(np.array(devices[:count]), (MEMBERS,))
+    devices = list(jax.local_devices() if devices is None else devices)
+    per_device = math.ceil(num_members / len(devices))
+    count = math.ceil(num_members / per_device)
+    alone = getattr(devices[0], "platform", None) == "cpu"
+    num_groups = math.ceil(per_device / (at_once or (1 if alone else per_device)))
+    group = math.ceil(per_device / num_groups)
+    mesh = Mesh(np.array(devices[:count]), (MEMBERS,))
+    return Layout(mesh, num_members, count * num_groups * group, group)

@@ -21,8 +21,9 @@ def metrics_dataset(
         evaluation: leaves `[S]`, made after the last of these iterations; NaN at the others.
         first: number of the first iteration, counted from 1.
     Returns:
-        Dimensions `member`, `iteration`, and `agent` or `position` where that applies. Figures are NaN from the
-        iteration on at which a member was frozen.
+        Dimensions `member`, `iteration`, and `agent` or `position` where that applies; the grid's hyper-parameters are
+        coordinates along `member`, as the seeds are. Figures are NaN from the iteration on at which a member was
+        frozen.
     """
     iteration = np.arange(first, first + count)
 
@@ -45,7 +46,12 @@ def metrics_dataset(
     variables |= {name: ((*member_rows, "position"), rows(leaf)) for name, leaf in metrics.position.items()}
     variables |= {name: ((*member_rows, "agent"), rows(leaf)) for name, leaf in metrics.agent.items()}
     variables |= {name: (member_rows, at_the_end(value)) for name, value in evaluation.items()}
+    points = {
+        name: ("member", np.asarray([getattr(member.hypers, name) for member in config.members]))
+        for name, _ in config.run.grid
+    }
     coordinates = {
+        **points,
         "iteration": iteration,
         "env_steps": ("iteration", iteration * config.static.steps_per_iteration),
         "seed": ("member", np.asarray([member.seed for member in config.members])),

@@ -1,5 +1,6 @@
 """Open a finished, stopped or running run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,24 +60,51 @@ class Run:
         use_compilation_cache()
         restored = self.restore()
         program = make_train(self.config)
-        members = make_member_program(program, len(self.config.members))
-        _, hypers = members.place(stack_members(self.config.members))
-        results = jax.device_get(members.evaluate(members.place(restored.state), hypers, num_episodes))
+        everyone = self.config.members
+        members = make_member_program(program, len(everyone))
+        _, hypers = members.place(stack_members(everyone))
+        evaluated = members.evaluate(members.place(restored.state), hypers, num_episodes)
+        results = jax.device_get(members.collect(evaluated))
         results["frozen_at"] = jax.device_get(restored.state.failed_at)
-        seeds = ("member", list(self.config.run.seeds))
+        coordinates = {"seed": ("member", [member.seed for member in everyone])}
+        for name, _ in self.config.run.grid:
+            coordinates[name] = ("member", [getattr(member.hypers, name) for member in everyone])
         attributes = {
             "episodes": num_episodes,
             "iteration": restored.iteration,
             "team_reward": program.parts.spec.team_reward_words,
         }
-        return xr.Dataset({name: ("member", value) for name, value in results.items()}, {"seed": seeds}, attributes)
+        return xr.Dataset({name: ("member", value) for name, value in results.items()}, coordinates, attributes)
 
-    def member(self, seed: int) -> int:
-        """Index of the member with this seed. Raises `RunError` naming the seeds there are."""
-        if seed not in self.config.run.seeds:
-            there = ", ".join(map(str, self.config.run.seeds))
-            raise RunError(f"seed {seed} is not in {self.path}; it has the seeds {there}")
-        return self.config.run.seeds.index(seed)
+    def member(self, seed: int, point: Mapping[str, float] | None = None) -> int:
+        """Index of the member with this seed, and where the run has a grid with these values of its hyper-parameters.
+
+        Raises:
+            RunError: no such seed or point; it names those that there are.
+        """
+        run, points = self.config.run, self.config.points
+        if seed not in run.seeds:
+            raise RunError(f"seed {seed} is not in {self.path}; it has the seeds {', '.join(map(str, run.seeds))}")
+        if point is None and len(points) == 1:
+            point = points[0]
+        if point not in points:
+            known = "; ".join(point_label(known) for known in points)
+            asked = point_label(point) if point else "a point"
+            raise RunError(f"{self.path} needs {asked} to be one of its grid: {known or 'it has none'}")
+        return points.index(dict(point)) * len(run.seeds) + run.seeds.index(seed)
+
+    def by_point(self) -> dict[str, xr.Dataset]:
+        """The metrics of each point of the grid by its words, `actor_lr=0.0003`; without a grid all under `""`."""
+        count = len(self.config.run.seeds)
+        return {
+            point_label(point): self.metrics.isel(member=slice(index * count, (index + 1) * count))
+            for index, point in enumerate(self.config.points)
+        }
+
+
+def point_label(point: Mapping[str, float]) -> str:
+    """`{"actor_lr": 3e-4}` → `actor_lr=0.0003`."""
+    return " ".join(f"{name}={value:g}" for name, value in point.items())
 
 
 def load_run(path: str | Path) -> Run:

@@ -1,5 +1,6 @@
 """Trained policies to act with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,17 +70,23 @@ class Policy:
         return (distribution.mode() if key is None else distribution.sample(key)), state
 
 
-def load_policy(path: str | Path, seed: int | None = None, iteration: int | None = None) -> Policy:
+def load_policy(
+    path: str | Path,
+    seed: int | None = None,
+    iteration: int | None = None,
+    point: Mapping[str, float] | None = None,
+) -> Policy:
     """The policy of one seed of the run at `path`.
 
     Args:
         seed: None = the run's first.
         iteration: of a stored checkpoint; None = the newest.
+        point: of the run's grid, e.g. `{"actor_lr": 3e-4}`; None where it has none.
     Raises:
-        RunError: no such run, seed or checkpoint.
+        RunError: no such run, seed, point or checkpoint.
     """
     run = load_run(path)
-    member = run.member(run.config.run.seeds[0] if seed is None else seed)
+    member = run.member(run.config.run.seeds[0] if seed is None else seed, point)
     restored = run.restore(iteration)
     params = jax.tree.map(lambda leaf: leaf[member], restored.state.agents.params)
     return Policy(params, run.config.members[member].hypers, make_train(run.config).parts)

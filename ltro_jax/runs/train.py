@@ -15,12 +15,18 @@ import jax.numpy as jnp
 import xarray as xr
 
 from ltro_jax.config import Config
-from ltro_jax.parallel import MemberProgram, compile_together, make_member_program, stack_members
+from ltro_jax.parallel import MemberProgram, compile_together, make_member_program, member_layout, stack_members
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.dataset import metrics_dataset
 from ltro_jax.runs.load import Run, load_run
+from ltro_jax.runs.memory import (
+    device_memory,
+    fitting_group,
+    is_out_of_memory,
+    program_memory,
+    refuse_impossible_size,
+)
 from ltro_jax.runs.progress import Progress
-from ltro_jax.runs.size import refuse_impossible_size
 from ltro_jax.storage import (
     MetricStore,
     RunDirectory,
@@ -92,18 +98,42 @@ class Session:
 
     def __init__(self, directory: RunDirectory, config: Config, program: Train, progress: bool):
         use_compilation_cache()
-        self.directory, self.config = directory, config
+        self.directory, self.config, self.program = directory, config, program
         self.spec = program.parts.spec
-        self.members: MemberProgram = make_member_program(program, len(config.members))
         self.metrics = MetricStore(directory.metrics)
         self.progress = Progress(
             progress, config.num_iterations, config.static.steps_per_iteration, len(config.members)
         )
-        self.seeds, self.hypers = self.members.place(stack_members(config.members))
-        self.template: Any = jax.eval_shape(self.members.init, self.seeds, self.hypers)
+        self.template: Any = jax.eval_shape(jax.vmap(program.init), *stack_members(config.members))
+        self._lay_out(config.run.members_at_once)
+
+    def _lay_out(self, at_once: int | None) -> None:
+        """The program with so many members of a device side by side."""
+        layout = member_layout(len(self.config.members), at_once=at_once)
+        self.members: MemberProgram = make_member_program(self.program, len(self.config.members), layout)
+        self.seeds, self.hypers = self.members.place(stack_members(self.config.members))
 
     def to_the_end(self) -> None:
-        """Restore or initialise, then call the device until all iterations are done or Ctrl-C was pressed."""
+        """Restore or initialise, then call the device until all iterations are done or Ctrl-C was pressed.
+
+        Where memory runs out, half as many members go side by side from then on.
+        """
+        while True:
+            at_once = self.members.layout.at_once
+            try:
+                return self._work()
+            except jax.errors.JaxRuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if at_once == 1:
+                    raise RunError(
+                        f"one member alone does not fit into the memory of {_devices()}: make num_envs, rollout_length "
+                        "or hidden_sizes smaller, or the minibatches more"
+                    ) from error
+            self.progress.say(f"out of memory with {at_once} members at once; going on with {at_once // 2}")
+            self._lay_out(at_once // 2)
+
+    def _work(self) -> None:
         total, interval = self.config.num_iterations, self.config.static.eval_interval
         iteration, states = self._restore()
         if iteration >= total:
@@ -117,7 +147,7 @@ class Session:
                 count = min(interval - iteration % interval, total - iteration)
                 began = time.perf_counter()
                 states, rows, evaluation = advance(states, self.hypers, jnp.int32(count))
-                rows, evaluation = jax.device_get((rows, evaluation))
+                rows, evaluation = jax.device_get(self.members.collect((rows, evaluation)))
                 seconds = time.perf_counter() - began
                 pending.append(metrics_dataset(rows, evaluation, iteration + 1, count, self.config, self.spec))
                 iteration += count
@@ -127,16 +157,17 @@ class Session:
                     > (iteration - count) // self.config.run.checkpoint_interval
                 )
                 if due or iteration >= total or interrupted.is_set():
-                    self._save(iteration, states, pending)
+                    self._save(iteration, self.members.collect(states), pending)
                     pending = []
                 if interrupted.is_set() and iteration < total:
                     self._stopped(iteration)
                     return
         self.progress.close()
         self.metrics.consolidate(self.directory.path / METRICS_FILE)
+        failed_at = jax.device_get(self.members.collect(states.failed_at))
         frozen = [
-            f"seed {member.seed} (iteration {at})"
-            for member, at in zip(self.config.members, jax.device_get(states.failed_at), strict=True)
+            f"{self.config.describe(member)} (iteration {at})"
+            for member, at in zip(self.config.members, failed_at, strict=True)
             if at >= 0
         ]
         if frozen:
@@ -144,16 +175,29 @@ class Session:
         self.progress.say(f"finished {iteration} iterations; the run is in {self.directory.path}")
 
     def _compile(self, states: RunnerState | None) -> tuple[RunnerState, Any]:
-        """The compiled device call, and the states to start from: those given, else new ones."""
+        """The compiled device call, and the states to start from: those given `[S, …]`, else new ones; in rows."""
         started = time.perf_counter()
-        advance = self.members.advance.lower(self.template, self.hypers, jnp.int32(0))
-        if states is None:
-            init, advance = compile_together(self.members.init.lower(self.seeds, self.hypers), advance)
-            new: RunnerState = init(self.seeds, self.hypers)
-        else:
-            new, advance = states, advance.compile()
-        self.progress.say(f"compiled in {time.perf_counter() - started:.1f} s on {_devices()}")
+        advance, init = self._fitting_program(with_init=states is None)
+        new = init(self.seeds, self.hypers) if init else self.members.place(states)
+        at_once, num_members = self.members.layout.at_once, len(self.config.members)
+        groups = f", {at_once} of {num_members} members at once" if 1 < at_once < num_members else ""
+        self.progress.say(f"compiled in {time.perf_counter() - started:.1f} s on {_devices()}{groups}")
         return new, advance
+
+    def _fitting_program(self, with_init: bool) -> tuple[Any, Any]:
+        """Compiled with as many members side by side as the memory of a device holds."""
+        while True:
+            states = jax.eval_shape(self.members.place, self.template)
+            lowered = [self.members.advance.lower(states, self.hypers, jnp.int32(0))]
+            lowered += [self.members.init.lower(self.seeds, self.hypers)] if with_init else []
+            advance, *init = compile_together(*lowered)
+            layout, memory = self.members.layout, program_memory(advance)
+            fitting = fitting_group(memory, layout.at_once, device_memory(layout.mesh.devices.flat[0]))
+            if fitting == layout.at_once:
+                return advance, init[0] if init else None
+            needed = f"{memory.total / 2**30:.1f} GiB of a device"
+            self.progress.say(f"{layout.at_once} members at once would need {needed}; trying {fitting}")
+            self._lay_out(fitting)
 
     def _restore(self) -> tuple[int, RunnerState | None]:
         """Iterations done, and the newest intact state; None at the start of a run."""
@@ -174,7 +218,7 @@ class Session:
         self.progress.say(self._headline(f"resuming at iteration {restored.iteration}"))
         for sentence in self.directory.changes_since_start():
             self.progress.say(sentence)
-        return restored.iteration, self.members.place(restored.state)
+        return restored.iteration, restored.state
 
     @property
     def _first_save(self) -> int:
@@ -192,10 +236,11 @@ class Session:
         self.progress.say(f"stopped at iteration {iteration}, everything is saved; go on with `{command}`")
 
     def _headline(self, what: str) -> str:
-        static, seeds = self.config.static, self.config.run.seeds
+        static, run = self.config.static, self.config.run
+        points = f" × {len(self.config.points)} points" if run.grid else ""
         return (
             f"{what}: {static.algorithm} on {static.task} (team reward: {self.spec.team_reward_words}), "
-            f"{len(seeds)} seeds, {self.config.num_iterations} iterations of "
+            f"{len(run.seeds)} seeds{points}, {self.config.num_iterations} iterations of "
             f"{static.steps_per_iteration} env steps"
         )
 
@@ -222,5 +267,5 @@ def interruptible() -> Iterator[threading.Event]:
 
 
 def _devices() -> str:
-    devices = jax.devices()
+    devices = jax.local_devices()
     return f"{len(devices)} × {devices[0].device_kind}"

@@ -19,7 +19,7 @@ import jax, jax.numpy as jnp
 from comparing import assert_same_bits
 from conftest import TINY
 from ltro_jax import Config, make_train
-from ltro_jax.parallel import make_member_program, member_mesh, stack_hypers
+from ltro_jax.parallel import make_member_program, member_layout, stack_hypers
 
 assert len(jax.devices()) == 8
 config = Config.from_dict(TINY | {"eval_episodes": 0, "actor_minibatches": 1, "critic_minibatches": 1})
@@ -36,7 +36,7 @@ placed = {shard.device.id for shard in everything[0].iteration.addressable_shard
 assert len(placed) == 8, placed
 everything = jax.device_get(everything)
 assert everything[0].failed_at.tolist() == [-1] * 8
-single = make_member_program(train, 1, member_mesh(1, jax.devices()[:1]))
+single = make_member_program(train, 1, member_layout(1, jax.devices()[:1]))
 for seed in range(8):
     alone = jax.device_get(run(single, seeds[seed : seed + 1]))
     assert_same_bits(alone, jax.tree.map(lambda leaf: leaf[seed : seed + 1], everything))

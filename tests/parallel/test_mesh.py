@@ -1,4 +1,4 @@
-"""The member axis is divided among as many devices as divide it evenly."""
+"""Members are divided evenly among devices, in groups of bounded size."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import pytest
 
-from ltro_jax.parallel import member_mesh
+from ltro_jax.parallel import member_layout
 from ltro_jax.parallel.mesh import MEMBERS
 
 
@@ -20,13 +20,29 @@ def eight_devices(monkeypatch) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "num_members, num_devices", [(1, 1), (2, 2), (3, 3), (5, 5), (7, 7), (8, 8), (10, 5), (11, 1), (12, 6), (64, 8)]
+    "members, most, devices, rows, at_once",
+    [
+        (1, None, 1, 1, 1),
+        (3, None, 3, 3, 1),
+        (8, None, 8, 8, 1),
+        (10, None, 5, 10, 2),
+        (11, None, 6, 12, 2),
+        (64, None, 8, 64, 8),
+        (1000, None, 8, 1000, 125),
+        (64, 3, 8, 72, 3),  # groups of 3, 3 and 3 for 8 members a device
+        (64, 4, 8, 64, 4),
+        (100, 10, 8, 112, 7),  # 13 a device: two groups of 7 rather than of 10 and 3
+        (5, 100, 5, 5, 1),
+    ],
 )
-def test_largest_divisor(num_members, num_devices, eight_devices):
-    mesh: Any = member_mesh(num_members, eight_devices)
-    assert list(mesh.devices) == eight_devices[:num_devices] and mesh.axes == (MEMBERS,)
+def test_even_shares_in_even_groups(members, most, devices, rows, at_once, eight_devices):
+    layout: Any = member_layout(members, eight_devices, most)
+    assert list(layout.mesh.devices) == eight_devices[:devices] and layout.mesh.axes == (MEMBERS,)
+    assert (layout.num_members, layout.num_rows, layout.at_once) == (members, rows, at_once)
+    assert rows % (devices * at_once) == 0 and at_once <= (most or rows)
 
 
-def test_all_devices_by_default():
-    mesh = member_mesh(len(jax.devices()))
-    assert list(mesh.devices) == jax.devices()
+def test_all_devices_of_the_process_by_default_and_one_member_at_a_time_on_a_cpu():
+    layout = member_layout(3 * len(jax.local_devices()))
+    assert list(layout.mesh.devices) == jax.local_devices()
+    assert (layout.num_rows, layout.at_once) == (layout.num_members, 1)

@@ -1,0 +1,119 @@
+"""`ltro sweep`."""
+
+import argparse
+import csv
+import io
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from ltro_jax.cli.options import add_cache_option, add_settings, given_settings, set_cache
+from ltro_jax.config import SettingsError
+from ltro_jax.parallel import join_processes
+from ltro_jax.presets import preset_or_defaults
+from ltro_jax.runs.forecast import forecast
+from ltro_jax.runs.sweep import Sweep, plan, sweep
+from ltro_jax.runs.sweep_results import member_rows, summary, summary_markdown
+from ltro_jax.storage.atomic import disk_errors, write_atomically
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "sweep",
+        help="train seeds × a grid of settings",
+        description="Train every combination of the grid's values with every seed. Hyper-parameters share one compiled "
+        "program; each combination of static settings is a run of its own in the queue. The same command goes on with "
+        "a sweep that was stopped, and so does `ltro resume`.",
+        epilog="example: ltro sweep mpe/simple_spread --seeds 0:16 --grid actor_lr=3e-4,5e-4 factor_clip=0.5,1,inf",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("preset", metavar="PRESET", help="task to train on, e.g. mpe/simple_spread")
+    parser.add_argument(
+        "--grid",
+        nargs="+",
+        default=[],
+        metavar="NAME=A,B",
+        help="settings and their values; values that hold commas themselves are parted by semicolons",
+    )
+    parser.add_argument("--out", metavar="DIR", help="directory of the sweep (default: runs/sweep-<time>)")
+    parser.add_argument("--metric", help="what members are ranked by (default: greedy evaluation, else episode return)")
+    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="say what it would take, and train nothing")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    processes = parser.add_argument_group("several processes, each on its own devices, with one file system")
+    processes.add_argument(
+        "--distributed", action="store_true", help="join them as JAX detects them (SLURM, Cloud TPU, GKE)"
+    )
+    processes.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where JAX cannot detect it")
+    processes.add_argument("--num_processes", type=int, metavar="P")
+    processes.add_argument("--process_id", type=int, metavar="p")
+    add_cache_option(parser)
+    add_settings(parser, leave_out=("task", "grid"))
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, rank and write tables; 130 when stopped by Ctrl-C before the end."""
+    set_cache(options)
+    if options.distributed or options.coordinator:
+        try:
+            join_processes(options.coordinator, options.num_processes, options.process_id)
+        except (RuntimeError, ValueError) as error:
+            raise SettingsError(
+                f"the processes could not be joined ({error}); give --coordinator, --num_processes and --process_id"
+            ) from error
+    settings = given_settings(options)
+    config = preset_or_defaults(options.preset, settings.pop("algorithm", "clip_happo"), **settings)
+    grid = parse_grid_words(options.grid)
+    if options.dry_run:
+        for name, part in plan(config, grid, jax.process_count()).items():
+            print(forecast(name, part))
+        return 0
+    found = sweep(config, grid, options.out, progress=not options.quiet, command=shlex.join(sys.argv))
+    if jax.process_index() == 0:
+        ranking = write_tables(found, options.metric)
+        if not options.quiet:
+            print(
+                ranking
+                + f"\n{found.path / 'table.csv'} has every member; scores are means over the last fifth of a run"
+            )
+    return 0 if found.finished else 130
+
+
+def write_tables(found: Sweep, metric: str | None = None) -> str:
+    """`table.csv` of all members and `summary.md`, which is returned."""
+    rows = member_rows(found, metric)
+    ranking = summary_markdown(summary(rows))
+    with disk_errors(f"cannot write the tables of {found.path}", "check the free space and the permissions there"):
+        write_atomically(found.path / "table.csv", _csv(rows).encode())
+        write_atomically(found.path / "summary.md", ranking.encode())
+    return ranking
+
+
+def parse_grid_words(words: Sequence[str]) -> dict[str, list[str]]:
+    """`["actor_lr=3e-4,5e-4", "hidden_sizes=64,64;128,128"]` → name → values as text.
+
+    Raises:
+        SettingsError: a word that is no name with values.
+    """
+    grid: dict[str, list[str]] = {}
+    for word in words:
+        name, equals, values = word.partition("=")
+        name = name.replace("-", "_")
+        parts = [value for value in values.split(";" if ";" in values else ",") if value]
+        if not equals or not parts or name in grid:
+            raise SettingsError(f"grid = {word!r} is not one name with its values, as in actor_lr=3e-4,5e-4")
+        grid[name] = parts
+    return grid
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

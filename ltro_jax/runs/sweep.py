@@ -1,0 +1,167 @@
+"""Sweeps: seeds × a grid of settings. A run for each combination of static settings, all its members in one program."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ltro_jax.config import SETTINGS, Config, SettingsError
+from ltro_jax.parallel import wait_for_all
+from ltro_jax.runs.load import Run, load_run
+from ltro_jax.runs.memory import refuse_impossible_size
+from ltro_jax.runs.train import train_or_resume
+from ltro_jax.storage import RunError
+from ltro_jax.storage.atomic import disk_errors
+from ltro_jax.storage.run_directory import RunDirectory
+from ltro_jax.training import make_train
+
+SWEEP_FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep on disk: `sweep.json` and a run directory for each of its parts.
+
+    A part is one combination of static settings with some of the seeds; the hyper-parameters of the grid are inside it.
+    """
+
+    path: Path
+    configs: dict[str, Config]  # part → its settings, in the order of the queue
+
+    @cached_property
+    def runs(self) -> dict[str, Run]:
+        """The parts that have been started."""
+        started = (name for name in self.configs if (self.path / name / "settings.json").exists())
+        return {name: load_run(self.path / name) for name in started}
+
+    @property
+    def finished(self) -> bool:
+        """Whether every part has reached `total_env_steps`."""
+        return len(self.runs) == len(self.configs) and all(run.finished for run in self.runs.values())
+
+
+def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int = 1) -> dict[str, Config]:
+    """Part → settings: static settings of the grid apart, its hyper-parameters together, seeds divided among processes.
+
+    Args:
+        config: what all have in common.
+        grid: setting → values; nothing of the run itself.
+        num_processes: parts of the seeds, at most as many as there are seeds.
+    Raises:
+        SettingsError: a setting that is unknown or cannot be swept, or a value that is not allowed.
+    """
+    static: dict[str, Sequence[Any]] = {}
+    hypers: dict[str, Sequence[Any]] = {}
+    for name, values in grid.items():
+        if name not in SETTINGS or SETTINGS[name].group == "run":
+            raise SettingsError(f"grid = {name}=… cannot be swept; choose a static setting or a hyper-parameter")
+        (static if SETTINGS[name].group == "static" else hypers)[name] = values
+    shares = min(num_processes, len(config.run.seeds))
+    configs = {}
+    for values in itertools.product(*static.values()):
+        chosen = dict(zip(static, values, strict=True))
+        words = [f"{name}={value}".replace("/", "_") for name, value in chosen.items()]
+        for share in range(shares):
+            seeds = config.run.seeds[share::shares]
+            name = " ".join([*words, *([f"share={share + 1}of{shares}"] if shares > 1 else [])]) or "all"
+            configs[name.replace(" ", "-")] = config.replace(**chosen, grid=hypers, seeds=seeds)
+    if len(configs) < shares * len(list(itertools.product(*static.values()))):
+        raise SettingsError("grid = … repeats a value of a static setting; leave one out")
+    return configs
+
+
+def sweep(
+    config: Config,
+    grid: Mapping[str, Sequence[Any]],
+    out: str | Path | None = None,
+    *,
+    progress: bool = True,
+    command: str | None = None,
+) -> Sweep:
+    """Train all combinations of the grid's values with all seeds; what `out` holds already is gone on with.
+
+    With several processes (`jax.distributed`) each trains its share of the parts on its own devices; all see one file
+    system, and none returns before all have ended.
+
+    Args:
+        config: what all have in common, seeds among it.
+        grid: setting → values, e.g. `{"actor_lr": [3e-4, 5e-4], "hidden_sizes": ["64,64", "128,128"]}`.
+        out: directory of the sweep; None makes `runs/sweep-<time>`.
+        progress, command: as in `train`.
+    Raises:
+        SettingsError: settings that cannot be, before anything is written.
+        RunError: the directory holds another sweep, or cannot be written.
+    """
+    if out is None and jax.process_count() > 1:
+        raise SettingsError("several processes need one place: give --out")
+    configs = plan(config, grid, jax.process_count())
+    for part in configs.values():
+        refuse_impossible_size(make_train(part), part)
+    path = Path(out or f"runs/sweep-{datetime.now():%Y%m%d-%H%M%S}")
+    return _work(_opened(path, configs, command), progress, command)
+
+
+def resume_sweep(path: str | Path, *, progress: bool = True) -> Sweep:
+    """Go on with the parts of a sweep that are not finished, on any number of devices and processes.
+
+    Raises:
+        RunError: no sweep there, or one of its runs cannot go on.
+    """
+    return _work(load_sweep(path), progress, None)
+
+
+def load_sweep(path: str | Path) -> Sweep:
+    """Open the sweep at `path`.
+
+    Raises:
+        RunError: not there, not a sweep, or damaged.
+    """
+    path = Path(path)
+    if not (path / SWEEP_FILE).is_file():
+        raise RunError(f"{path} is not a sweep: it has no {SWEEP_FILE}; check the path")
+    content = RunDirectory(path).read_json(SWEEP_FILE)
+    try:
+        return Sweep(path, {name: Config.from_dict(settings) for name, settings in content["parts"].items()})
+    except (KeyError, AttributeError, SettingsError) as error:
+        raise RunError(f"{path / SWEEP_FILE} is damaged ({error}); restore it from a copy") from error
+
+
+def is_sweep(path: str | Path) -> bool:
+    """Whether a sweep is there."""
+    return (Path(path) / SWEEP_FILE).is_file()
+
+
+def _opened(path: Path, configs: dict[str, Config], command: str | None) -> Sweep:
+    """The sweep at `path`, made if nothing is there; by process 0, for which the others wait in `_work`."""
+    if is_sweep(path):
+        there = load_sweep(path)
+        if there.configs != configs:
+            raise RunError(f"{path} holds a sweep with other settings or shares; resume it, or choose another --out")
+        return there
+    if jax.process_index() == 0:
+        with disk_errors(f"cannot create {path}", "choose another --out"):
+            if path.exists() and any(path.iterdir()):
+                raise RunError(f"{path} already exists; choose another --out")
+            path.mkdir(parents=True, exist_ok=True)
+        parts = {name: config.to_dict() for name, config in configs.items()}
+        RunDirectory(path).write_json(SWEEP_FILE, {"command": command, "parts": parts})
+    wait_for_all("the sweep is there")
+    return Sweep(path, configs)
+
+
+def _work(found: Sweep, progress: bool, command: str | None) -> Sweep:
+    """Every part in turn; with several processes those that fall to this one."""
+    own = list(found.configs)[jax.process_index() :: jax.process_count()]
+    for number, name in enumerate(own, start=1):
+        if progress:
+            print(f"[{number}/{len(own)}] {name}", flush=True)
+        run = train_or_resume(found.configs[name], found.path / name, progress=progress, command=command)
+        if not run.finished:
+            break  # Ctrl-C
+    wait_for_all("the sweep is done")
+    return Sweep(found.path, found.configs)

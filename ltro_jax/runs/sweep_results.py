@@ -1,0 +1,98 @@
+"""What a sweep has found: a row for each member, and the points ranked by their interquartile mean."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ltro_jax.analysis.statistics import final_score, iqm, iqm_interval
+from ltro_jax.config import SettingsError
+from ltro_jax.runs.load import Run, point_label
+from ltro_jax.runs.sweep import Sweep
+
+Rows = list[dict[str, Any]]
+LAST_SHARE = 5  # the score is the mean over the last fifth of what was recorded
+
+
+def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
+    """A row for each member of the parts that have been started.
+
+    Args:
+        metric: what is scored; None = `eval_return_greedy` where there are evaluations, else `episode_return`.
+    Returns:
+        `part`, `point` (the grid's hyper-parameters in words), each hyper-parameter of the grid, `seed`, `env_steps`,
+        `score` (mean over the last fifth of the values recorded; NaN of a frozen member), `best` (highest value),
+        `frozen_at` (iteration at which it became non-finite; -1 for the healthy).
+    Raises:
+        SettingsError: a run has no such metric.
+    """
+    rows: Rows = []
+    for name, run in sweep.runs.items():
+        if run.iteration == 0:
+            continue
+        metrics = run.metrics
+        chosen = metric or ("eval_return_greedy" if "eval_return_greedy" in metrics else "episode_return")
+        if chosen not in metrics or metrics[chosen].dims != ("member", "iteration"):
+            known = ", ".join(str(n) for n in metrics.data_vars if metrics[n].dims == ("member", "iteration"))
+            raise SettingsError(f"metric = {chosen!r} is not one of {known}")
+        values = metrics[chosen].values
+        recorded = int((~np.isnan(values).all(0)).sum())
+        scores = final_score(values, last=max(1, recorded // LAST_SHARE)) if recorded else np.full(len(values), np.nan)
+        frozen = _frozen_at(run)
+        for index, member in enumerate(run.config.members):
+            point = {axis: getattr(member.hypers, axis) for axis, _ in run.config.run.grid}
+            seen = values[index][~np.isnan(values[index])]
+            rows.append(
+                {
+                    "part": name.rsplit("share=", 1)[0].rstrip("-") or "all",
+                    "point": point_label(point),
+                    **point,
+                    "seed": member.seed,
+                    "env_steps": int(metrics["env_steps"].values[-1]),
+                    "score": float(scores[index]),
+                    "best": float(seen.max()) if seen.size else float("nan"),
+                    "frozen_at": frozen[index],
+                }
+            )
+    return rows
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> Rows:
+    """Points ranked by the interquartile mean of their scores over seeds, best first; frozen members left out.
+
+    Returns:
+        `part`, `point`, `seeds` (healthy ones), `frozen` (how many were), `score`, `low`, `high` (95 % bootstrap
+        interval; NaN with one seed).
+    """
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["part"], row["point"]), []).append(row)
+    ranked = []
+    for (part, point), members in groups.items():
+        scores = np.array([row["score"] for row in members if row["frozen_at"] < 0])
+        scores = scores[~np.isnan(scores)]
+        point_score = float(iqm(scores)) if scores.size else float("nan")
+        low, high = iqm_interval(scores)[1:] if scores.size > 1 else (float("nan"), float("nan"))
+        frozen = sum(row["frozen_at"] >= 0 for row in members)
+        found = {"score": point_score, "low": float(low), "high": float(high)}
+        ranked.append({"part": part, "point": point, "seeds": int(scores.size), "frozen": frozen} | found)
+    return sorted(ranked, key=lambda row: (np.isnan(row["score"]), -np.nan_to_num(row["score"])))
+
+
+def summary_markdown(ranked: Sequence[Mapping[str, Any]]) -> str:
+    """The ranking as a table."""
+    lines = ["| part | point | seeds | frozen | score (IQM) | 95 % interval |", "|---|---|---|---|---|---|"]
+    for row in ranked:
+        interval = f"[{row['low']:.4g}, {row['high']:.4g}]"
+        cells = (row["part"], row["point"] or "–", row["seeds"], row["frozen"], f"{row['score']:.4g}", interval)
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _frozen_at(run: Run) -> list[int]:
+    """Iteration at which each member was frozen, -1 = never."""
+    finite = run.metrics["finite"].values
+    first = np.argmin(finite, axis=1)
+    return [
+        -1 if row.all() else int(run.metrics["iteration"].values[at]) for row, at in zip(finite, first, strict=True)
+    ]
