@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from ltro_jax.analysis.figures import COLOURS, STYLE
 from ltro_jax.analysis.statistics import Array
+from ltro_jax.analysis.style import COLOURS, STYLE, legend
 
 BANDS = (1.0, 1.5, 2.0, 4.0, 10.0, np.inf)  # of the exact E[R²], for the table of agreement
 TARGET_ERROR = 0.1  # relative standard error for which `draws_needed` is given
@@ -152,7 +152,7 @@ def agreement_figure(rows: Mapping[str, Sequence[Mapping[str, Any]]], title: str
             ylabel=r"mean of $R^2$ / exact",
             title=title,
         )
-        figure.legend(loc="outside lower center", ncols=2)
+        legend(figure, columns=2)
     return figure
 
 

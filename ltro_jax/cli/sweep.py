@@ -1,11 +1,9 @@
 """`ltro sweep`."""
 
 import argparse
-import csv
-import io
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,9 +13,8 @@ from ltro_jax.config import SettingsError
 from ltro_jax.parallel import join_processes
 from ltro_jax.presets import preset_or_defaults
 from ltro_jax.runs.forecast import forecast
-from ltro_jax.runs.sweep import Sweep, plan, sweep
-from ltro_jax.runs.sweep_results import member_rows, summary, summary_markdown
-from ltro_jax.storage.atomic import disk_errors, write_atomically
+from ltro_jax.runs.sweep import plan, sweep
+from ltro_jax.runs.sweep_results import write_tables
 
 
 def add_parser(commands: Any) -> None:
@@ -83,16 +80,6 @@ def run(options: argparse.Namespace) -> int:
     return 0 if found.finished else 130
 
 
-def write_tables(found: Sweep, metric: str | None = None) -> str:
-    """`table.csv` of all members and `summary.md`, which is returned."""
-    rows = member_rows(found, metric)
-    ranking = summary_markdown(summary(rows))
-    with disk_errors(f"cannot write the tables of {found.path}", "check the free space and the permissions there"):
-        write_atomically(found.path / "table.csv", _csv(rows).encode())
-        write_atomically(found.path / "summary.md", ranking.encode())
-    return ranking
-
-
 def parse_grid_words(words: Sequence[str]) -> dict[str, list[str]]:
     """`["actor_lr=3e-4,5e-4", "hidden_sizes=64,64;128,128"]` → name → values as text.
 
@@ -108,12 +95,3 @@ def parse_grid_words(words: Sequence[str]) -> dict[str, list[str]]:
             raise SettingsError(f"grid = {word!r} is not one name with its values, as in actor_lr=3e-4,5e-4")
         grid[name] = parts
     return grid
-
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -8,6 +8,7 @@ import numpy as np
 from ltro_jax.analysis.statistics import final_score, iqm, iqm_interval
 from ltro_jax.config import SettingsError
 from ltro_jax.runs.load import Run, point_label
+from ltro_jax.runs.results import csv_text, write_results
 from ltro_jax.runs.sweep import Sweep
 
 Rows = list[dict[str, Any]]
@@ -87,6 +88,14 @@ def summary_markdown(ranked: Sequence[Mapping[str, Any]]) -> str:
         cells = (row["part"], row["point"] or "–", row["seeds"], row["frozen"], f"{row['score']:.4g}", interval)
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines) + "\n"
+
+
+def write_tables(sweep: Sweep, metric: str | None = None) -> str:
+    """Write `table.csv` of all members and `summary.md`, which is returned. Raises as `member_rows`, and `RunError`."""
+    rows = member_rows(sweep, metric)
+    ranking = summary_markdown(summary(rows))
+    write_results(sweep.path, {"table.csv": csv_text(rows).encode(), "summary.md": ranking.encode()}, {})
+    return ranking
 
 
 def _frozen_at(run: Run) -> list[int]:
