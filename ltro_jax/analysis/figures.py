@@ -6,48 +6,23 @@ Figures are built as objects, without pyplot: importing or drawing changes neith
 import math
 import os
 from collections.abc import Mapping
-from itertools import cycle, product
+from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 import xarray as xr
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike
 
 from ltro_jax.analysis.statistics import iqm, iqm_interval
+from ltro_jax.analysis.style import LINES, STYLE, legend
 
-# Okabe and Ito's colour-blind safe palette, strongest contrast first.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-_LINES = tuple(product(("-", (0, (5, 1.5)), (0, (1, 1))), COLOURS))  # the palette again, dashed, then dotted
 _BASELINE_DASHES = ((0, (6, 3)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 2)))
 _MAX_SEED_LINES = 16
 _MAX_COLUMNS = 4
-_STYLE: Any = {
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "0.4",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.formatter.limits": (-3, 5),
-    "axes.formatter.use_mathtext": True,
-    "axes.xmargin": 0.02,
-    "grid.color": "0.92",
-    "xtick.color": "0.4",
-    "ytick.color": "0.4",
-    "xtick.labelcolor": "0.15",
-    "ytick.labelcolor": "0.15",
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "lines.solid_capstyle": "round",
-    "pdf.fonttype": 42,
-}
 
 
 def learning_curves(
@@ -73,10 +48,10 @@ def learning_curves(
         ValueError: no curve, other dims, no `env_steps`, or a curve without any value.
     Source: Agarwal et al. 2021 (arXiv 2108.13264) for the mean and the band.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        for (name, curve), (dashes, colour) in zip(_prepared(curves).items(), cycle(_LINES), strict=False):
+        for (name, curve), (dashes, colour) in zip(_prepared(curves).items(), cycle(LINES), strict=False):
             if show_seeds and 1 < curve.sizes["member"] <= _MAX_SEED_LINES:
                 axes.plot(curve.env_steps, curve.T, color=colour, linewidth=0.6, alpha=0.3)
             _draw(axes, curve, _label(name, curve), dashes, colour)
@@ -84,7 +59,7 @@ def learning_curves(
             axes.axhline(height, color="0.35", linewidth=1.2, linestyle=dashes, label=name)
         axes.set(ylabel=ylabel, title=title)
         _steps_axis(axes)
-        _legend(figure, columns=3)
+        legend(figure, columns=3)
     return figure
 
 
@@ -117,11 +92,11 @@ def position_curves(
     num_positions = counts.pop()
     columns = min(num_positions, _MAX_COLUMNS)
     rows = math.ceil(num_positions / columns)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(max(1.2 + 2.4 * columns, 5.0), 1.4 + 2.0 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for position, axes in enumerate(grid.flat[:num_positions]):
-            for (name, curve), (dashes, colour) in zip(prepared.items(), cycle(_LINES), strict=False):
+            for (name, curve), (dashes, colour) in zip(prepared.items(), cycle(LINES), strict=False):
                 _draw(axes, curve.isel(position=position), _label(name, curve), dashes, colour)
             axes.set_title(f"position {position + 1}")
             _steps_axis(axes, labelled=position + columns >= num_positions)
@@ -131,7 +106,7 @@ def position_curves(
             _log_axis(grid[0, 0])
         figure.suptitle(title)
         figure.supylabel(ylabel, fontsize=10)
-        _legend(figure, columns=max(columns, 2))
+        legend(figure, columns=max(columns, 2))
     return figure
 
 
@@ -149,10 +124,10 @@ def count_curves(
     """
     if not data:
         raise ValueError("nothing to draw: give at least one named curve")
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        for (name, (counts, values)), (dashes, colour) in zip(data.items(), cycle(_LINES), strict=False):
+        for (name, (counts, values)), (dashes, colour) in zip(data.items(), cycle(LINES), strict=False):
             interval = iqm_interval(values)
             bars = [interval.point - interval.low, interval.high - interval.point]
             axes.errorbar(
@@ -169,7 +144,7 @@ def count_curves(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if log:
             _log_axis(axes)
-        _legend(figure, columns=2)
+        legend(figure, columns=2)
     return figure
 
 
@@ -191,7 +166,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
     try:
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.rc_context(STYLE):
             figure.savefig(partial, format=path.suffix[1:], dpi=150, metadata=metadata)
         os.replace(partial, path)
     finally:
@@ -255,13 +230,3 @@ def _log_axis(axes: Axes) -> None:
 def _label(name: str, curve: xr.DataArray) -> str:
     num_members = curve.sizes["member"]
     return f"{name} ({num_members} {'seed' if num_members == 1 else 'seeds'})"
-
-
-def _legend(figure: Figure, columns: int) -> None:
-    """One legend below all panels, each label once."""
-    entries: dict[str, Artist] = {}
-    for axes in figure.axes:
-        handles, labels = axes.get_legend_handles_labels()
-        entries |= dict(zip(labels, handles, strict=True))
-    columns = min(columns, len(entries))
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)

@@ -1,7 +1,5 @@
 """The variance laboratory: train or read runs, and write what their advantage variance does."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -12,14 +10,14 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from ltro_jax.analysis import variance
-from ltro_jax.analysis.figures import count_curves, learning_curves, position_curves, save_figure
+from ltro_jax.analysis.figures import count_curves, learning_curves, position_curves
 from ltro_jax.analysis.statistics import Interval
 from ltro_jax.config import Config, SettingsError
 from ltro_jax.presets import preset_or_defaults
 from ltro_jax.runs.load import Run
+from ltro_jax.runs.results import csv_text, file_name, write_results
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError
-from ltro_jax.storage.atomic import disk_errors, write_atomically
 
 KINDS = {"raw": "adv_variance_raw", "used": "adv_variance_used"}  # R·A, and with the weight that the update used
 
@@ -78,7 +76,7 @@ def write_study(metrics: Mapping[str, xr.Dataset], directory: Path) -> list[Path
         ValueError: a run without the needed metrics, or with one seed.
     """
     rows = variance.table(metrics)
-    texts = {"table.csv": _csv(rows), "table.md": _markdown(rows, metrics)}
+    texts = {"table.csv": csv_text(rows), "table.md": _markdown(rows, metrics)}
     figures: dict[str, Figure] = {}
     for task, number in sorted({(dataset.attrs["task"], dataset.sizes["agent"]) for dataset in metrics.values()}):
         same = {
@@ -96,21 +94,7 @@ def write_study(metrics: Mapping[str, xr.Dataset], directory: Path) -> list[Path
     for label, dataset in metrics.items():
         figures_of_run = variance.by_position(dataset).drop_vars("agent", errors="ignore")
         files[f"datasets/{file_name(label)}.nc"] = bytes(figures_of_run.to_netcdf(engine="scipy"))
-    with disk_errors(f"cannot write {directory}", "choose another directory with -o"):
-        (directory / "datasets").mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            write_atomically(directory / name, data)
-        drawn = [
-            save_figure(figure, directory / f"{name}.{suffix}")
-            for name, figure in figures.items()
-            for suffix in ("png", "pdf")
-        ]
-    return [directory / name for name in files] + drawn
-
-
-def file_name(label: str) -> str:
-    """A label as part of a path: `mpe/simple_spread happo` → `mpe_simple_spread-happo`."""
-    return label.strip("/").replace("/", "_").replace(" ", "-")
+    return write_results(directory, files, figures)
 
 
 def _figures(runs: Mapping[str, xr.Dataset], title: str) -> dict[str, Figure]:
@@ -151,14 +135,6 @@ def _growing(metrics: Mapping[str, xr.Dataset]) -> dict[str, dict[str, tuple[Any
         for name, figure in KINDS.items():
             curves.setdefault(task, {})[f"{kind}: {name}"] = variance.last_positions(runs, figure)
     return curves
-
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, xr.Dataset]) -> str:
