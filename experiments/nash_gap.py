@@ -1,7 +1,7 @@
 """Does the Nash gap fall with the iterations, how fast, and does the clamp matter?
 
     python experiments/nash_gap.py          # CPU size: 100 games of 4 agents, 4 states, 3 actions, 1000 iterations
-    python experiments/nash_gap.py --games 1000 --num_states 6 --gap_iterations 10000     # full size
+    python experiments/nash_gap.py --games 500 --gap_iterations 3000        # full size
 
 Exact gradient and trust-region steps, one agent after another with factor_clip 0.5, 1, 2 and infinity, and all at once.
 Writes `experiments/results/nash_gap/`: table, figure, dataset.

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from ltro_jax.analysis.statistics import Array
 
 
-def log_spaced(last: int, per_decade: int = 15) -> np.ndarray:
+def log_spaced(last: int, per_decade: int = 10) -> np.ndarray:
     """Iterations 1..last, evenly spaced in their logarithm, each once; `[P]` int, increasing."""
     count = 1 + int(np.ceil(np.log10(last) * per_decade))
     return np.unique(np.rint(np.geomspace(1, last, count)).astype(int))

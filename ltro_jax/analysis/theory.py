@@ -48,20 +48,25 @@ def variance_rows(study: xr.Dataset) -> Rows:
 def growth_rows(study: xr.Dataset) -> Rows:
     """Slope of log variance for each agent more, over the positions of the largest N and over N at the last position.
 
+    Over N the variance is taken relative to that of the first position in the same game, where the factor is 1: else
+    it would also say how the advantages of larger games are distributed.
+
     Args:
         study: as in `variance_rows`, with at least two numbers of agents.
     """
     rows: Rows = []
-    largest = study["agents"] == study["agents"].max()
-    last = study["position"] == study["agents"]
+    largest = int(study["agents"].max())
+    positions = (study["agents"] == largest).values
+    last, first = (study["position"] == study["agents"]).values, (study["position"] == 1).values
     for kl in study["kl_threshold"].values:
         for clip in study["factor_clip"].values:
-            for over, places, count in (
-                (f"positions, N = {int(study['agents'].max())}", largest, "position"),
-                ("N, last position", last, "agents"),
+            part = study.sel(kl_threshold=kl, factor_clip=clip)
+            variance = part["variance"].values
+            relative = variance[:, last] / variance[:, first]
+            for over, rate in (
+                (f"positions, N = {largest}", growth_rate(part["position"].values[positions], variance[:, positions])),
+                ("N, last position", growth_rate(part["agents"].values[last], relative)),
             ):
-                part = study.sel(kl_threshold=kl, factor_clip=clip).isel(place=places.values)
-                rate = growth_rate(part[count].values, part["variance"].values)
                 row = {"kl_threshold": float(kl), "factor_clip": float(clip), "over": over}
                 rows.append(row | _cells("rate", rate) | {"factor_per_agent": float(np.exp(rate.point))})
     return rows

@@ -16,7 +16,7 @@ from ltro_jax.analysis.style import COLOURS, LINES, STYLE, legend
 from ltro_jax.analysis.theory import GAP_FLOOR, gap_rows
 
 TITLES = {"gradient_step": "gradient steps", "trust_region_step": "trust-region steps"}
-_SCATTERED = 3000  # points of one rule in one panel, at most; the tables count all
+_SCATTERED = 1500  # points of one rule in one panel, at most; the tables count all
 
 
 def variance_figure(study: xr.Dataset) -> Figure:
@@ -123,7 +123,7 @@ def gap_figure(study: xr.Dataset) -> Figure:
                     linewidth=width,
                     label=label,
                 )
-        axes.plot([], [], color="0.4", linewidth=0.8, label="worst tenth of the games")
+        axes.plot([], [], color="0.4", linewidth=0.8, label="90 % quantile of the games")
         axes.set_xscale("log")
         axes.set_yscale("log")
         slopes = [row for row in rows if row["agent_update"] == kind]
@@ -137,7 +137,7 @@ def gap_figure(study: xr.Dataset) -> Figure:
         TITLES.get(str(kind), str(kind)): lambda axes, kind=kind: draw(axes, kind)
         for kind in study["agent_update"].values
     }
-    return _row(panels, xlabel="iteration", ylabel="Nash gap", columns=6, sharey=False)
+    return _row(panels, xlabel="iteration", ylabel="Nash gap", columns=3, sharey=False)
 
 
 def _row(
@@ -157,8 +157,9 @@ def _row(
 
 def _moments(clips: Any) -> list[tuple[float, str, Any, str]]:
     """What is drawn of each clamp and how: its variance, and dashed the bound where there is one."""
-    drawn = [(clip, "variance", "-", colour) for clip, colour in zip(clips, cycle(COLOURS), strict=False)]
-    return drawn + [(clip, "bound", (0, (4, 2)), colour) for clip, _, _, colour in drawn if np.isfinite(clip)]
+    coloured = list(zip(clips, cycle(COLOURS), strict=False))
+    bounds = [(clip, "bound", (0, (4, 2)), colour) for clip, colour in coloured if np.isfinite(clip)]
+    return [(clip, "variance", "-", colour) for clip, colour in coloured] + bounds
 
 
 def _weight(clip: float) -> str:

@@ -1,7 +1,6 @@
 """`ltro theory`."""
 
 import argparse
-from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,15 +37,15 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("-o", "--output", metavar="DIR", help="default: runs/theory-<time>")
     parser.add_argument("--studies", nargs="+", choices=STUDIES, default=list(STUDIES), help="default: all")
-    for field in fields(TheorySettings):
-        several = isinstance(field.default, tuple)
-        values = field.default if several else (field.default,)
+    for name, words in HELP.items():
+        default = getattr(TheorySettings, name)
+        values = default if isinstance(default, tuple) else (default,)
         parser.add_argument(
-            f"--{field.name}",
-            nargs="+" if several else None,
+            f"--{name}",
+            nargs="+" if isinstance(default, tuple) else None,
             type=type(values[0]),
-            default=field.default,
-            help=f"{HELP[field.name]} (default {' '.join(f'{value:g}' for value in values)})",
+            default=default,
+            help=f"{words} (default {' '.join(f'{value:g}' for value in values)})",
         )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     add_cache_option(parser)
@@ -56,7 +55,7 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, write, and print the reports."""
     set_cache(options)
-    settings = TheorySettings(**{field.name: getattr(options, field.name) for field in fields(TheorySettings)})
+    settings = TheorySettings(**{name: getattr(options, name) for name in HELP})
     output = Path(options.output or f"runs/theory-{datetime.now():%Y%m%d-%H%M%S}")
     written = run_studies(options.studies, settings, output, _silent if options.quiet else _say)
     if not options.quiet:

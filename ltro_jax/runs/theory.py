@@ -20,6 +20,7 @@ from ltro_jax.theory.studies import Problems, courses, random_problems, weight_m
 
 AGENT_UPDATES = {"gradient_step": gradient_step, "trust_region_step": trust_region_step}
 VARIANCE_ACTIONS = 2  # of each agent in the variance study, so that many agents can be enumerated
+MAX_AGENTS = 20
 MAX_NUMBERS = 2**27  # float64 values of one batch, about 1 GB
 
 Say = Callable[[str], None]
@@ -41,7 +42,7 @@ class TheorySettings:
     agents: Sequence[int] = (2, 3, 4, 6, 8)  # variance
     num_agents: int = 4  # improvement and Nash gap
     num_actions: int = 3  # likewise
-    iterations: int = 30  # improvement
+    iterations: int = 20  # improvement
     gap_iterations: int = 1000
     gap_kl_threshold: float = 0.01
     learning_rate: float = 10.0  # Nash gap, gradient steps
@@ -65,21 +66,30 @@ class TheorySettings:
                 raise SettingsError(f"{name} = {getattr(self, name):g} must be a number above 0")
         if np.inf in self.kl_thresholds:
             raise SettingsError("kl_thresholds must be finite")
+        if self.seed > 2**31 - 1:
+            raise SettingsError(f"seed = {self.seed} must be at most {2**31 - 1}")
+        if max(self.num_agents, *self.agents) > MAX_AGENTS:
+            raise SettingsError(f"games of more than {MAX_AGENTS} agents are too large to be enumerated")
         if len(self.agents) < 2:
             raise SettingsError(f"agents = {self.agents[0]} is one number; growth needs at least 2")
-        for agents, actions in ((max(self.agents), VARIANCE_ACTIONS), (self.num_agents, self.num_actions)):
+        for agents, actions, iterations in (
+            (max(self.agents), VARIANCE_ACTIONS, 1),
+            (self.num_agents, self.num_actions, max(self.iterations, self.gap_iterations)),
+        ):
             states = self.num_states
-            numbers = self.games * states * actions**agents * (states + 6 * agents)
+            game = states * actions**agents * (states + 6 * agents)
+            policies = iterations * agents * states * actions
+            numbers = self.games * (game + policies)
             if numbers > MAX_NUMBERS:
                 raise SettingsError(
-                    f"{self.games} games of {agents} agents with {actions} actions in {states} states would need about "
-                    f"{8 * numbers / 1e9:.1f} GB; choose fewer of them"
+                    f"{self.games} games of {agents} agents with {actions} actions in {states} states for {iterations} "
+                    f"iterations would need about {8e-9 * numbers:.3g} GB; choose fewer of them"
                 )
 
     @property
     def rules(self) -> dict[str, tuple[str, float]]:
         """Name → schedule and clamp."""
-        sequential = {f"c = {clip:g}".replace("inf", "∞"): ("random", float(clip)) for clip in self.factor_clips}
+        sequential = {f"c = {clip:.12g}".replace("inf", "∞"): ("random", float(clip)) for clip in self.factor_clips}
         return sequential | {"simultaneous": ("simultaneous", 1.0)}
 
 

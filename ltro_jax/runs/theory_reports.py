@@ -31,8 +31,8 @@ def report_variance(study: xr.Dataset) -> Report:
         "kl_threshold) with weights min(R, factor_clip), order random; everything enumerated. Variances, second "
         "moments and bounds are in units of max A². The paper's bound c·E[min(R, c)] is on the second moment, which is "
         f"at least the variance. Second moments above the bound: {exceeded} of {study.sizes['game'] * len(rows)}.\n\n"
-        "## Growth\n\nSlope of log variance for each agent more; IQM over games, 95 % bootstrap interval. Over N, the "
-        f"games of one N are other games than those of the next.\n\n{markdown_table(growth)}\n"
+        "## Growth\n\nSlope of log variance for each agent more; IQM over games, 95 % bootstrap interval. Over N, "
+        f"variances are relative to that of the first position in the same game.\n\n{markdown_table(growth)}\n"
         "## Last position\n\nIQM over games, 95 % bootstrap interval; the CSV file has every position.\n\n"
         f"{markdown_table(shown)}"
     )
@@ -66,7 +66,7 @@ def report_gap(study: xr.Dataset) -> Report:
         f"before its gap first is ≤ {tables.GAP_FLOOR:g} (which counts as zero; nothing is read from there on), at "
         "iterations evenly spaced in their logarithm; IQM over the `fitted` games with 95 % bootstrap interval. A game "
         "that stays away from an equilibrium is fitted too, with a slope near 0. Where the gap falls faster than any "
-        "power, the slope is only that of the last decade.\n\n"
+        "power, the slope is only that of the last decade. `iterations_to_1e-3`: median, among the iterations kept.\n\n"
         f"{markdown_table(rows)}"
     )
     return _report("nash_gap", text, rows, study, gap_figure(study))
