@@ -16,7 +16,7 @@ from ltro_jax.analysis.style import COLOURS, LINES, STYLE, legend
 from ltro_jax.analysis.theory import GAP_FLOOR, gap_rows
 
 TITLES = {"gradient_step": "gradient steps", "trust_region_step": "trust-region steps"}
-_SCATTERED = 1500  # points of one rule in one panel, at most; the tables count all
+_SCATTERED = 1000  # points of one rule in one panel, at most; the tables count all
 
 
 def variance_figure(study: xr.Dataset) -> Figure:
