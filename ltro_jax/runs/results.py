@@ -25,12 +25,17 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows with the same keys as a Markdown table; numbers with three digits."""
+    """Rows with the same keys as a Markdown table; numbers with three digits, `x`, `x_low`, `x_high` in one cell."""
+    names = [name for name in rows[0] if name.removesuffix("_low").removesuffix("_high") not in rows[0].keys() - {name}]
 
-    def cell(value: Any) -> str:
+    def text(value: Any) -> str:
         return f"{value:.3g}" if isinstance(value, float) else str(value)
 
-    lines = [rows[0].keys(), ["---"] * len(rows[0]), *([cell(value) for value in row.values()] for row in rows)]
+    def cell(row: Mapping[str, Any], name: str) -> str:
+        interval = f" [{text(row[f'{name}_low'])}, {text(row[f'{name}_high'])}]" if f"{name}_low" in row else ""
+        return text(row[name]) + interval
+
+    lines = [names, ["---"] * len(names), *([cell(row, name) for name in names] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

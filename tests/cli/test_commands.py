@@ -23,6 +23,7 @@ HELP = {
     "plot": ["RUN", "--metric", "--output", "PNG"],
     "presets": ["PRESET", "--algorithm"],
     "envs": ["agents", "episode length"],
+    "theory": ["--studies", "--games", "Nash gap", "example: ltro theory "],
 }
 
 
