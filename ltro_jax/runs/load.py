@@ -85,13 +85,11 @@ class Run:
         run, points = self.config.run, self.config.points
         if seed not in run.seeds:
             raise RunError(f"seed {seed} is not in {self.path}; it has the seeds {', '.join(map(str, run.seeds))}")
-        if point is None and len(points) == 1:
-            point = points[0]
-        if point not in points:
-            known = "; ".join(point_label(known) for known in points)
-            asked = point_label(point) if point else "a point"
-            raise RunError(f"{self.path} needs {asked} to be one of its grid: {known or 'it has none'}")
-        return points.index(dict(point)) * len(run.seeds) + run.seeds.index(seed)
+        chosen = points[0] if point is None and len(points) == 1 else dict(point or {})
+        if chosen not in points:
+            known = "; ".join(map(point_label, points)) if run.grid else "it has none"
+            raise RunError(f"point = {point_label(chosen) or None} is not one of the grid of {self.path}: {known}")
+        return points.index(chosen) * len(run.seeds) + run.seeds.index(seed)
 
     def by_point(self) -> dict[str, xr.Dataset]:
         """The metrics of each point of the grid by its words, `actor_lr=0.0003`; without a grid all under `""`."""
