@@ -40,6 +40,9 @@ from ltro_jax.training import Train, make_train
 from ltro_jax.types import RunnerState
 
 
+METRICS_FILE = "metrics.nc"  # all metrics in one file, for readers without ltro_jax
+
+
 def train(config: Config, out: str | Path | None = None, *, progress: bool = True, command: str | None = None) -> Run:
     """Train every seed of `config` to the end, or until Ctrl-C.
 
@@ -85,12 +88,13 @@ def train_or_resume(config: Config, path: str | Path, *, progress: bool = True, 
     """
     if not (Path(path) / "settings.json").exists():
         return train(config, path, progress=progress, command=command)
-    if load_run(path).config != config:
+    there = load_run(path)
+    if there.config != config:
         raise RunError(f"{path} holds a run with other settings; move it away or choose another directory")
+    if there.finished and (there.path / METRICS_FILE).exists():
+        Progress(progress, 0, 0, 0).say(f"{path} is finished: {there.iteration} iterations")
+        return there
     return resume(path, progress=progress)
-
-
-METRICS_FILE = "metrics.nc"  # all metrics in one file, for readers without ltro_jax
 
 
 class Session:
