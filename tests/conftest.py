@@ -9,7 +9,7 @@ import pytest
 
 from ltro_jax.config import Config
 
-LIGHTLY_COMPILED = ("envs", "theory", "training", "parallel", "runs", "cli")
+LIGHTLY_COMPILED = ("networks", "algorithms", "envs", "theory", "training", "parallel", "runs", "cli")
 FULLY_OPTIMISED = "LTRO_TEST_OPTIMISED"  # set it to run every test with XLA's usual optimisations
 
 
