@@ -56,6 +56,22 @@ def write_atomically(path: Path, data: bytes) -> None:
     flush(path.parent)
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether a kill within `write_atomically` has left it."""
+    return re.fullmatch(r"\..+\.\d+\.tmp", path.name) is not None
+
+
+def remove_leftovers(directory: Path, name: str = "*") -> None:
+    """Deletes what kills have left of files called `name` there; nobody may be writing them.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    for path in list(directory.glob(f".{name}.*.tmp")):
+        if is_leftover(path):
+            path.unlink(missing_ok=True)
+
+
 def flush(path: Path) -> None:
     """Has the operating system put a file's contents, or a directory's entries, on the disk itself."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -75,7 +75,7 @@ def test_a_failed_write_leaves_the_old_file_alone(run, monkeypatch):
         run.write_json("settings.json", {})
     monkeypatch.undo()
     assert run.settings == SETTINGS
-    assert {path.name for path in run.path.iterdir()} == {"settings.json", "environment.json"}
+    assert {path.name for path in run.path.iterdir()} == {"settings.json", "environment.json", ".lock"}
 
 
 def test_a_second_process_cannot_lock(run):
