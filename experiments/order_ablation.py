@@ -3,7 +3,7 @@
     python experiments/order_ablation.py                               # CPU size: 10 seeds × 0.1 M steps, N = 8
     python experiments/order_ablation.py --total_env_steps 10_000_000  # the paper's length
 
-Interruptible with Ctrl-C: the same command goes on where it stopped. Everything but the order and the clamp is equal,
+Interruptible with Ctrl-C: the same command goes on where it stopped. Everything but the order and the clamp c (∞: HAPPO) is equal,
 seeds included (the paper's settings of simple_spread). Writes `experiments/results/order_ablation/`: every seed's
 curves (compressed NumPy arrays), a table, and two figures.
 """
@@ -16,8 +16,8 @@ if __name__ == "__main__":
         __doc__,
         tasks={"mpe/simple_spread N=8": {"num_agents": 8, "total_env_steps": 100_000}},
         variants={
-            f"{algorithm} {order}": {"algorithm": algorithm, "agent_order": order}
-            for algorithm in ("clip_happo", "happo")
+            f"c={clip} {order}": {"algorithm": "clip_happo", "factor_clip": clip, "agent_order": order}
+            for clip in ("1", "inf")
             for order in ("random", "fixed")
         },
         scores=("eval_return_greedy", "eval_return_sampled", "episode_return"),

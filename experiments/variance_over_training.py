@@ -1,6 +1,6 @@
 """How does the advantage variance change while agents learn, with and without the clamp?
 
-    python experiments/variance_over_training.py                               # CPU size: N = 5, 10 seeds × 0.2 M steps
+    python experiments/variance_over_training.py                               # CPU size: N = 5, 10 seeds × 0.1 M steps
     python experiments/variance_over_training.py --total_env_steps 10_000_000  # the paper's length
 
 Interruptible: the same command goes on. Everything but the algorithm is equal (the paper's settings of simple_spread,
@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agents", type=int, default=5)
     parser.add_argument("--seeds", default="0:10")
-    parser.add_argument("--total_env_steps", default="200_000")
+    parser.add_argument("--total_env_steps", default="100_000")
     options = parser.parse_args()
     settings = {"seeds": options.seeds, "total_env_steps": options.total_env_steps, "eval_episodes": 0}
     configs = configurations(["mpe/simple_spread"], ["clip_happo", "happo"], num_agents=[options.agents], **settings)

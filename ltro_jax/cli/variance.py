@@ -36,6 +36,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--situations", type=int, default=256, help="frozen for --controlled (default 256)")
     parser.add_argument("--draws", type=int, default=65_536, help="of --controlled (default 65536)")
+    parser.add_argument("--updates", type=int, default=1, help="between the policies of --controlled (default 1)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     add_cache_option(parser)
     add_settings(parser, leave_out=("task", "algorithm", "factor_clip", "num_agents", "grid"))
@@ -60,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
     controlled = None
     if options.controlled:
         controlled = {
-            label: controlled_rows(opened, options.situations, options.draws) for label, opened in runs.items()
+            label: controlled_rows(opened, options.situations, options.draws, options.updates)
+            for label, opened in runs.items()
         }
     try:
         written = write_study(runs, output, controlled)

@@ -20,7 +20,7 @@ Rows = list[dict[str, Any]]
 INTRODUCTION = """\
 # Controlled measurement
 
-π and π' fixed (one update apart), situations frozen, fresh actions of π. The mean of R² over the draws, where R is the
+π and π' fixed, situations frozen, fresh actions of π. The mean of R² over the draws, where R is the
 product of the ratios of the first m ≥ 1 agents, against E_s Π(1 + χ²). `within`: two standard errors of the draws
 themselves reach the truth. `needed`: draws for a relative standard error of 10 %, from E[R⁴].
 
@@ -29,26 +29,28 @@ themselves reach the truth. `needed`: draws for a relative standard error of 10 
 """
 
 
-def controlled_rows(run: Run, num_situations: int = 256, num_draws: int = 65_536) -> Rows:
-    """π is each member's newest checkpoint, π' the same after one more update; nothing of the run is changed.
+def controlled_rows(run: Run, num_situations: int = 256, num_draws: int = 65_536, num_updates: int = 1) -> Rows:
+    """π is each member's newest checkpoint, π' the same some updates later; nothing of the run is changed.
 
     Args:
         num_situations: frozen moments of play, visited by π.
         num_draws: fresh pairs of a situation and joint action.
+        num_updates: from π to π'.
     Returns:
         A row for each seed and number of agents before, m = 0 … N: the figures of `second_moments` and, where joint
         actions can be enumerated and m < N, `raw_…` and `used_…` of `weighted_variances`.
     Raises:
-        SettingsError: fewer than 1 situation or 2 draws.
+        SettingsError: fewer than 1 situation, 2 draws or 1 update.
         RunError: no intact checkpoint.
     """
-    if num_situations < 1 or num_draws < 2:
+    if num_situations < 1 or num_draws < 2 or num_updates < 1:
         raise SettingsError(
-            f"{num_situations} situations and {num_draws} draws are too few; a measurement needs at least 1 and 2"
+            f"{num_situations} situations, {num_draws} draws and {num_updates} updates are too few; a measurement "
+            "needs at least 1, 2 and 1"
         )
     use_compilation_cache()
     restored, program = run.restore(), make_train(run.config)
-    measure = jax.jit(make_controlled(program.parts, num_situations, num_draws))
+    measure = jax.jit(make_controlled(program.parts, num_situations, num_draws, num_updates))
     rows: Rows = []
     for index, member in enumerate(run.config.members):
         state = jax.tree.map(lambda leaf, i=index: leaf[i], restored.state)
@@ -68,6 +70,7 @@ def controlled_rows(run: Run, num_situations: int = 256, num_draws: int = 65_536
                 "agents": program.parts.spec.num_agents,
                 "seed": member.seed,
                 "iteration": restored.iteration,
+                "updates": num_updates,
                 "agents_before": before,
             }
             rows.append(row | {name: float(values[before]) for name, values in columns.items()})

@@ -137,13 +137,8 @@ def is_sweep(path: str | Path) -> bool:
 
 
 def _opened(path: Path, configs: dict[str, Config], command: str | None) -> Sweep:
-    """The sweep at `path`, made if nothing is there; by process 0, for which the others wait in `_work`."""
-    if is_sweep(path):
-        there = load_sweep(path)
-        if there.configs != configs:
-            raise RunError(f"{path} holds a sweep with other settings or shares; resume it, or choose another --out")
-        return there
-    if jax.process_index() == 0:
+    """The sweep at `path`; process 0 makes it if nothing is there, and the others wait for that."""
+    if jax.process_index() == 0 and not is_sweep(path):
         with disk_errors(f"cannot create {path}", "choose another --out"):
             if path.exists() and not all(map(is_leftover, path.iterdir())):
                 raise RunError(f"{path} already exists; choose another --out")
@@ -151,7 +146,10 @@ def _opened(path: Path, configs: dict[str, Config], command: str | None) -> Swee
         parts = {name: config.to_dict() for name, config in configs.items()}
         RunDirectory(path).write_json(SWEEP_FILE, {"command": command, "parts": parts})
     wait_for_all("the sweep is there")
-    return Sweep(path, configs)
+    found = load_sweep(path)
+    if found.configs != configs:
+        raise RunError(f"{path} holds a sweep with other settings or shares; resume it, or choose another --out")
+    return found
 
 
 def _work(found: Sweep, progress: bool, command: str | None) -> Sweep:

@@ -20,7 +20,7 @@ def disk_errors(problem: str, remedy: str, also: tuple[type[Exception], ...] = (
     Args:
         problem: what failed, with the path: "cannot write runs/x/settings.json".
         remedy: what the user can do about it.
-        also: further types raised for disk trouble; TensorStore reports a full disk as a `ValueError`.
+        also: further types raised for disk trouble, or for content that cannot be what was written.
     """
     try:
         yield
@@ -29,10 +29,7 @@ def disk_errors(problem: str, remedy: str, also: tuple[type[Exception], ...] = (
 
 
 def _reason(error: Exception) -> str:
-    """The operating system's own words where it spoke, also from inside a TensorStore message."""
-    buried = re.search(r"os_error_code='(\d+)'", str(error))
-    if buried:
-        return os.strerror(int(buried[1]))
+    """The operating system's own words where it spoke."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

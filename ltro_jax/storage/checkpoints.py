@@ -3,7 +3,7 @@
 On disk:
     checkpoints/000000040/manifest.json   size and SHA-256 of every other file; written last
                           leaves.json     shape and dtype of every leaf, by its path in the tree
-                          state/          the arrays, an Orbax checkpoint of a flat dictionary
+                          state.npz       the arrays, under the same names
     checkpoints/.writing-60/              a checkpoint that was never finished
     checkpoints/.replaced-40/             the former 000000040 while a new one takes its place
 """
@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +26,7 @@ import numpy as np
 from ltro_jax.storage.atomic import RunError, disk_errors, flush, write_atomically
 
 MANIFEST = "manifest.json"
+STATE = "state.npz"
 _NAME = re.compile(r"\d{9,}|\.(writing|replaced)-\d+")
 
 
@@ -55,7 +54,7 @@ def save_checkpoint(directory: Path, iteration: int, state: Any, keep: int) -> N
         raise ValueError(f"need iteration >= 0 and keep >= 1, got {iteration} and {keep}")
     final, writing = directory / f"{iteration:09d}", directory / f".writing-{iteration}"
     problem, remedy = f"cannot write checkpoint {final}", "older ones are intact: free some space and resume"
-    with disk_errors(problem, remedy, also=(ValueError,)):
+    with disk_errors(problem, remedy):
         directory.mkdir(parents=True, exist_ok=True)
         try:
             shutil.rmtree(writing, ignore_errors=True)
@@ -140,10 +139,7 @@ def _write(path: Path, iteration: int, state: Any) -> None:
     leaves = _leaves(state)
     write_atomically(path / "leaves.json", _json({name: _describe(leaf) for name, leaf in leaves.items()}))
     arrays = {name: np.asarray(_unwrapped(leaf)) for name, leaf in leaves.items()}
-    with _orbax() as checkpointer:
-        # Orbax refuses arrays without elements; their shape and dtype say all there is.
-        filled = {name: array for name, array in arrays.items() if array.size}
-        checkpointer.save(path.absolute() / "state", filled)
+    np.savez(path / STATE, **arrays)  # type: ignore[arg-type]
     files = sorted(file for file in path.rglob("*") if file.is_file())
     for entry in (*path.rglob("*"), path):
         flush(entry)
@@ -162,10 +158,9 @@ def _read(path: Path, template: Any) -> Any:
                 f"checkpoint {path} does not fit this program: {name} is {there} there and {here} here; "
                 "use the settings and the version of ltro_jax the run was started with"
             )
-    remedy = "check that orbax-checkpoint is the version the run was started with"
-    with disk_errors(f"cannot read checkpoint {path}", remedy, also=(ValueError,)), _orbax() as checkpointer:
-        arrays = checkpointer.restore(path.absolute() / "state")
-    leaves = [_wrapped(arrays.get(name), stored[name], like) for name, like in wanted.items()]
+    with disk_errors(f"cannot read checkpoint {path}", "use an older one or a copy", also=(ValueError, KeyError)):
+        with np.load(path / STATE) as arrays:
+            leaves = [_wrapped(arrays[name], stored[name], like) for name, like in wanted.items()]
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
@@ -188,11 +183,10 @@ def _unwrapped(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _wrapped(array: np.ndarray | None, stored: dict[str, Any], like: Any) -> Any:
+def _wrapped(array: np.ndarray, stored: dict[str, Any], like: Any) -> Any:
     """One leaf as the template wants it: NumPy array, JAX array or typed key."""
-    if array is None:
-        empty = jax.eval_shape(jax.random.key_data, like) if _is_key(like) else like
-        array = np.zeros(empty.shape, empty.dtype)
+    if array.dtype.kind == "V":  # NumPy has no bfloat16 of its own
+        array = array.view(jnp.dtype(stored["dtype"]))
     if isinstance(like, (np.ndarray, np.generic)):
         return array
     # A copy: a JAX array that shares memory with NumPy must not be donated.
@@ -236,17 +230,3 @@ def _digest(file: Path) -> dict[str, Any]:
 
 def _json(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=1) + "\n").encode()
-
-
-@contextmanager
-def _orbax() -> Iterator[Any]:
-    """An Orbax checkpointer. Its log is silenced meanwhile: what matters is raised."""
-    import orbax.checkpoint  # Here, not above: it takes seconds, and most commands restore nothing.
-
-    logger = logging.getLogger("absl")
-    disabled, logger.disabled = logger.disabled, True
-    try:
-        with orbax.checkpoint.PyTreeCheckpointer() as checkpointer:
-            yield checkpointer
-    finally:
-        logger.disabled = disabled

@@ -20,7 +20,7 @@ import jax
 from ltro_jax.storage.atomic import RunError, disk_errors, is_leftover, remove_leftovers, write_atomically
 
 FORMAT_VERSION = 1
-PACKAGES = ("ltro_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "jaxmarl", "numpy")
+PACKAGES = ("ltro_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "numpy")
 CHECK_DISK = "check the free space and the permissions there"
 
 
@@ -53,7 +53,7 @@ class RunDirectory:
             settings: strings, numbers, booleans, None, arrays, and lists and dicts of them. Tuples and arrays
                 are read back as lists, non-finite numbers as themselves.
             command: the command line, to be shown to a reader.
-            devices: the `jax.Device`s the run computes on; None = `jax.devices()`.
+            devices: the `jax.Device`s the run computes on; None = those of this process.
         Raises:
             RunError: something is there already, another process is making it, or the disk refuses.
         """
@@ -66,7 +66,7 @@ class RunDirectory:
         with run.lock(), disk_errors(problem, remedy):
             _refuse_existing(path)  # another process may have been faster
             remove_leftovers(path)
-            run.write_json("environment.json", _environment(command, devices or jax.devices()))
+            run.write_json("environment.json", _environment(command, devices or jax.local_devices()))
             run.write_json("settings.json", settings)
         return run
 
@@ -121,7 +121,7 @@ class RunDirectory:
 
     def changes_since_start(self) -> list[str]:
         """Sentences on what differs from where the run was started, in so far as it can change its numbers."""
-        then, now = self.environment, _environment(None, jax.devices())
+        then, now = self.environment, _environment(None, jax.local_devices())
         differing = [
             f"{name} {then['packages'].get(name)} → {now['packages'][name]}"
             for name in ("jax", "jaxlib", "jaxmarl")

@@ -1,8 +1,8 @@
 """The controlled measurement: two policies held fixed, fresh actions of the old one, situations frozen.
 
 In training a new policy is fitted to the very samples on which its factor is then averaged. Here π' comes from one
-update, and the factor R of π' against π is looked at on actions that the update never saw, in situations where the
-moments of R are known exactly.
+update or more, and the factor R of π' against π is looked at on actions that the update never saw, in situations where
+the moments of R are known exactly.
 """
 
 from collections.abc import Callable
@@ -61,18 +61,21 @@ def enumerable(parts: Parts) -> bool:
     )
 
 
-def make_controlled(parts: Parts, num_situations: int, num_draws: int) -> Callable[..., tuple[Draws, Any]]:
+def make_controlled(
+    parts: Parts, num_situations: int, num_draws: int, num_updates: int = 1
+) -> Callable[..., tuple[Draws, Any]]:
     """`(key, state, hypers) → (Draws, Enumeration or None)`, pure and jittable.
 
     Args:
         num_situations: F, visited by π, one in each of F environments.
         num_draws: K.
+        num_updates: iterations from π to π'; the agents count in the order of the last.
     """
 
     def controlled(key: Array, state: RunnerState, hypers: Hypers) -> tuple[Draws, Any]:
         visit_key, draw_key, step_key = jax.random.split(key, 3)
-        after, metrics = iterate(state, hypers, parts)
-        order = metrics.position["agent_order"]
+        after, metrics = jax.lax.scan(lambda at, _: iterate(at, hypers, parts), state, length=num_updates)
+        order = metrics.position["agent_order"][-1]
         frozen = visited(visit_key, state, hypers, parts, num_situations)
 
         def policies(params: Any) -> Any:

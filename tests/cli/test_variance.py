@@ -60,7 +60,7 @@ def test_controlled_measurement(study, tmp_path, capsys):
     assert float(rows[1]["exact"]) > 1.0 and float(rows[1]["raw_exact"]) > 0.0
     assert (tmp_path / "out" / "controlled.png").stat().st_size > 5000
     assert main([*measure[:-1], "--draws=1", "-o", str(tmp_path / "none")]) == 2
-    assert "4 situations and 1 draws are too few" in capsys.readouterr().err
+    assert "4 situations, 1 draws and 1 updates are too few" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
 
 

@@ -117,20 +117,20 @@ def test_a_replacement_cut_short_keeps_the_old_one(saved):
 
 
 def flip_a_byte(path):
-    file = max(path.glob("state/d/*"))
+    file = path / "state.npz"
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
 
 
 def cut_a_file(path):
-    file = path / "state" / "manifest.ocdbt"
+    file = path / "leaves.json"
     file.write_bytes(file.read_bytes()[:-1])
 
 
 DAMAGES = {
     "checksum differs": flip_a_byte,
-    r"state/manifest\.ocdbt: checksum differs": cut_a_file,
+    r"leaves\.json: checksum differs": cut_a_file,
     r"leaves\.json: missing": lambda path: (path / "leaves.json").unlink(),
     r"manifest\.json: missing": lambda path: (path / "manifest.json").unlink(),
     r"manifest\.json: unreadable": lambda path: (path / "manifest.json").write_text("{"),

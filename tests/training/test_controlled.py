@@ -12,7 +12,7 @@ from ltro_jax.training.controlled import enumerable, joint_actions, make_control
 DRAWS, SITUATIONS = 4096, 6
 
 
-def measured(config, num_iterations=2):
+def measured(config, num_iterations=2, num_updates=1):
     """Draws and enumeration of a program after some iterations."""
     train = make_train(config)
     hypers = jax.tree.map(jnp.float32, config.hypers)
@@ -21,7 +21,7 @@ def measured(config, num_iterations=2):
         state = train.init(seed, hypers)
         for _ in range(num_iterations):
             state, _ = train.iterate(state, hypers)
-        return make_controlled(train.parts, SITUATIONS, DRAWS)(jax.random.key(1), state, hypers)
+        return make_controlled(train.parts, SITUATIONS, DRAWS, num_updates)(jax.random.key(1), state, hypers)
 
     return train.parts, *jax.device_get(jax.jit(program)(3))
 
@@ -29,7 +29,7 @@ def measured(config, num_iterations=2):
 @pytest.fixture(scope="module")
 def matching(tiny):
     """Three agents of the matching game, with steps large enough to move the policies."""
-    return measured(tiny(num_agents=3, actor_lr=0.05, agent_order="random"))
+    return measured(tiny(num_agents=3, actor_lr=0.05, agent_order="random"), num_updates=2)
 
 
 def test_moments_of_the_enumeration_are_the_exact_ones(matching):
