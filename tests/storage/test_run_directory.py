@@ -63,9 +63,10 @@ def test_a_making_that_was_killed_is_done_again(tmp_path, monkeypatch, moment):
         replace(*paths)
 
     replace = os.replace
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(os, "replace", dying_replace)
-        RunDirectory.create(tmp_path / "run", SETTINGS)
+        with pytest.raises(Killed):
+            RunDirectory.create(tmp_path / "run", SETTINGS)
     assert any(path.suffix == ".tmp" for path in (tmp_path / "run").iterdir())
     with pytest.raises(RunError, match="run was killed before it began; start it again with the same `ltro train`"):
         RunDirectory.open(tmp_path / "run")
