@@ -66,8 +66,9 @@ def main() -> None:
         runs = train_all(STUDIES[name](**length), RUNS, progress=True, command=None)
         controlled = {label: controlled_rows(run) for label, run in runs.items()}
         write_study(runs, RESULTS / name, controlled)
-        for figure in (RESULTS / name).glob("*.pdf"):
-            figure.unlink()  # the repository keeps the PNGs
+        for pattern in ("*.pdf", "learning_curves-*", "variance_over_training-*"):  # the repository keeps the others
+            for figure in (RESULTS / name).glob(pattern):
+                figure.unlink()
         print((RESULTS / name / "table.md").read_text(), (RESULTS / name / "controlled.md").read_text(), sep="\n")
 
 

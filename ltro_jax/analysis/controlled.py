@@ -129,25 +129,22 @@ def agreement_figure(rows: Mapping[str, Sequence[Mapping[str, Any]]], title: str
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
+        reach, largest = 0.02, 1.0
         for index, (label, points) in enumerate(rows.items()):
             exact, estimate, error = (
                 np.array([p[n] for p in points], float) for n in ("exact", "estimate", "standard_error")
             )
-            axes.errorbar(
-                exact,
-                estimate / exact,
-                2.0 * error / exact,
-                fmt="o",
-                markersize=3.5,
-                linewidth=0.8,
-                alpha=0.7,
-                color=COLOURS[index % len(COLOURS)],
-                label=label,
-            )
+            ratio, bar = estimate / exact, 2.0 * error / exact
+            bars = {"fmt": "o", "markersize": 3.5, "linewidth": 0.8, "alpha": 0.7}
+            axes.errorbar(exact, ratio, bar, color=COLOURS[index % len(COLOURS)], label=label, **bars)
+            finite = np.isfinite(exact) & np.isfinite(ratio)
+            reach = max(reach, np.max(np.abs(ratio - 1.0) + bar, where=finite, initial=0.0))
+            largest = max(largest, np.max(exact, where=finite, initial=1.0))
         axes.axhline(1.0, color="0.35", linewidth=1.2)
+        reach = min(reach, 1.05)
         axes.set(
-            xscale="log",
-            ylim=(0.0, 2.0),
+            xscale="log" if largest > 5.0 else "linear",
+            ylim=(1.0 - reach, 1.0 + reach),
             xlabel=r"exact $E_s \prod_k (1 + \chi^2_k)$",
             ylabel=r"mean of $R^2$ / exact",
             title=title,
