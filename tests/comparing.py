@@ -1,10 +1,13 @@
-"""Comparison of pytrees, to the last bit or to rounding."""
+"""Comparison of pytrees, to the last bit or to rounding, and of runs."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
+
+from ltro_jax import Run
 
 
 def bits(leaf: Any) -> tuple[str, tuple[int, ...], bytes]:
@@ -25,6 +28,17 @@ def assert_same_bits(one: Any, other: Any) -> None:
     """The two trees are alike to the last bit."""
     differing = differing_leaves(one, other)
     assert not differing, f"differ: {', '.join(differing)}"
+
+
+def assert_same_run(one: Run, other: Run) -> None:
+    """All that a run leaves is alike to the last bit: every leaf of the state of every member, and every metric."""
+    assert one.finished and other.finished
+    mine, theirs = one.restore(), other.restore()
+    assert mine.iteration == theirs.iteration == one.config.num_iterations
+    assert_same_bits(mine.state, theirs.state)
+    xr.testing.assert_identical(one.metrics, other.metrics)
+    files = [xr.load_dataset(run.path / "metrics.nc") for run in (one, other)]
+    xr.testing.assert_identical(*files)
 
 
 def assert_close(one: Any, other: Any, rtol: float = 1e-4, atol: float = 1e-5) -> None:

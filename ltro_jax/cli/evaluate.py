@@ -15,7 +15,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "eval",
         help="evaluate the newest checkpoint of a run",
-        description="Whole episodes with every seed's newest policy, greedy and sampled; kept as RUN/evaluation.json.",
+        description="Whole episodes with every seed's newest policy, greedy and sampled; kept as RUN/evaluation.json. "
+        "The mean is over the members that are not frozen.",
     )
     parser.add_argument("path", metavar="RUN", help="run directory")
     parser.add_argument("--episodes", type=int, default=100, help="episodes per seed and kind (default 100)")
@@ -42,7 +43,9 @@ def run(options: argparse.Namespace) -> int:
     for member, *row, frozen_at in zip(words, greedy, sampled, result["frozen_at"].values, strict=True):
         mark = f"  frozen at iteration {frozen_at} (non-finite)" if frozen_at >= 0 else ""
         print(f"{member:>{width}} {row[0]:>10.2f} {row[1]:>10.2f}{mark}")
-    print(f"{'mean':>{width}} {np.mean(greedy):>10.2f} {np.mean(sampled):>10.2f}")
+    healthy = result["frozen_at"].values < 0
+    if healthy.any():
+        print(f"{'mean':>{width}} {np.mean(greedy[healthy]):>10.2f} {np.mean(sampled[healthy]):>10.2f}")
     columns = {name: variable.values.tolist() for name, variable in result.variables.items()}
     opened.directory.write_json("evaluation.json", {str(k): v for k, v in columns.items()} | dict(result.attrs))
     return 0

@@ -12,7 +12,7 @@ import xarray as xr
 from ltro_jax.config import Config
 from ltro_jax.parallel import make_member_program, stack_members
 from ltro_jax.runs.compilation_cache import use_compilation_cache
-from ltro_jax.storage import MetricStore, Restored, RunDirectory, RunError, restore_checkpoint
+from ltro_jax.storage import MetricStore, Restored, RunDirectory, RunError, list_checkpoints, restore_checkpoint
 from ltro_jax.training import make_train
 
 
@@ -43,8 +43,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether it has reached `total_env_steps`."""
-        return self.iteration >= self.config.num_iterations
+        """Whether it has reached `total_env_steps` and saved its last state."""
+        return self.config.num_iterations in list_checkpoints(self.directory.checkpoints)
 
     def restore(self, iteration: int | None = None) -> Restored:
         """The `RunnerState` of all members, leaves `[S, …]`, at the newest or a given checkpoint."""

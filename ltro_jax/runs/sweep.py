@@ -16,7 +16,7 @@ from ltro_jax.runs.load import Run, load_run
 from ltro_jax.runs.memory import refuse_impossible_size
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError
-from ltro_jax.storage.atomic import disk_errors
+from ltro_jax.storage.atomic import disk_errors, is_leftover
 from ltro_jax.storage.run_directory import RunDirectory
 from ltro_jax.training import make_train
 
@@ -140,7 +140,7 @@ def _opened(path: Path, configs: dict[str, Config], command: str | None) -> Swee
     """The sweep at `path`; process 0 makes it if nothing is there, and the others wait for that."""
     if jax.process_index() == 0 and not is_sweep(path):
         with disk_errors(f"cannot create {path}", "choose another --out"):
-            if path.exists() and any(path.iterdir()):
+            if path.exists() and not all(map(is_leftover, path.iterdir())):
                 raise RunError(f"{path} already exists; choose another --out")
             path.mkdir(parents=True, exist_ok=True)
         parts = {name: config.to_dict() for name, config in configs.items()}

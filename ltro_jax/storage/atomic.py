@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,22 @@ def write_atomically(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
         raise
     flush(path.parent)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a kill within `write_atomically` has left it."""
+    return re.fullmatch(r"\..+\.\d+\.tmp", path.name) is not None
+
+
+def remove_leftovers(directory: Path, name: str = "*") -> None:
+    """Deletes what kills have left of files called `name` there; nobody may be writing them.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    for path in list(directory.glob(f".{name}.*.tmp")):
+        if is_leftover(path):
+            path.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:

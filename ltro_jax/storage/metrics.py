@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from ltro_jax.storage.atomic import RunError, disk_errors, write_atomically
+from ltro_jax.storage.atomic import RunError, disk_errors, remove_leftovers, write_atomically
 
 DIMENSIONS = ("member", "iteration", "agent", "position")
 CHECK_DISK = "check the free space and the permissions there"
@@ -63,7 +63,13 @@ class MetricStore:
         self._write(first, dataset)
 
     def truncate(self, iteration: int) -> None:
-        """Forgets every row beyond `iteration`, as on resuming from that checkpoint. Raises `RunError`."""
+        """Forgets every row beyond `iteration` and whatever was never finished, as on resuming from that checkpoint.
+
+        Raises:
+            RunError: the disk refuses, or a segment to be shortened is damaged.
+        """
+        with disk_errors(f"cannot delete leftovers in {self.path}", CHECK_DISK):
+            remove_leftovers(self.path)
         for segment in reversed(self._segments()):
             if segment.last > iteration:
                 if segment.first <= iteration:
@@ -106,6 +112,7 @@ class MetricStore:
         """
         data = _encode(self.load())
         with disk_errors(f"cannot write {target}", CHECK_DISK):
+            remove_leftovers(target.parent, target.name)
             write_atomically(target, data)
 
     def _segments(self) -> list[Segment]:

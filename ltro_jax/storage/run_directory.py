@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 
-from ltro_jax.storage.atomic import RunError, disk_errors, write_atomically
+from ltro_jax.storage.atomic import RunError, disk_errors, is_leftover, remove_leftovers, write_atomically
 
 FORMAT_VERSION = 1
 PACKAGES = ("ltro_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "numpy")
@@ -29,7 +29,7 @@ class RunDirectory:
     """One run on disk, reached through `create` or `open`.
 
     On disk:
-        settings.json      the settings as given
+        settings.json      the settings as given; written last, it makes the directory a run
         environment.json   format version, package versions, devices, start, command
         checkpoints/       see `checkpoints.py`
         metrics/           see `metrics.py`
@@ -49,22 +49,25 @@ class RunDirectory:
         """Makes the directory, its parents too, and writes down how the run starts.
 
         Args:
-            path: new or empty directory.
+            path: new or empty directory, or one whose making was killed.
             settings: strings, numbers, booleans, None, arrays, and lists and dicts of them. Tuples and arrays
                 are read back as lists, non-finite numbers as themselves.
             command: the command line, to be shown to a reader.
             devices: the `jax.Device`s the run computes on; None = those of this process.
         Raises:
-            RunError: something is there already, or the disk refuses.
+            RunError: something is there already, another process is making it, or the disk refuses.
         """
         path = Path(path)
-        with disk_errors(f"cannot create the run directory {path}", "choose another --out"):
-            if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-                raise RunError(f"{path} already exists; resume it with `ltro resume {path}` or choose another --out")
+        problem, remedy = f"cannot create the run directory {path}", "choose another --out"
+        with disk_errors(problem, remedy):
+            _refuse_existing(path)
             path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
-        run.write_json("settings.json", settings)
-        run.write_json("environment.json", _environment(command, devices or jax.local_devices()))
+        with run.lock(), disk_errors(problem, remedy):
+            _refuse_existing(path)  # another process may have been faster
+            remove_leftovers(path)
+            run.write_json("environment.json", _environment(command, devices or jax.local_devices()))
+            run.write_json("settings.json", settings)
         return run
 
     @classmethod
@@ -72,11 +75,14 @@ class RunDirectory:
         """Opens an existing run.
 
         Raises:
-            RunError: not there, not a run directory, damaged, or written by a newer ltro_jax.
+            RunError: not there, not a run directory, killed while it was made, damaged, or written by a newer ltro_jax.
         """
         run = cls(Path(path))
         if not run.path.is_dir():
             raise RunError(f"there is no run {path}; check the path or start one with `ltro train`")
+        with disk_errors(f"cannot read {path}", CHECK_DISK):
+            if any(run.path.iterdir()) and _never_begun(run.path):
+                raise RunError(f"{path} was killed before it began; start it again with the same `ltro train`")
         for name in ("environment.json", "settings.json"):
             if not (run.path / name).is_file():
                 raise RunError(f"{path} is not a run directory: it has no {name}; check the path")
@@ -175,6 +181,16 @@ class RunDirectory:
                         f"another process is writing to {self.path}; wait until it ends or stop it"
                     ) from None
             yield
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists() and not (path.is_dir() and _never_begun(path)):
+        raise RunError(f"{path} already exists; resume it with `ltro resume {path}` or choose another --out")
+
+
+def _never_begun(path: Path) -> bool:
+    """Whether the directory is empty or holds only what a kill within `create` leaves."""
+    return all(entry.name in (".lock", "environment.json") or is_leftover(entry) for entry in path.iterdir())
 
 
 def _damaged(file: Path, reason: str) -> str:

@@ -100,6 +100,11 @@ def test_leftovers_are_ignored_and_an_empty_store_says_so(store, tmp_path):
     assert_same(store.load(), rows(1, 10))
     with pytest.raises(RunError, match="holds no metrics"):
         MetricStore(tmp_path / "new").load()
+    (tmp_path / ".metrics.nc.1.tmp").write_bytes(b"half")
+    (tmp_path / ".evaluation.json.1.tmp").write_bytes(b"of another process")
+    store.truncate(10)
+    store.consolidate(tmp_path / "metrics.nc")
+    assert not list(store.path.glob(".*")) and [path.name for path in tmp_path.glob(".*")] == [".evaluation.json.1.tmp"]
 
 
 def test_damage_is_named(store):

@@ -48,6 +48,39 @@ def test_an_existing_run_is_not_overwritten(run, tmp_path):
         RunDirectory.create(tmp_path / "file" / "below", {})
 
 
+class Killed(BaseException):
+    """The process is gone at this point."""
+
+
+@pytest.mark.parametrize("moment", [0, 1])
+def test_a_making_that_was_killed_is_done_again(tmp_path, monkeypatch, moment):
+    """While the first or the second file was written."""
+    moments = iter(range(9))
+
+    def dying_replace(*paths):
+        if next(moments) == moment:
+            raise Killed
+        replace(*paths)
+
+    replace = os.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", dying_replace)
+        with pytest.raises(Killed):
+            RunDirectory.create(tmp_path / "run", SETTINGS)
+    assert any(path.suffix == ".tmp" for path in (tmp_path / "run").iterdir())
+    with pytest.raises(RunError, match="run was killed before it began; start it again with the same `ltro train`"):
+        RunDirectory.open(tmp_path / "run")
+    run = RunDirectory.create(tmp_path / "run", SETTINGS)
+    assert RunDirectory.open(run.path).settings == SETTINGS
+    assert {path.name for path in run.path.iterdir()} == {"settings.json", "environment.json", ".lock"}
+
+
+def test_two_processes_cannot_make_the_same_run(tmp_path):
+    (tmp_path / "run").mkdir()
+    with RunDirectory(tmp_path / "run").lock(), pytest.raises(RunError, match="another process is writing"):
+        RunDirectory.create(tmp_path / "run", SETTINGS)
+
+
 def test_open_refuses_what_is_no_run(run, tmp_path):
     with pytest.raises(RunError, match=r"there is no run .*absent"):
         RunDirectory.open(tmp_path / "absent")
@@ -75,7 +108,7 @@ def test_a_failed_write_leaves_the_old_file_alone(run, monkeypatch):
         run.write_json("settings.json", {})
     monkeypatch.undo()
     assert run.settings == SETTINGS
-    assert {path.name for path in run.path.iterdir()} == {"settings.json", "environment.json"}
+    assert {path.name for path in run.path.iterdir()} == {"settings.json", "environment.json", ".lock"}
 
 
 def test_a_second_process_cannot_lock(run):
