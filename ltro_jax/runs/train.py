@@ -39,7 +39,6 @@ from ltro_jax.storage import (
 from ltro_jax.training import Train, make_train
 from ltro_jax.types import RunnerState
 
-
 METRICS_FILE = "metrics.nc"  # all metrics in one file, for readers without ltro_jax
 
 
