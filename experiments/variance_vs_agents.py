@@ -7,8 +7,8 @@
 | study | N | CPU size |
 |---|---|---|
 | simple_spread | 2 … 20 | 10 seeds × 40 k steps (10 iterations) |
-| smax | 3, 8, 25, 27 marines (3m, 8m, 25m, 27m_vs_30m) | 5 seeds × 20 iterations: variance, no claim on learning |
-| probe | 2 … 64 in probe/target | 10 seeds × 20 k steps (5 iterations) |
+| smax | 3, 8, 25, 27 marines (3m, 8m, 25m, 27m_vs_30m) | 5 seeds × 6 iterations: variance, no claim on learning |
+| probe | 2 … 64 in probe/target | 5 seeds × 20 k steps (5 iterations) |
 
 Interruptible: the same command goes on. Within a study everything but the algorithm and the number of agents is equal:
 the paper's settings of simple_spread, those of the preset smax/3m, the default settings. Each is followed by the
@@ -41,14 +41,14 @@ def smax(**length: Any) -> dict[str, Config]:
     for battle in BATTLES:
         for algorithm in ALGORITHMS:
             config = load_preset("smax/3m", algorithm)
-            settings = {"seeds": "0:5", "total_env_steps": 20 * config.static.steps_per_iteration} | length
+            settings = {"seeds": "0:5", "total_env_steps": 6 * config.static.steps_per_iteration} | length
             configs[f"{battle} {algorithm}"] = config.replace(task=battle, eval_episodes=0, **settings)
     return configs
 
 
 def probe(**length: Any) -> dict[str, Config]:
     """One step, continuous: every agent's action counts for 1/N of the reward."""
-    settings = {"seeds": "0:10", "total_env_steps": 20_000, "eval_episodes": 0} | length
+    settings = {"seeds": "0:5", "total_env_steps": 20_000, "eval_episodes": 0} | length
     return configurations(["probe/target"], ALGORITHMS, num_agents=[2, 4, 8, 16, 32, 64], **settings)
 
 
