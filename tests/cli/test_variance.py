@@ -7,6 +7,7 @@ import xarray as xr
 
 from ltro_jax import load_run
 from ltro_jax.cli import main
+from ltro_jax.storage import MetricStore
 
 SIZES = ["--num_envs=4", "--rollout_length=8", "--hidden_sizes=8", "--total_env_steps=96", "--eval_episodes=0"]
 
@@ -80,4 +81,20 @@ def test_what_it_refuses_leaves_nothing(study, arguments, sentence, tmp_path, ca
     sizes = [] if run in arguments else SIZES
     assert main(["variance", *arguments, *seeds, *sizes, "-o", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith(f"ltro: {sentence}")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda rows: rows.isel(member=[0]), "the run has one seed; an interval needs at least 2"),
+        (lambda rows: rows.drop_vars("kl"), "the run lacks the metrics kl"),
+    ],
+)
+def test_runs_that_cannot_be_measured_leave_nothing(study, change, sentence, tmp_path, capsys, monkeypatch):
+    load = MetricStore.load
+    monkeypatch.setattr(MetricStore, "load", lambda self: change(load(self)))
+    run = str(study / "runs" / "probe_matching-clip_happo-N=3")
+    assert main(["variance", run, "-o", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == f"ltro: the variance of these runs cannot be measured: {sentence}\n"
     assert not (tmp_path / "out").exists()
