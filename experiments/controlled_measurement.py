@@ -28,6 +28,10 @@ GAMES = {
 }
 
 
+def words(updates: int) -> str:
+    return f"{updates} update{'s' if updates > 1 else ''}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0:5")
@@ -42,10 +46,10 @@ def main() -> None:
     rows = {}
     for updates in options.updates:
         for title, run in runs.items():
-            rows[f"{title}, {updates} updates"] = controlled_rows(run, num_updates=updates)
+            rows[f"{title}, {words(updates)}"] = controlled_rows(run, num_updates=updates)
     everything = [{"run": label} | row for label, of_run in rows.items() for row in of_run]
     by_updates = {
-        f"{updates} updates": [row for row in everything if row["updates"] == updates and row["agents_before"] > 0]
+        words(updates): [row for row in everything if row["updates"] == updates and row["agents_before"] > 0]
         for updates in options.updates
     }
     files = {"controlled.md": controlled_markdown(rows).encode(), "controlled.csv": csv_text(everything).encode()}
