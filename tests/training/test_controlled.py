@@ -29,7 +29,7 @@ def measured(config, num_iterations=2, num_updates=1):
 @pytest.fixture(scope="module")
 def matching(tiny):
     """Three agents of the matching game, with steps large enough to move the policies."""
-    return measured(tiny(num_agents=3, actor_lr=0.05, agent_order="random"), num_updates=2)
+    return measured(tiny(num_agents=3, actor_lr=0.03, agent_order="random"), num_updates=2)
 
 
 def test_moments_of_the_enumeration_are_the_exact_ones(matching):
