@@ -55,9 +55,10 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, rank and write tables; 130 when stopped by Ctrl-C before the end."""
     set_cache(options)
-    if options.distributed or options.coordinator:
+    given = options.coordinator, options.num_processes, options.process_id
+    if options.distributed or given != (None, None, None):
         try:
-            join_processes(options.coordinator, options.num_processes, options.process_id)
+            join_processes(*given)
         except (RuntimeError, ValueError) as error:
             raise SettingsError(
                 f"the processes could not be joined ({error}); give --coordinator, --num_processes and --process_id"

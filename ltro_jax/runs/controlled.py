@@ -16,6 +16,7 @@ from ltro_jax.training import make_train
 from ltro_jax.training.controlled import make_controlled
 
 Rows = list[dict[str, Any]]
+MEASUREMENT = 2**31  # far from the small numbers that split a member's key into those of its training
 
 INTRODUCTION = """\
 # Controlled measurement
@@ -54,7 +55,8 @@ def controlled_rows(run: Run, num_situations: int = 256, num_draws: int = 65_536
     rows: Rows = []
     for index, member in enumerate(run.config.members):
         state = jax.tree.map(lambda leaf, i=index: leaf[i], restored.state)
-        key = jax.random.fold_in(jax.random.key(member.seed), restored.iteration)
+        own_key = jax.random.fold_in(jax.random.key(member.seed), MEASUREMENT)
+        key = jax.random.fold_in(own_key, restored.iteration)
         hypers = jax.tree.map(jnp.float32, member.hypers)
         draws, enumeration = jax.device_get(measure(key, state, hypers))
         columns = second_moments(draws.log_second, draws.log_fourth, draws.log_factor)
@@ -97,17 +99,16 @@ def controlled_markdown(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             f"| {label} | {worst['seed']} | {worst['agents_before']} | {worst['exact']:.4g} "
             f"| {worst['estimate']:.4g} ± {worst['standard_error']:.2g} | {worst['draws_needed']:.3g} |"
         )
-    enumerated = [row for row in everything if not math.isnan(row.get("raw_exact", math.nan))]
-    if enumerated:
-        lines += [
-            "",
-            "Variance of min(R, c)·A in units of Var(A): draws against enumeration of every joint action.",
-            "",
-        ]
+    enumerated = {
+        label: [row for row in of_run if not math.isnan(row.get("raw_exact", math.nan))]
+        for label, of_run in rows.items()
+    }
+    if any(enumerated.values()):
+        lines += ["", "Variance of min(R, c)·A in units of Var(A): draws against every joint action enumerated.", ""]
         lines += ["| run | agents before | weight | exact | estimate | within two standard errors |"]
         lines += ["|---|---|---|---|---|---|"]
-        for label, of_run in rows.items():
-            lines += _variance_lines(label, [row for row in of_run if row in enumerated])
+        for label, of_run in enumerated.items():
+            lines += _variance_lines(label, of_run)
     return "\n".join(lines) + "\n"
 
 

@@ -46,7 +46,7 @@ class Sweep:
 
 
 def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int = 1) -> dict[str, Config]:
-    """Part → settings: static settings of the grid apart, its hyper-parameters together, seeds divided among processes.
+    """Part, or `part/share`, → settings: static settings apart, hyper-parameters together, seeds spread over processes.
 
     Args:
         config: what all have in common.
@@ -65,11 +65,11 @@ def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int =
     configs = {}
     for values in itertools.product(*static.values()):
         chosen = dict(zip(static, values, strict=True))
-        words = [f"{name}={value}".replace("/", "_") for name, value in chosen.items()]
+        part = "-".join(f"{name}={value}".replace("/", "_") for name, value in chosen.items()) or "all"
         for share in range(shares):
+            name = f"{part}/share={share + 1}of{shares}" if shares > 1 else part
             seeds = config.run.seeds[share::shares]
-            name = " ".join([*words, *([f"share={share + 1}of{shares}"] if shares > 1 else [])]) or "all"
-            configs[name.replace(" ", "-")] = config.replace(**chosen, grid=hypers, seeds=seeds)
+            configs[name] = config.replace(**chosen, grid=hypers, seeds=seeds)
     if len(configs) < shares * len(list(itertools.product(*static.values()))):
         raise SettingsError("grid = … repeats a value of a static setting; leave one out")
     return configs

@@ -45,7 +45,7 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
             seen = values[index][~np.isnan(values[index])]
             rows.append(
                 {
-                    "part": name.rsplit("share=", 1)[0].rstrip("-") or "all",
+                    "part": name.split("/")[0],
                     "point": point_label(point),
                     **point,
                     "seed": member.seed,

@@ -45,7 +45,7 @@ def test_static_settings_are_runs_and_hyper_parameters_members(tiny):
         (seed, lr) for lr in (1e-3, 1e-2) for seed in (1, 2, 5)
     ]
     shares = plan(config, {}, num_processes=2)
-    assert {name: part.run.seeds for name, part in shares.items()} == {"share=1of2": (1, 5), "share=2of2": (2,)}
+    assert {name: part.run.seeds for name, part in shares.items()} == {"all/share=1of2": (1, 5), "all/share=2of2": (2,)}
     assert len(plan(config, {}, num_processes=8)) == 3
 
 
