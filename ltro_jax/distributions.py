@@ -28,7 +28,11 @@ class Categorical(struct.PyTreeNode):
 
     def sample(self, key: Array) -> Array:
         """Draw `[…]` int32."""
-        return jax.random.categorical(key, self.logits).astype(jnp.int32)
+        return self.perturbed(sampling_noise(key, self.logits.shape, discrete=True))
+
+    def perturbed(self, noise: Array) -> Array:
+        """The draw `[…]` int32 that `noise` `[…, A]` of `sampling_noise` makes. Source: Gumbel 1954."""
+        return jnp.argmax(self.logits + noise, axis=-1).astype(jnp.int32)
 
     def mode(self) -> Array:
         """Most probable action `[…]` int32."""
@@ -72,7 +76,10 @@ class DiagonalGaussian(struct.PyTreeNode):
 
     def sample(self, key: Array) -> Array:
         """Draw `[…, A]` float32."""
-        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.perturbed(sampling_noise(key, self.mean.shape, discrete=False))
+
+    def perturbed(self, noise: Array) -> Array:
+        """The draw `[…, A]` float32 that `noise` `[…, A]` of `sampling_noise` makes."""
         return jnp.where(self.mask, self.mean + self.std * noise, 0.0)
 
     def mode(self) -> Array:
@@ -117,6 +124,14 @@ class DiagonalGaussian(struct.PyTreeNode):
 
 
 Distribution = Categorical | DiagonalGaussian
+
+
+def sampling_noise(key: Array, shape: tuple[int, ...], discrete: bool) -> Array:
+    """What turns a distribution of parameters `shape` `[…, A]` into a draw: standard Gumbel if discrete, else normal.
+
+    Apart from `sample`, so that a loop that acts can have the noise of all its steps drawn before it.
+    """
+    return jax.random.gumbel(key, shape) if discrete else jax.random.normal(key, shape)
 
 
 def gaussian_std(log_std: Array, std_x_coef: Array | float, std_y_coef: Array | float) -> Array:

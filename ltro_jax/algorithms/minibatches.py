@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 from ltro_jax.types import AgentBatch, Array, CriticBatch
 
@@ -34,6 +35,17 @@ def take(tree: Any, rows: Rows, axis: int = 0) -> Any:
     return tree if rows is None else jax.tree.map(lambda x: x.take(rows, axis, mode="clip"), tree)
 
 
+def shuffled(key: Array, num_samples: int) -> Array:
+    """0 … n−1 in random order, `[n]` uint32, by one sort of single words: random high bits, the number in the low ones.
+
+    `jax.random.permutation` sorts pairs twice, which took a quarter of an iteration with 16 small minibatches on a CPU.
+    Where high bits coincide the order stays; they are 32 − log₂ n.
+    """
+    low = (num_samples - 1).bit_length()
+    words = jax.random.bits(key, (num_samples,)) >> low << low | jnp.arange(num_samples, dtype=jnp.uint32)
+    return jnp.sort(words) & ((1 << low) - 1)
+
+
 def scan_minibatches(
     key: Array,
     carry: Any,
@@ -56,7 +68,7 @@ def scan_minibatches(
         return jax.lax.scan(lambda c, _: step(c, None), carry, length=num_epochs)
 
     def epoch(carry: Any, epoch_key: Array) -> tuple[Any, Any]:
-        indices = jax.random.permutation(epoch_key, num_samples).reshape(num_minibatches, -1)
+        indices = shuffled(epoch_key, num_samples).reshape(num_minibatches, -1)
         return jax.lax.scan(step, carry, indices)
 
     carry, infos = jax.lax.scan(epoch, carry, jax.random.split(key, num_epochs))

@@ -82,7 +82,8 @@ class MPE:
             agent: action[index] if spec.discrete else action[index, : spec.action_sizes[index]]
             for index, agent in enumerate(spec.agents)
         }
-        observations, env_state, rewards, dones, _ = self._env.step_env(key, env_state, actions)
+        noiseless = jax.random.key(0)  # JaxMARL draws noise and scales it by 0: drawn of no variable it costs nothing
+        observations, env_state, rewards, dones, _ = self._env.step_env(noiseless, env_state, actions)
         reward = combine_rewards(jnp.stack([rewards[agent] for agent in spec.agents]), spec.team_reward)
         return env_state, self._timestep(observations, reward, dones["__all__"])
 

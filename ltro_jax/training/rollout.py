@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ltro_jax.config import Hypers
+from ltro_jax.distributions import sampling_noise
 from ltro_jax.envs import step_and_reset
 from ltro_jax.networks import apply_agents
 from ltro_jax.training.parts import Parts
@@ -36,14 +37,15 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
     Returns:
         The state to go on from, the transitions `[T, B, …]`, and the episodes' accounting.
     """
-    num_envs = parts.static.num_envs
+    num_steps, num_envs = parts.static.rollout_length, parts.static.num_envs
 
     def restarted(done: Array, leaf: Array) -> Array:
         """Zero where an episode starts; `done` is `[B]`, `leaf` `[B, …]`."""
         return jnp.where(done.reshape(-1, *[1] * (leaf.ndim - 1)), jnp.zeros_like(leaf), leaf)
 
-    def act_and_step(carry: Carry, keys: Array) -> tuple[Carry, tuple[Transition, Episodes]]:
-        action_key, step_keys, reset_keys = keys[0], keys[1 : num_envs + 1], keys[num_envs + 1 :]
+    def act_and_step(carry: Carry, drawn: tuple[Array, Array]) -> tuple[Carry, tuple[Transition, Episodes]]:
+        noise, env_keys = drawn
+        step_keys, reset_keys = env_keys[:num_envs], env_keys[num_envs:]
         timestep = carry.timestep
         distribution, hidden = apply_agents(
             parts.actor,
@@ -54,7 +56,7 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
             parts.observation_mask,
             hypers,
         )
-        action = distribution.sample(action_key)
+        action = distribution.perturbed(noise)
         env_state, next_timestep, outcome = step_and_reset(parts.env, step_keys, reset_keys, carry.env_state, action)
         tally = EpisodeTally(carry.tally.episode_return + outcome.reward, carry.tally.episode_length + 1)
         transition = Transition(
@@ -75,6 +77,10 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
         return Carry(env_state, next_timestep, hidden, tally), (transition, episodes)
 
     carry = Carry(state.env_state, state.timestep, state.actor_hidden, state.tally)
-    keys = jax.random.split(key, (parts.static.rollout_length, 2 * num_envs + 1))
-    carry, (transitions, episodes) = jax.lax.scan(act_and_step, carry, keys)
+    keys = jax.random.split(key, (num_steps, 2 * num_envs + 1))
+    action_keys, env_keys = keys[:, 0], keys[:, 1:]
+    spec = parts.spec
+    shape = (num_envs, spec.num_agents, spec.action_size)
+    noise = jax.vmap(lambda own: sampling_noise(own, shape, spec.discrete))(action_keys)  # not step by step: slow
+    carry, (transitions, episodes) = jax.lax.scan(act_and_step, carry, (noise, env_keys))
     return state.replace(**carry._asdict()), transitions, episodes
