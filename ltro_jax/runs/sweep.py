@@ -17,7 +17,7 @@ from ltro_jax.runs.memory import refuse_impossible_size
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError
 from ltro_jax.storage.atomic import disk_errors, is_leftover
-from ltro_jax.storage.run_directory import RunDirectory
+from ltro_jax.storage.run_directory import FORMAT_VERSION, RunDirectory, check_format
 from ltro_jax.training import make_train
 
 SWEEP_FILE = "sweep.json"
@@ -119,12 +119,13 @@ def load_sweep(path: str | Path) -> Sweep:
     """Open the sweep at `path`.
 
     Raises:
-        RunError: not there, not a sweep, or damaged.
+        RunError: not there, not a sweep, damaged, or written by a newer ltro_jax.
     """
     path = Path(path)
     if not (path / SWEEP_FILE).is_file():
         raise RunError(f"{path} is not a sweep: it has no {SWEEP_FILE}; check the path")
     content = RunDirectory(path).read_json(SWEEP_FILE)
+    check_format(path / SWEEP_FILE, content)
     try:
         return Sweep(path, {name: Config.from_dict(settings) for name, settings in content["parts"].items()})
     except (KeyError, AttributeError, SettingsError) as error:
@@ -144,7 +145,9 @@ def _opened(path: Path, configs: dict[str, Config], command: str | None) -> Swee
                 raise RunError(f"{path} already exists; choose another --out")
             path.mkdir(parents=True, exist_ok=True)
         parts = {name: config.to_dict() for name, config in configs.items()}
-        RunDirectory(path).write_json(SWEEP_FILE, {"command": command, "parts": parts})
+        RunDirectory(path).write_json(
+            SWEEP_FILE, {"format_version": FORMAT_VERSION, "command": command, "parts": parts}
+        )
     wait_for_all("the sweep is there")
     found = load_sweep(path)
     if found.configs != configs:

@@ -86,14 +86,7 @@ class RunDirectory:
         for name in ("environment.json", "settings.json"):
             if not (run.path / name).is_file():
                 raise RunError(f"{path} is not a run directory: it has no {name}; check the path")
-        written = run.environment.get("format_version")
-        if not isinstance(written, int):
-            raise RunError(_damaged(run.path / "environment.json", "it has no format_version"))
-        if written > FORMAT_VERSION:
-            raise RunError(
-                f"{path} was written by a newer ltro_jax (format {written}; this one reads up to "
-                f"{FORMAT_VERSION}): upgrade"
-            )
+        check_format(run.path / "environment.json", run.environment)
         _ = run.settings  # Read now, so that damage shows at the door.
         return run
 
@@ -181,6 +174,22 @@ class RunDirectory:
                         f"another process is writing to {self.path}; wait until it ends or stop it"
                     ) from None
             yield
+
+
+def check_format(file: Path, content: dict[str, Any]) -> None:
+    """Refuse what this version cannot read.
+
+    Raises:
+        RunError: `content` of `file` says that a newer ltro_jax wrote it, or nothing.
+    """
+    written = content.get("format_version")
+    if not isinstance(written, int):
+        raise RunError(_damaged(file, "it has no format_version"))
+    if written > FORMAT_VERSION:
+        raise RunError(
+            f"{file.parent} was written by a newer ltro_jax (format {written}; this one reads up to {FORMAT_VERSION}): "
+            "upgrade"
+        )
 
 
 def _refuse_existing(path: Path) -> None:

@@ -119,6 +119,21 @@ def test_the_same_sweep_goes_on_and_another_is_refused(swept, tiny):
 # ---- memory
 
 
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        ("{", "is damaged"),
+        ('{"parts": {}}', "it has no format_version"),
+        ('{"format_version": 99, "parts": {}}', "was written by a newer ltro_jax .format 99"),
+        ('{"format_version": 1, "parts": {"all": {"hidden_sizes": 0}}}', "is damaged"),
+    ],
+)
+def test_sweeps_that_cannot_be_read(content, sentence, tmp_path):
+    (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(RunError, match=sentence):
+        load_sweep(tmp_path)
+
+
 def test_groups_are_as_large_as_the_memory_allows():
     assert fitting_group(ProgramMemory(states=100, working=800), at_once=8, available=1000) == 8
     assert fitting_group(ProgramMemory(states=100, working=1600), at_once=8, available=1000) == 4
