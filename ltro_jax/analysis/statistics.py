@@ -60,6 +60,30 @@ def iqm_interval(values: ArrayLike, *, confidence: float = 0.95, num_resamples: 
     return stratified_iqm_interval([values], confidence=confidence, num_resamples=num_resamples, seed=seed)
 
 
+def repetition_band(values: ArrayLike, coverage: float = 0.99) -> tuple[float, float]:
+    """Where the interquartile mean of a repetition with S other seeds falls, with probability `coverage`.
+
+        iqm ± t_{S−1} · √2 · s,   s the bootstrap standard error of the interquartile mean
+
+    √2, for the repetition scatters as much as what was recorded does.
+
+    Args:
+        values: `[S]` float, one score per seed, S ≥ 2.
+    Returns:
+        low, high.
+    Raises:
+        ValueError: fewer than 2 seeds, or a value is NaN.
+    """
+    values = np.asarray(values, float)
+    if len(values) < 2 or np.isnan(values).any():
+        raise ValueError(f"a band needs at least 2 seeds without NaN; got {values.tolist()}: train with --seeds 0:10")
+    found = scipy.stats.bootstrap((np.sort(values),), _trimmed_mean, n_resamples=10_000, method="percentile", rng=0)
+    quantile = scipy.stats.t.ppf(0.5 + coverage / 2, len(values) - 1)
+    reach = float(quantile * np.sqrt(2.0) * found.standard_error)
+    middle = float(_trimmed_mean(values, None))
+    return middle - reach, middle + reach
+
+
 def stratified_iqm_interval(
     tasks: Mapping[str, ArrayLike] | Sequence[ArrayLike],
     *,

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from ltro_jax.analysis.statistics import final_score, iqm, iqm_interval
-from ltro_jax.config import SettingsError
+from ltro_jax.analysis.statistics import iqm, iqm_interval
 from ltro_jax.runs.load import Run, point_label
 from ltro_jax.runs.results import csv_text, write_results
+from ltro_jax.runs.scores import member_scores, scored_metric
 from ltro_jax.runs.sweep import Sweep
 
 Rows = list[dict[str, Any]]
-LAST_SHARE = 5  # the score is the mean over the last fifth of what was recorded
 
 
 def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
@@ -32,13 +31,8 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
         if run.iteration == 0:
             continue
         metrics = run.metrics
-        chosen = metric or ("eval_return_greedy" if "eval_return_greedy" in metrics else "episode_return")
-        if chosen not in metrics or metrics[chosen].dims != ("member", "iteration"):
-            known = ", ".join(str(n) for n in metrics.data_vars if metrics[n].dims == ("member", "iteration"))
-            raise SettingsError(f"metric = {chosen!r} is not one of {known}")
-        values = metrics[chosen].values
-        recorded = int((~np.isnan(values).all(0)).sum())
-        scores = final_score(values, last=max(1, recorded // LAST_SHARE)) if recorded else np.full(len(values), np.nan)
+        chosen = scored_metric(metrics, metric)
+        values, scores = metrics[chosen].values, member_scores(metrics, chosen)
         frozen = _frozen_at(run)
         for index, member in enumerate(run.config.members):
             point = {axis: getattr(member.hypers, axis) for axis, _ in run.config.run.grid}

@@ -1,0 +1,46 @@
+"""Record what presets score, for `ltro verify`. Writes `ltro_jax/presets/<task>.bands.json`.
+
+    python experiments/record_bands.py                            # all, about 25 minutes on 2 quiet cores
+    python experiments/record_bands.py --tasks smax/3m            # some of it
+
+Interruptible: the same command goes on. A band belongs to the settings, seeds and lengths below, so these are kept
+short: it says whether training does what it did, not how far a preset gets.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ltro_jax import load_preset
+from ltro_jax.runs.results import file_name
+from ltro_jax.runs.train import train_or_resume
+from ltro_jax.runs.verify import record
+
+RUNS = Path("runs/record_bands")
+PRESETS = Path("ltro_jax/presets")
+TEN: dict[str, Any] = {"seeds": "0:10", "total_env_steps": 200_000}
+RECORDED: list[tuple[str, str, dict[str, Any]]] = [
+    ("mpe/simple_spread", "clip_happo", TEN),
+    ("mpe/simple_spread", "clip_hatrpo", TEN),
+    ("mpe/simple_reference", "clip_happo", TEN),
+    ("mpe/simple_speaker_listener", "clip_happo", TEN),
+    ("smax/3m", "clip_happo", {"seeds": "0:5", "total_env_steps": 100_000}),
+    ("mabrax/halfcheetah_6x1", "clip_happo", {"seeds": "0:3", "total_env_steps": 40_000, "eval_episodes": 4}),
+    ("swimmer/10x2", "clip_happo", {"seeds": "0:3", "total_env_steps": 20_000, "eval_episodes": 4}),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", default=sorted({task for task, *_ in RECORDED}))
+    options = parser.parse_args()
+    for task, algorithm, settings in RECORDED:
+        if task in options.tasks:
+            config = load_preset(task, algorithm, **settings)
+            metric = "eval_return_greedy" if config.static.eval_episodes else "episode_return"
+            run = train_or_resume(config, RUNS / file_name(f"{task} {algorithm}"), progress=True, command=None)
+            print(record(run, settings, metric, PRESETS), run.path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""`ltro verify`."""
+
+import argparse
+import sys
+from typing import Any
+
+from ltro_jax.cli.options import add_cache_option, set_cache
+from ltro_jax.presets.bands import list_bands
+from ltro_jax.runs.verify import verify
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "verify",
+        help="train a preset as recorded and compare",
+        description=(
+            "Train a preset with its recorded seeds and length, and compare the interquartile mean of its scores with "
+            "the recorded band. Exit code 0: within the band, 1: outside, 2: bad input."
+        ),
+        epilog="recorded: " + ", ".join(f"{task} ({algorithm})" for task, algorithm in list_bands()),
+    )
+    parser.add_argument("preset", metavar="PRESET", help="as listed by `ltro presets`")
+    parser.add_argument("--algorithm", default="clip_happo", help="default clip_happo")
+    parser.add_argument("-o", "--out", metavar="DIR", help="run directory (default runs/verify-<preset>-<algorithm>)")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_cache_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, compare, say."""
+    set_cache(options)
+    command = " ".join(["ltro", *sys.argv[1:]])
+    found = verify(options.preset, options.algorithm, options.out, progress=not options.quiet, command=command)
+    band, members = found.band, len(found.band.scores)
+    print(f"{band.metric} of {members} seeds, {found.run.config.run.total_env_steps:,} env steps each:")
+    print(f"  recorded   {band.iqm:.5g}, repetitions within [{band.low:.5g}, {band.high:.5g}] (99 %)")
+    print(f"             {', '.join(f'{name} {value}' for name, value in band.recorded.items())}")
+    print(f"  found      {found.iqm:.5g}; {found.equal_members} of {members} members score as recorded")
+    for difference in found.differences:
+        print(f"  differs    {difference}")
+    print("verified" if found.passed else "NOT verified: outside the band")
+    return 0 if found.passed else 1

@@ -1,0 +1,105 @@
+"""Does a preset still train to what was recorded?"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ltro_jax.analysis.statistics import iqm, repetition_band
+from ltro_jax.presets import load_preset
+from ltro_jax.presets.bands import SUFFIX, Band, load_band
+from ltro_jax.runs.load import Run
+from ltro_jax.runs.results import file_name
+from ltro_jax.runs.scores import member_scores
+from ltro_jax.runs.train import train_or_resume
+from ltro_jax.storage import RunError
+from ltro_jax.storage.atomic import disk_errors, write_atomically
+
+SHOWN = ("ltro_jax", "jax", "jaxlib", "flax", "jaxmarl", "brax")
+COVERAGE = 0.99
+
+
+class Verification(NamedTuple):
+    """What was found beside what was recorded."""
+
+    band: Band
+    run: Run
+    iqm: float  # NaN if a member became non-finite
+    equal_members: int  # members that scored what they did when recorded, to five digits
+    differences: list[str]  # versions and devices that differ from those recorded, in words
+
+    @property
+    def passed(self) -> bool:
+        """Whether the interquartile mean is within the band."""
+        return bool(self.band.low <= self.iqm <= self.band.high)
+
+
+def verify(
+    task: str,
+    algorithm: str = "clip_happo",
+    out: str | Path | None = None,
+    *,
+    progress: bool = True,
+    command: str | None = None,
+) -> Verification:
+    """Train the preset with its recorded seeds and length, and compare with its band.
+
+    Args:
+        out: run directory, gone on with if it holds a part of the run; None makes `runs/verify-<task>-<algorithm>`.
+        progress, command: as in `train`.
+    Raises:
+        SettingsError: nothing is recorded for this preset, or its extra is missing.
+        RunError: stopped before the end, or the directory holds another run.
+    """
+    band = load_band(task, algorithm)
+    config = load_preset(task, algorithm, **band.settings)
+    path = Path(out or Path("runs") / file_name(f"verify-{task}-{algorithm}"))
+    run = train_or_resume(config, path, progress=progress, command=command)
+    if not run.finished:
+        raise RunError(f"{path} was stopped before its end; the same command goes on")
+    return compare(band, run)
+
+
+def compare(band: Band, run: Run) -> Verification:
+    """A finished run beside the band."""
+    scores = member_scores(run.metrics, band.metric)
+    equal = int(np.isclose(scores, band.scores, rtol=1e-5, atol=0).sum())
+    here = circumstances(run)
+    differences = [
+        f"{name} {here.get(name, '-')} instead of {recorded}"
+        for name, recorded in band.recorded.items()
+        if name != "date" and here.get(name, "-") != recorded
+    ]
+    return Verification(band, run, float(iqm(scores)), equal, differences)
+
+
+def record(run: Run, settings: dict, metric: str, directory: Path) -> Path:
+    """Make or replace the band of a finished run of a preset, in `directory/<task>.bands.json`; returns the file.
+
+    Raises:
+        RunError: a member became non-finite, or the disk refuses.
+    """
+    scores = member_scores(run.metrics, metric)
+    if not np.isfinite(scores).all():
+        raise RunError(f"{run.path} has members that became non-finite; a band needs all of them")
+    low, high = repetition_band(scores, COVERAGE)
+    recorded = {"date": f"{datetime.now(UTC):%Y-%m-%d}", **circumstances(run)}
+    rounded = [float(f"{score:.8g}") for score in scores]
+    band = Band(settings, metric, rounded, *(float(f"{x:.6g}") for x in (iqm(scores), low, high)), recorded)
+    static = run.config.static
+    file = directory / f"{static.task}{SUFFIX}"
+    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    known[static.algorithm] = band._asdict()
+    with disk_errors(f"cannot write {file}", "check the directory"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, (json.dumps(dict(sorted(known.items())), indent=1) + "\n").encode())
+    return file
+
+
+def circumstances(run: Run) -> dict[str, str]:
+    """Versions and device of a run."""
+    environment = run.directory.environment
+    packages = {name: version for name in SHOWN if (version := environment["packages"].get(name))}
+    return {"python": environment["python"], "device": environment["devices"]["kind"], **packages}
