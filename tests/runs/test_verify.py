@@ -71,7 +71,7 @@ def test_committed_bands_are_of_presets(task, algorithm):
 
 
 def test_repetitions_fall_into_the_band():
-    """Of repetitions of the same training 99 % do; of trainings that are off by three standard deviations of a seed hardly any."""
+    """Of repetitions 99 % do; of trainings that are off by three standard deviations of a seed hardly any."""
     generator = np.random.default_rng(0)
     bands = [repetition_band(generator.normal(size=10)) for _ in range(200)]
     inside = [low <= iqm(generator.normal(size=10)) <= high for low, high in bands]
