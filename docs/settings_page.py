@@ -13,10 +13,11 @@ INTRODUCTION = """\
 
 <!-- written by docs/settings_page.py; a test compares the two -->
 
-Every setting is an option of `ltro train` (`--name value`; the task is its first argument), a keyword of `load_preset` and `Config.replace`, and a key of
-`settings.json` in the run's directory. A preset (`ltro presets mpe/simple_spread` shows one) replaces the defaults below by the
-paper's values; what is given on the command line replaces both. Unknown names and values that are not allowed are refused in
-one sentence, before anything is compiled or written.
+Every setting is an option of `ltro train` (`--name value`; the task is its first argument), a keyword of
+`load_preset` and `Config.replace`, and a key of `settings.json` in the run's directory. A preset
+(`ltro presets mpe/simple_spread` shows one) replaces the defaults below by the paper's values; what is given on the
+command line replaces both. Unknown names and values that are not allowed are refused in one sentence, before anything
+is compiled or written.
 """
 
 GROUPS = {
@@ -33,8 +34,8 @@ Inputs of the compiled program: a change compiles nothing, and all points of a s
     "run": """\
 ## Run: of the host
 
-They steer the loop around the program. The program itself depends only on the number of members, on `members_at_once`, and with
-`anneal_lr` on the length of the run.
+They steer the loop around the program. The program itself depends only on the number of members, on `members_at_once`,
+and with `anneal_lr` on the length of the run.
 """,
 }
 
