@@ -9,8 +9,13 @@ import pytest
 
 from ltro_jax.config import Config
 
-LIGHTLY_COMPILED = ("networks", "algorithms", "envs", "theory", "training", "parallel", "runs", "cli")
 FULLY_OPTIMISED = "LTRO_TEST_OPTIMISED"  # set it to run every test with XLA's usual optimisations
+
+# Programs that run for a moment compile three times faster without it. Newer XLAs do not know the flag.
+if jax.__version_info__ < (0, 11) and not os.environ.get(FULLY_OPTIMISED):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+
+LIGHTLY_COMPILED = ("networks", "algorithms", "envs", "theory", "training", "parallel", "runs", "cli")
 
 
 @pytest.fixture(scope="session", autouse=True)

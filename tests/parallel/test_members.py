@@ -47,7 +47,7 @@ def test_eight_devices_with_one_member_each_equal_eight_single_runs():
     """Bitwise: on each device it is the same program."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": here,
     }

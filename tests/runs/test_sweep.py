@@ -193,7 +193,7 @@ def options_of(config: Config) -> list[str]:
 def start(arguments: list[str], num_devices: int = 1) -> subprocess.Popen:
     """`ltro …` in a process of its own with that many CPU devices, compiled lightly as the tests' own programs are."""
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={num_devices}",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(ROOT),
     }
