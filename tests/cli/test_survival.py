@@ -139,7 +139,7 @@ def test_a_sweep_killed_while_a_part_was_made_goes_on(options, tmp_path, capsys)
     (path / "all").rmdir()
     assert main([*sweep, "--total_env_steps", "64"]) == 0
     (part,) = path.glob("all")
-    for name in ("settings.json", "checkpoints", "metrics", "metrics.nc"):
+    for name in ("settings.json", "checkpoints", "metrics", "metrics.nc", "timing.json"):
         (shutil.rmtree if (part / name).is_dir() else os.unlink)(part / name)
     (part / ".settings.json.1.tmp").write_text("{")
     assert main(["resume", str(path), "--quiet"]) == 0
