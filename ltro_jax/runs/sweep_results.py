@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
-from ltro_jax.analysis.statistics import final_score, iqm, iqm_interval
+from ltro_jax.analysis.statistics import Array, final_score, iqm, iqm_interval
 from ltro_jax.config import SettingsError
-from ltro_jax.runs.load import Run, point_label
+from ltro_jax.runs.load import default_metric, point_label
 from ltro_jax.runs.results import csv_text, write_results
 from ltro_jax.runs.sweep import Sweep
 
@@ -32,14 +33,12 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
         if run.iteration == 0:
             continue
         metrics = run.metrics
-        chosen = metric or ("eval_return_greedy" if "eval_return_greedy" in metrics else "episode_return")
+        chosen = metric or default_metric([str(name) for name in metrics])
         if chosen not in metrics or metrics[chosen].dims != ("member", "iteration"):
             known = ", ".join(str(n) for n in metrics.data_vars if metrics[n].dims == ("member", "iteration"))
             raise SettingsError(f"metric = {chosen!r} is not one of {known}")
         values = metrics[chosen].values
-        recorded = int((~np.isnan(values).all(0)).sum())
-        scores = final_score(values, last=max(1, recorded // LAST_SHARE)) if recorded else np.full(len(values), np.nan)
-        frozen = _frozen_at(run)
+        scores, frozen = end_scores(values), frozen_at(metrics)
         for index, member in enumerate(run.config.members):
             point = {axis: getattr(member.hypers, axis) for axis, _ in run.config.run.grid}
             seen = values[index][~np.isnan(values[index])]
@@ -98,10 +97,13 @@ def write_tables(sweep: Sweep, metric: str | None = None) -> str:
     return ranking
 
 
-def _frozen_at(run: Run) -> list[int]:
+def end_scores(values: Array) -> Array:
+    """Mean of each member over the last fifth of what was recorded, `[S, E]` → `[S]`; NaN where it lacks any of it."""
+    recorded = int((~np.isnan(values).all(0)).sum())
+    return final_score(values, last=max(1, recorded // LAST_SHARE)) if recorded else np.full(len(values), np.nan)
+
+
+def frozen_at(metrics: xr.Dataset) -> list[int]:
     """Iteration at which each member was frozen, -1 = never."""
-    finite = run.metrics["finite"].values
-    first = np.argmin(finite, axis=1)
-    return [
-        -1 if row.all() else int(run.metrics["iteration"].values[at]) for row, at in zip(finite, first, strict=True)
-    ]
+    finite, iterations = metrics["finite"].values, metrics["iteration"].values
+    return [-1 if row.all() else int(iterations[np.argmin(row)]) for row in finite]

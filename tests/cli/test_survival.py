@@ -117,7 +117,7 @@ def test_a_second_process_is_refused(trained, options, capsys):
     assert main(["resume", str(trained), "--quiet"]) == 0
 
 
-@pytest.mark.parametrize("command", ["resume", "eval", "plot"])
+@pytest.mark.parametrize("command", ["resume", "eval", "plot", "report"])
 def test_a_run_of_a_newer_format(trained, tmp_path, capsys, command):
     path = shutil.copytree(trained, tmp_path / "run")
     environment = json.loads((path / "environment.json").read_text()) | {"format_version": 7}
