@@ -233,11 +233,11 @@ class Session:
         return self.config.run.checkpoint_interval + self.config.static.eval_interval
 
     def _save(self, iteration: int, states: RunnerState, pending: list[xr.Dataset], seconds: float) -> None:
-        """Metrics first: a checkpoint then never stands without its rows."""
+        """The checkpoint last: it then never stands without its rows, and what a kill leaves before it is done anew."""
         self.metrics.append(xr.concat(pending, "iteration", data_vars="minimal", coords="minimal", compat="override"))
-        save_checkpoint(self.directory.checkpoints, iteration, states, self.config.run.keep_checkpoints)
         first = int(pending[0]["iteration"].values[0])
         record_stretch(self.directory, Stretch(first, iteration, seconds, _devices()))
+        save_checkpoint(self.directory.checkpoints, iteration, states, self.config.run.keep_checkpoints)
 
     def _stopped(self, iteration: int) -> None:
         self.metrics.consolidate(self.directory.path / METRICS_FILE)
