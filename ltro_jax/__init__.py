@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from ltro_jax.config import Config, Hypers, SettingsError
 from ltro_jax.presets import list_presets, load_preset
-from ltro_jax.runs import Policy, Run, Sweep, load_policy, load_run, load_sweep, resume, sweep, train
+from ltro_jax.runs import Policy, Run, Sweep, load_policy, load_run, load_sweep, report, resume, sweep, train
 from ltro_jax.storage import RunError
 from ltro_jax.training import Train, make_train
 
@@ -25,6 +25,7 @@ __all__ = [
     "load_run",
     "load_sweep",
     "make_train",
+    "report",
     "resume",
     "sweep",
     "train",

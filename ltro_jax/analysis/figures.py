@@ -3,11 +3,13 @@
 Figures are built as objects, without pyplot: importing or drawing changes neither backend nor global style.
 """
 
+import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -23,6 +25,7 @@ from ltro_jax.analysis.style import LINES, STYLE, legend
 _BASELINE_DASHES = ((0, (6, 3)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 2)))
 _MAX_SEED_LINES = 16
 _MAX_COLUMNS = 4
+Line = tuple[Any, str]  # dashes and colour
 
 
 def learning_curves(
@@ -32,6 +35,8 @@ def learning_curves(
     title: str,
     baseline: Mapping[str, float] | None = None,
     show_seeds: bool = True,
+    failed: Mapping[str, xr.DataArray] | None = None,
+    lines: Mapping[str, Line] | None = None,
 ) -> Figure:
     """Interquartile mean over seeds of each curve, with its 95 % bootstrap band.
 
@@ -42,6 +47,8 @@ def learning_curves(
         title: one line above the axes.
         baseline: name → height of a dashed horizontal line (a random policy, a known optimum).
         show_seeds: draw each member faintly, up to 16 of them.
+        failed: name → members that are in no mean, dims as above: faint, with a cross at the last value of each.
+        lines: name → dashes and colour, where several figures are to agree; by default in the order of the curves.
     Returns:
         A figure; a curve with one member has no band.
     Raises:
@@ -51,10 +58,14 @@ def learning_curves(
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        for (name, curve), (dashes, colour) in zip(_prepared(curves).items(), cycle(LINES), strict=False):
+        lines = lines or default_lines(curves)
+        for name, curve in _prepared(curves).items():
+            dashes, colour = lines[name]
             if show_seeds and 1 < curve.sizes["member"] <= _MAX_SEED_LINES:
                 axes.plot(curve.env_steps, curve.T, color=colour, linewidth=0.6, alpha=0.3)
             _draw(axes, curve, _label(name, curve), dashes, colour)
+        for name, curve in (failed or {}).items():
+            _draw_failed(axes, curve.transpose("member", "iteration"), lines[name][1])
         for (name, height), dashes in zip((baseline or {}).items(), cycle(_BASELINE_DASHES), strict=False):
             axes.axhline(height, color="0.35", linewidth=1.2, linestyle=dashes, label=name)
         axes.set(ylabel=ylabel, title=title)
@@ -70,8 +81,10 @@ def position_curves(
     title: str,
     log: bool = False,
     window: int = 1,
+    lines: Mapping[str, Line] | None = None,
+    panels: str = "position",
 ) -> Figure:
-    """One panel per position in the agent order, at most four in a row, on shared axes.
+    """One panel per position in the agent order, or per agent, at most four in a row, on shared axes.
 
     Args:
         data: name → dims (member, iteration, position), coordinate `env_steps` along iteration; NaN as in
@@ -80,27 +93,31 @@ def position_curves(
         title: one line above the panels.
         log: logarithmic y axis.
         window: iterations in a trailing rolling mean of each member; a line begins when its window is full.
+        lines: as in `learning_curves`.
+        panels: "position", or "agent" for that dimension in its place.
     Returns:
         A figure with interquartile means over members and, for two or more members, 95 % bootstrap bands.
     Raises:
         ValueError: as `learning_curves`, position counts that differ, or a window longer than the data.
     """
-    prepared = _prepared(data, extra=("position",), window=window)
-    counts = {curve.sizes["position"] for curve in prepared.values()}
+    prepared = _prepared(data, extra=(panels,), window=window)
+    counts = {curve.sizes[panels] for curve in prepared.values()}
     if len(counts) > 1:
-        raise ValueError(f"position counts differ: {sorted(counts)}; draw tasks with unlike agents apart")
-    num_positions = counts.pop()
-    columns = min(num_positions, _MAX_COLUMNS)
-    rows = math.ceil(num_positions / columns)
+        raise ValueError(f"{panels} counts differ: {sorted(counts)}; draw tasks with unlike agents apart")
+    lines = lines or default_lines(data)
+    names = next(iter(prepared.values()))[panels].values
+    titles = [f"position {name + 1}" if panels == "position" else str(name) for name in names]
+    columns = min(len(titles), _MAX_COLUMNS)
+    rows = math.ceil(len(titles) / columns)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(max(1.2 + 2.4 * columns, 5.0), 1.4 + 2.0 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        for position, axes in enumerate(grid.flat[:num_positions]):
-            for (name, curve), (dashes, colour) in zip(prepared.items(), cycle(LINES), strict=False):
-                _draw(axes, curve.isel(position=position), _label(name, curve), dashes, colour)
-            axes.set_title(f"position {position + 1}")
-            _steps_axis(axes, labelled=position + columns >= num_positions)
-        for axes in grid.flat[num_positions:]:
+        for index, (panel_title, axes) in enumerate(zip(titles, grid.flat, strict=False)):
+            for name, curve in prepared.items():
+                _draw(axes, curve.isel({panels: index}), _label(name, curve), *lines[name])
+            axes.set_title(panel_title)
+            _steps_axis(axes, labelled=index + columns >= len(titles))
+        for axes in grid.flat[len(titles) :]:
             axes.set_axis_off()
         if log:
             _log_axis(grid[0, 0])
@@ -146,6 +163,19 @@ def count_curves(
             _log_axis(axes)
         legend(figure, columns=2)
     return figure
+
+
+def default_lines(names: Iterable[str]) -> dict[str, Line]:
+    """Name → dashes and colour, in turn."""
+    return dict(zip(names, cycle(LINES), strict=False))
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as SVG with its letters as shapes, so that it needs no font; the same bytes each time."""
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": "ltro_jax"}):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
@@ -204,6 +234,18 @@ def _draw(axes: Axes, curve: xr.DataArray, label: str, dashes: object, colour: s
     if len(values) > 1:
         _, low, high = iqm_interval(values)
         axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
+def _draw_failed(axes: Axes, curve: xr.DataArray, colour: str) -> None:
+    """What members did before they failed."""
+    for values in curve.values:
+        seen = np.flatnonzero(~np.isnan(values))
+        if seen.size:
+            steps = curve.env_steps.values[seen]
+            axes.plot(steps, values[seen], color=colour, linewidth=0.6, alpha=0.5)
+            axes.plot(steps[-1], values[seen[-1]], "X", color=colour, markersize=8, markeredgecolor="white")
+    if curve.size:
+        axes.plot([], [], "X", color="0.35", linestyle="none", label="became non-finite")
 
 
 def _steps_axis(axes: Axes, labelled: bool = True) -> None:

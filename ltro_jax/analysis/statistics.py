@@ -103,12 +103,8 @@ def stratified_iqm_interval(
     Source: Agarwal et al. 2021, sections 4.1 and 4.3 (arXiv 2108.13264).
     """
     samples = [np.asarray(task, float) for task in (tasks.values() if isinstance(tasks, Mapping) else tasks)]
-
-    def pooled(*parts: Array, axis: int) -> Array:
-        return _trimmed_mean(np.concatenate(parts, axis), axis)
-
     elements = sum(sample.size for sample in samples)
-    return _bootstrap(samples, pooled, elements, confidence, num_resamples, seed)
+    return bootstrap(samples, pooled_iqm, elements, confidence, num_resamples, seed)
 
 
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
@@ -128,7 +124,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
     x, y = np.asarray(x, float), np.asarray(y, float)
     _require_values(x)
     _require_values(y)
-    return _wins(x, y)
+    return wins(x, y)
 
 
 def probability_of_improvement_interval(
@@ -148,7 +144,7 @@ def probability_of_improvement_interval(
     """
     samples = [np.asarray(x, float), np.asarray(y, float)]
     elements = samples[0].size * len(np.atleast_1d(samples[1]))
-    return _bootstrap(samples, _wins, elements, confidence, num_resamples, seed)
+    return bootstrap(samples, wins, elements, confidence, num_resamples, seed)
 
 
 def final_score(values: ArrayLike, last: int = 10) -> Array:
@@ -189,27 +185,41 @@ def area_under_curve(values: ArrayLike, env_steps: ArrayLike | None = None) -> A
     return scipy.integrate.trapezoid(values, steps, axis=1) / (steps[-1] - steps[0])
 
 
+def pooled_iqm(*parts: Array, axis: int) -> Array:
+    """Interquartile mean of the seeds of all parts together, along `axis`; a missing value is taken for a number."""
+    return _trimmed_mean(np.concatenate(parts, axis), axis)
+
+
 def _trimmed_mean(values: Array, axis: int | None) -> Array:
     return scipy.stats.trim_mean(values, 0.25, axis=axis)  # type: ignore[arg-type]
 
 
-def _wins(x: Array, y: Array, axis: int = 0) -> Array:
+def wins(x: Array, y: Array, axis: int = 0) -> Array:
     """Share of pairs won by x, a tie counting half: seeds lie along `axis` of both."""
     x, y = np.moveaxis(x, axis, 0), np.moveaxis(y, axis, 0)
     return np.heaviside(x[:, None] - y[None, :], 0.5).mean((0, 1))
 
 
-def _bootstrap(
+def bootstrap(
     samples: Sequence[Array],
     statistic: Callable[..., Array],
     elements: int,
-    confidence: float,
-    num_resamples: int,
-    seed: int,
+    confidence: float = 0.95,
+    num_resamples: int = 2000,
+    seed: int = 0,
 ) -> Interval:
     """Percentile bootstrap of `statistic(*samples, axis)`, every sample resampled on its own along axis 0.
 
-    `elements` is what one resample occupies in memory, in float64 values.
+    Args:
+        samples: arrays `[S_k, ...]`, S_k ≥ 2, of one trailing shape.
+        statistic: gets the samples with seeds along `axis`, which it takes away.
+        elements: what one resample occupies in memory, in float64 values.
+        confidence, num_resamples, seed: as in `iqm_interval`.
+    Returns:
+        Interval of `[...]` arrays; NaN where any seed of any sample is NaN.
+    Raises:
+        ValueError: no sample, one with fewer than 2 seeds, trailing shapes that differ, or only NaN.
+    Source: Agarwal et al. 2021, section 4.1 (arXiv 2108.13264).
     """
     if not samples:
         raise ValueError("an interval needs at least one task; got none")

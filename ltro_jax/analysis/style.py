@@ -1,6 +1,6 @@
 """The look that all figures share: colours and line styles that everyone can tell apart, and one legend."""
 
-from itertools import product
+import math
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -8,7 +8,13 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's colour-blind safe palette, strongest contrast first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-LINES = tuple(product(("-", (0, (5, 1.5)), (0, (1, 1))), COLOURS))  # the palette again, dashed, then dotted
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
+# Neighbours differ in dashes as well as in colour, so that they are told apart in grey, too; 32 different ones.
+LINES = tuple(
+    (DASHES[(index + turn) % len(DASHES)], colour)
+    for turn in range(len(DASHES))
+    for index, colour in enumerate(COLOURS)
+)
 STYLE: Any = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -33,10 +39,17 @@ STYLE: Any = {
 
 
 def legend(figure: Figure, columns: int) -> None:
-    """One legend below all panels, each label once."""
+    """One legend below all panels, each label once, in so many columns or as many as there is room for.
+
+    The figure grows by the rows beyond the first.
+    """
     entries: dict[str, Artist] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
-    columns = min(columns, len(entries))
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)
+    width = 0.6 + 0.075 * max(map(len, entries), default=0)  # inches of the longest entry, about
+    columns = max(1, min(columns, len(entries), int(figure.get_figwidth() / width)))
+    rows = math.ceil(len(entries) / columns)
+    columns = math.ceil(len(entries) / max(rows, 1))  # four entries in two rows of two, not of three and one
+    figure.set_figheight(figure.get_figheight() + 0.2 * max(rows - 1, 0))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=max(columns, 1))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ltro_jax.cli import envs, evaluate, plot, presets, resume, sweep, theory, train, variance, verify
+from ltro_jax.cli import envs, evaluate, plot, presets, report, resume, sweep, theory, train, variance, verify
 from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.storage import RunError
 
@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
 
 
-COMMANDS = (train, sweep, resume, evaluate, plot, variance, theory, verify, presets, envs)
+COMMANDS = (train, sweep, resume, evaluate, plot, report, variance, theory, verify, presets, envs)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

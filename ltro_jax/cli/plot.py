@@ -9,6 +9,7 @@ import xarray as xr
 from ltro_jax.analysis.figures import learning_curves, position_curves, save_figure
 from ltro_jax.config import SettingsError
 from ltro_jax.runs import Run, load_run
+from ltro_jax.runs.load import default_metric, metric_words
 from ltro_jax.storage import RunError
 
 
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         words = ", ".join(f"{reward} over {agents} agents" for reward, agents in sorted(units))
         raise RunError(f"the runs measure different team rewards ({words}); plot them one kind at a time")
     names = set.intersection(*(set(map(str, opened.metrics.data_vars)) for opened in runs))
-    metric = options.metric or ("eval_return_greedy" if "eval_return_greedy" in names else "episode_return")
+    metric = options.metric or default_metric(names)
     if metric not in names:
         raise SettingsError(f"metric = {metric!r} is not in these runs; there are {', '.join(sorted(names))}")
     curves = {
@@ -55,18 +56,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _figure(curves: dict[str, xr.DataArray], metric: str, first: Run) -> Any:
     static = first.config.static
-    words = metric.replace("_", " ")
     if "position" in next(iter(curves.values())).dims:
-        return position_curves(curves, ylabel=words, title=static.task)
+        return position_curves(curves, ylabel=metric.replace("_", " "), title=static.task)
     if "agent" in next(iter(curves.values())).dims:
         curves = {
             f"{label} {agent}": curve.sel(agent=agent, drop=True)
             for label, curve in curves.items()
             for agent in curve["agent"].values
         }
-    kind = first.metrics.attrs["team_reward"]
-    unit = f" ({kind} over agents)" if "return" in metric and kind != "shared" else ""
-    return learning_curves(curves, ylabel=words + unit, title=static.task)
+    ylabel = metric_words(metric, first.metrics.attrs["team_reward"])
+    return learning_curves(curves, ylabel=ylabel, title=static.task)
 
 
 def _label(opened: Run, runs: list[Run]) -> str:

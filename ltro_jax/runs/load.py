@@ -1,6 +1,7 @@
 """Open a finished, stopped or running run."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,6 +99,17 @@ class Run:
             point_label(point): self.metrics.isel(member=slice(index * count, (index + 1) * count))
             for index, point in enumerate(self.config.points)
         }
+
+
+def default_metric(names: Collection[str]) -> str:
+    """What is shown of runs with these metrics unless something else is asked for."""
+    return "eval_return_greedy" if "eval_return_greedy" in names else "episode_return"
+
+
+def metric_words(metric: str, team_reward: str) -> str:
+    """A metric for an axis; of a return also how the agents' rewards were put together."""
+    words = re.sub(r"^eval_(.+)_(greedy|sampled)$", r"\2_evaluation_\1", metric).replace("_", " ")
+    return f"{words} ({team_reward} over agents)" if "return" in metric and team_reward != "shared" else words
 
 
 def point_label(point: Mapping[str, float]) -> str:

@@ -3,8 +3,9 @@
 import numpy as np
 import xarray as xr
 
-from ltro_jax.analysis.statistics import final_score
+from ltro_jax.analysis.statistics import Array, final_score
 from ltro_jax.config import SettingsError
+from ltro_jax.runs.load import default_metric
 
 LAST_SHARE = 5  # the score is the mean over the last fifth of what was recorded
 
@@ -15,21 +16,25 @@ def scored_metric(metrics: xr.Dataset, metric: str | None = None) -> str:
     Raises:
         SettingsError: it is not a metric of one value for each member and iteration.
     """
-    chosen = metric or ("eval_return_greedy" if "eval_return_greedy" in metrics else "episode_return")
+    chosen = metric or default_metric([str(name) for name in metrics])
     if chosen not in metrics or metrics[chosen].dims != ("member", "iteration"):
         known = ", ".join(str(n) for n in metrics.data_vars if metrics[n].dims == ("member", "iteration"))
         raise SettingsError(f"metric = {chosen!r} is not one of {known}")
     return chosen
 
 
-def member_scores(metrics: xr.Dataset, metric: str | None = None) -> np.ndarray:
-    """Mean over the last fifth of the values recorded, `[S]` float64; NaN of a frozen member.
+def member_scores(metrics: xr.Dataset, metric: str | None = None) -> Array:
+    """`end_scores` of a run, `[S]`; `metric` as in `scored_metric`."""
+    return end_scores(metrics[scored_metric(metrics, metric)].values)
 
-    Args:
-        metric: as in `scored_metric`.
-    """
-    values = metrics[scored_metric(metrics, metric)].values
+
+def end_scores(values: Array) -> Array:
+    """Mean of each member over the last fifth of what was recorded, `[S, E]` → `[S]`; NaN where it lacks any of it."""
     recorded = int((~np.isnan(values).all(0)).sum())
-    if not recorded:
-        return np.full(len(values), np.nan)
-    return final_score(values, last=max(1, recorded // LAST_SHARE))
+    return final_score(values, last=max(1, recorded // LAST_SHARE)) if recorded else np.full(len(values), np.nan)
+
+
+def frozen_at(metrics: xr.Dataset) -> list[int]:
+    """Iteration at which each member was frozen, -1 = never."""
+    finite, iterations = metrics["finite"].values, metrics["iteration"].values
+    return [-1 if row.all() else int(iterations[np.argmin(row)]) for row in finite]

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from ltro_jax.analysis.statistics import iqm, iqm_interval
-from ltro_jax.runs.load import Run, point_label
+from ltro_jax.runs.load import point_label
 from ltro_jax.runs.results import csv_text, write_results
-from ltro_jax.runs.scores import member_scores, scored_metric
+from ltro_jax.runs.scores import frozen_at, member_scores, scored_metric
 from ltro_jax.runs.sweep import Sweep
 
 Rows = list[dict[str, Any]]
@@ -32,8 +32,7 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
             continue
         metrics = run.metrics
         chosen = scored_metric(metrics, metric)
-        values, scores = metrics[chosen].values, member_scores(metrics, chosen)
-        frozen = _frozen_at(run)
+        values, scores, frozen = metrics[chosen].values, member_scores(metrics, chosen), frozen_at(metrics)
         for index, member in enumerate(run.config.members):
             point = {axis: getattr(member.hypers, axis) for axis, _ in run.config.run.grid}
             seen = values[index][~np.isnan(values[index])]
@@ -90,12 +89,3 @@ def write_tables(sweep: Sweep, metric: str | None = None) -> str:
     ranking = summary_markdown(summary(rows))
     write_results(sweep.path, {"table.csv": csv_text(rows).encode(), "summary.md": ranking.encode()}, {})
     return ranking
-
-
-def _frozen_at(run: Run) -> list[int]:
-    """Iteration at which each member was frozen, -1 = never."""
-    finite = run.metrics["finite"].values
-    first = np.argmin(finite, axis=1)
-    return [
-        -1 if row.all() else int(run.metrics["iteration"].values[at]) for row, at in zip(finite, first, strict=True)
-    ]

@@ -31,7 +31,9 @@ from ltro_jax.storage import (
     MetricStore,
     RunDirectory,
     RunError,
+    Stretch,
     has_checkpoints,
+    record_stretch,
     restore_checkpoint,
     save_checkpoint,
     truncate_checkpoints,
@@ -145,6 +147,7 @@ class Session:
             return
         states, advance = self._compile(states)
         pending: list[xr.Dataset] = []
+        busy = 0.0
         with interruptible() as interrupted:
             while iteration < total:
                 count = min(interval - iteration % interval, total - iteration)
@@ -154,14 +157,15 @@ class Session:
                 seconds = time.perf_counter() - began
                 pending.append(metrics_dataset(rows, evaluation, iteration + 1, count, self.config, self.spec))
                 iteration += count
+                busy += seconds
                 self.progress.advanced(iteration, count, seconds, pending[-1])
                 due = (
                     iteration // self.config.run.checkpoint_interval
                     > (iteration - count) // self.config.run.checkpoint_interval
                 )
                 if due or iteration >= total or interrupted.is_set():
-                    self._save(iteration, self.members.collect(states), pending)
-                    pending = []
+                    self._save(iteration, self.members.collect(states), pending, busy)
+                    pending, busy = [], 0.0
                 if interrupted.is_set() and iteration < total:
                     self._stopped(iteration)
                     return
@@ -228,9 +232,11 @@ class Session:
         """No run holds more iterations than this before its first checkpoint."""
         return self.config.run.checkpoint_interval + self.config.static.eval_interval
 
-    def _save(self, iteration: int, states: RunnerState, pending: list[xr.Dataset]) -> None:
-        """Metrics first: a checkpoint then never stands without its rows."""
+    def _save(self, iteration: int, states: RunnerState, pending: list[xr.Dataset], seconds: float) -> None:
+        """The checkpoint last: it then never stands without its rows, and what a kill leaves before it is done anew."""
         self.metrics.append(xr.concat(pending, "iteration", data_vars="minimal", coords="minimal", compat="override"))
+        first = int(pending[0]["iteration"].values[0])
+        record_stretch(self.directory, Stretch(first, iteration, seconds, _devices()))
         save_checkpoint(self.directory.checkpoints, iteration, states, self.config.run.keep_checkpoints)
 
     def _stopped(self, iteration: int) -> None:

@@ -11,14 +11,18 @@ from ltro_jax.storage.checkpoints import (
 )
 from ltro_jax.storage.metrics import MetricStore
 from ltro_jax.storage.run_directory import RunDirectory
+from ltro_jax.storage.timing import Stretch, load_stretches, record_stretch
 
 __all__ = [
     "MetricStore",
     "Restored",
     "RunDirectory",
     "RunError",
+    "Stretch",
     "has_checkpoints",
     "list_checkpoints",
+    "load_stretches",
+    "record_stretch",
     "restore_checkpoint",
     "save_checkpoint",
     "truncate_checkpoints",

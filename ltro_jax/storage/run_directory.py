@@ -33,6 +33,7 @@ class RunDirectory:
         environment.json   format version, package versions, devices, start, command
         checkpoints/       see `checkpoints.py`
         metrics/           see `metrics.py`
+        timing.json        see `timing.py`
         .lock              held by the process that writes
     """
 

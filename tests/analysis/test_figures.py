@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import xarray as xr
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from ltro_jax.analysis.figures import learning_curves, position_curves, save_figure
+from ltro_jax.analysis.figures import default_lines, learning_curves, position_curves, save_figure, svg
 from ltro_jax.analysis.statistics import iqm, iqm_interval
+from ltro_jax.analysis.style import COLOURS, LINES
 
 
 def curve(members: int = 3, iterations: int = 12, positions: int | None = None) -> xr.DataArray:
@@ -91,8 +93,35 @@ def test_environment_steps_have_readable_units():
 
 def test_colours_differ_and_never_run_out():
     lines = learning({f"run {i}": curve(1) for i in range(10)}).axes[0].lines
-    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 10
-    assert len({line.get_color() for line in lines[:8]}) == 8
+    assert [line.get_color() for line in lines] == [*COLOURS, *COLOURS[:2]] and len(set(COLOURS)) == 8
+    assert len(set(LINES)) == len(LINES) == 32
+    assert all(one[0] != other[0] and one[1] != other[1] for one, other in pairwise(LINES))  # also told apart in grey
+
+
+def test_a_label_keeps_its_line_and_a_failed_member_ends_in_a_cross():
+    data = curve(3)
+    data[1, 5:] = np.nan
+    figure = learning(
+        {"HATRPO": data[[0, 2]]},
+        failed={"HATRPO": data[[1]]},
+        lines=default_lines(["HAPPO", "HATRPO"]),
+        show_seeds=False,
+    )
+    line, faint, cross, entry = figure.axes[0].lines
+    assert (line.get_color(), faint.get_color(), cross.get_color()) == (COLOURS[1],) * 3
+    assert cross.get_marker() == entry.get_marker() == "X"
+    np.testing.assert_array_equal(cross.get_xydata(), [[data.env_steps[4], data[1, 4]]])
+    assert legend(figure) == ["HATRPO (2 seeds)", "became non-finite"]
+
+
+def test_long_labels_stand_below_one_another_and_the_figure_grows():
+    short, long = (learning({f"{name} {i}": curve(1) for i in range(4)}) for name in ("a", "a" * 60))
+    assert long.get_figheight() - short.get_figheight() == pytest.approx(0.4)  # four rows of one, two rows of two
+
+
+def test_svg_is_the_same_each_time():
+    first, second = (svg(learning({"HAPPO": curve()})) for _ in range(2))
+    assert first == second and b"<text" not in first  # needs no font
 
 
 def test_one_panel_per_position():
@@ -103,6 +132,14 @@ def test_one_panel_per_position():
     assert {axes.get_gridspec().ncols for axes in panels} == {4}  # type: ignore[union-attr]
     assert {axes.get_yscale() for axes in panels} == {"log"}
     assert legend(figure) == ["HAPPO (3 seeds)", "HATRPO (1 seed)"]
+
+
+def test_one_panel_per_agent():
+    data = curve(2, positions=2).rename(position="agent").assign_coords(agent=["ann", "bob"])
+    figure = position({"HAPPO": data}, panels="agent")
+    assert [axes.get_title() for axes in figure.axes] == ["ann", "bob"]
+    some = position({"HAPPO": curve(2, positions=5).assign_coords(position=np.arange(5)).isel(position=[0, 4])})
+    assert [axes.get_title() for axes in some.axes] == ["position 1", "position 5"]
 
 
 def test_window_is_a_trailing_mean():

@@ -1,5 +1,6 @@
 """Each command does what its help says."""
 
+import html
 import json
 import shutil
 import sys
@@ -21,6 +22,7 @@ HELP = {
     "resume": ["RUN", "--quiet", "newest intact checkpoint", "bit for bit"],
     "eval": ["RUN", "--episodes", "greedy", "evaluation.json"],
     "plot": ["RUN", "--metric", "--output", "PNG"],
+    "report": ["RUN", "--metric", "--out", "Markdown", "example: ltro report "],
     "presets": ["PRESET", "--algorithm"],
     "envs": ["agents", "episode length"],
     "theory": ["--studies", "--games", "Nash gap", "example: ltro theory "],
@@ -135,6 +137,19 @@ def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith("ltro: metric = 'score' is not in these runs; there are ") and "entropy" in error
     assert not output.exists()
+
+
+def test_report(trained, tmp_path, capsys):
+    assert main(["report", str(trained), "-o", str(tmp_path / "pages"), "--metric", "episode_return"]) == 0
+    page = tmp_path / "pages" / "report.html"
+    assert capsys.readouterr().out == f"written: {page}\n"
+    text = page.read_text()
+    assert "clip_happo on probe/matching" in text and "Final episode return; IQM over 2 seeds" in text
+    assert load_run(trained).directory.environment["command"] in html.unescape(text)
+    assert "not recorded" not in text  # how long it took
+    for name in load_run(trained).metrics.data_vars:
+        dims = load_run(trained).metrics[name].dims
+        assert f'id="figure-{name}-probe_matching"' in text or "agent" not in dims
 
 
 def test_presets(capsys):

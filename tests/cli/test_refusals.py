@@ -65,7 +65,7 @@ def test_unknown_options_and_commands(arguments, words, tmp_path, monkeypatch, c
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", ["resume", "eval", "plot"])
+@pytest.mark.parametrize("command", ["resume", "eval", "plot", "report"])
 def test_a_run_that_is_not_there(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert refusal(capsys, command, "runs/none").startswith("there is no run runs/none; check the path or start one")

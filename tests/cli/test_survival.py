@@ -117,7 +117,7 @@ def test_a_second_process_is_refused(trained, options, capsys):
     assert main(["resume", str(trained), "--quiet"]) == 0
 
 
-@pytest.mark.parametrize("command", ["resume", "eval", "plot"])
+@pytest.mark.parametrize("command", ["resume", "eval", "plot", "report"])
 def test_a_run_of_a_newer_format(trained, tmp_path, capsys, command):
     path = shutil.copytree(trained, tmp_path / "run")
     environment = json.loads((path / "environment.json").read_text()) | {"format_version": 7}
@@ -139,7 +139,7 @@ def test_a_sweep_killed_while_a_part_was_made_goes_on(options, tmp_path, capsys)
     (path / "all").rmdir()
     assert main([*sweep, "--total_env_steps", "64"]) == 0
     (part,) = path.glob("all")
-    for name in ("settings.json", "checkpoints", "metrics", "metrics.nc"):
+    for name in ("settings.json", "checkpoints", "metrics", "metrics.nc", "timing.json"):
         (shutil.rmtree if (part / name).is_dir() else os.unlink)(part / name)
     (part / ".settings.json.1.tmp").write_text("{")
     assert main(["resume", str(path), "--quiet"]) == 0

@@ -45,7 +45,7 @@ def test_numbers_are_shortened():
 
 def test_what_a_run_leaves(finished, settings):
     there = {path.name for path in finished.path.iterdir()} - {".lock"}
-    assert there == {"settings.json", "environment.json", "checkpoints", "metrics", "metrics.nc"}
+    assert there == {"settings.json", "environment.json", "checkpoints", "metrics", "metrics.nc", "timing.json"}
     assert [path.name for path in sorted((finished.path / "checkpoints").iterdir())] == ["000000004", "000000008"]
     environment = finished.directory.environment
     assert environment["command"] == "ltro train ..." and environment["packages"]["jax"] == jax.__version__

@@ -1,0 +1,34 @@
+"""`ltro report`."""
+
+import argparse
+from typing import Any
+
+from ltro_jax.runs import report
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "report",
+        help="write a page on one or several runs",
+        description="Learning curves, final scores, performance profiles, probabilities of improvement, sample "
+        "efficiency, advantage variance, agents, failures, time and settings of runs or sweeps, finished or not: one "
+        "HTML file that needs no other, and the same as Markdown beside it.",
+        epilog="example: ltro report runs/happo runs/clip_happo -o happo-or-not.html",
+    )
+    parser.add_argument("paths", metavar="RUN", nargs="+", help="directories of runs or sweeps")
+    parser.add_argument(
+        "-o",
+        "--out",
+        metavar="PLACE",
+        help="an .html file, or a directory for report.html (default: RUN/report.html; several RUNs: ./report.html)",
+    )
+    parser.add_argument("--metric", help="what is compared (default: greedy evaluation, else episode return)")
+    parser.add_argument("--title", help="default: the algorithms and tasks")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the report and say where it is."""
+    print(f"written: {report(options.paths, options.out, metric=options.metric, title=options.title)}")
+    return 0
