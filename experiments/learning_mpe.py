@@ -1,4 +1,4 @@
-"""Learning curves of clip-HAPPO, HAPPO, clip-HATRPO and HATRPO on the three continuous MPE tasks of the paper.
+"""Learning curves of clip-HAPPO, HAPPO, clip-HATRPO, HATRPO and MAPPO on the three continuous MPE tasks of the paper.
 
     python experiments/learning_mpe.py                                # CPU size: 10 seeds, spread 0.5 M, others 0.25 M
     python experiments/learning_mpe.py --total_env_steps 10_000_000   # the paper's length
@@ -19,7 +19,7 @@ if __name__ == "__main__":
             "mpe/simple_reference": {"total_env_steps": 250_000},
             "mpe/simple_speaker_listener": {"total_env_steps": 250_000},
         },
-        variants={name: {"algorithm": name} for name in ("clip_happo", "happo", "clip_hatrpo", "hatrpo")},
+        variants={name: {"algorithm": name} for name in ("clip_happo", "happo", "clip_hatrpo", "hatrpo", "mappo")},
         scores=("eval_return_greedy", "eval_return_sampled", "episode_return"),
         unit="Return: sum over agents and 25 steps.",
     )
