@@ -9,6 +9,7 @@ import xarray as xr
 from ltro_jax.analysis.figures import learning_curves, position_curves, save_figure
 from ltro_jax.config import SettingsError
 from ltro_jax.runs import Run, load_run
+from ltro_jax.runs.metric_names import unknown_metric
 from ltro_jax.storage import RunError
 
 
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     names = set.intersection(*(set(map(str, opened.metrics.data_vars)) for opened in runs))
     metric = options.metric or ("eval_return_greedy" if "eval_return_greedy" in names else "episode_return")
     if metric not in names:
-        raise SettingsError(f"metric = {metric!r} is not in these runs; there are {', '.join(sorted(names))}")
+        raise unknown_metric(metric, names)
     curves = {
         f"{_label(opened, runs)} {point}".strip(): metrics[metric].astype("float32")
         for opened in runs

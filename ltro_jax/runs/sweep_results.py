@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from ltro_jax.analysis.statistics import final_score, iqm, iqm_interval
-from ltro_jax.config import SettingsError
+from ltro_jax.config import Config
 from ltro_jax.runs.load import Run, point_label
+from ltro_jax.runs.metric_names import ROWS, member_metrics, unknown_metric
 from ltro_jax.runs.results import csv_text, write_results
 from ltro_jax.runs.sweep import Sweep
+from ltro_jax.training import make_train
 
 Rows = list[dict[str, Any]]
 LAST_SHARE = 5  # the score is the mean over the last fifth of what was recorded
@@ -33,9 +35,8 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
             continue
         metrics = run.metrics
         chosen = metric or ("eval_return_greedy" if "eval_return_greedy" in metrics else "episode_return")
-        if chosen not in metrics or metrics[chosen].dims != ("member", "iteration"):
-            known = ", ".join(str(n) for n in metrics.data_vars if metrics[n].dims == ("member", "iteration"))
-            raise SettingsError(f"metric = {chosen!r} is not one of {known}")
+        if chosen not in metrics or metrics[chosen].dims != ROWS:
+            raise unknown_metric(chosen, [str(n) for n in metrics.data_vars if metrics[n].dims == ROWS])
         values = metrics[chosen].values
         recorded = int((~np.isnan(values).all(0)).sum())
         scores = final_score(values, last=max(1, recorded // LAST_SHARE)) if recorded else np.full(len(values), np.nan)
@@ -56,6 +57,17 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
                 }
             )
     return rows
+
+
+def refuse_unknown_score(metric: str, config: Config) -> None:
+    """Refuse a name that runs of `config` will not record a number of each member under; nothing is compiled.
+
+    Raises:
+        SettingsError: as `member_rows` would afterwards.
+    """
+    known = member_metrics(make_train(config))
+    if metric not in known:
+        raise unknown_metric(metric, known)
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> Rows:
