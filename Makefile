@@ -30,7 +30,7 @@ demo: .venv/.core
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-all: lint
+test-all: lint .venv/.all
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu"
 
 lint: .venv/.dev
@@ -61,7 +61,7 @@ ifneq ($(shell cat .venv/.made 2>/dev/null),$(PYTHON))
 endif
 endif
 
-# Three stamps, each touched only after its step has succeeded, so that an interrupted one is done again.
+# Four stamps, each touched only after its step has succeeded, so that an interrupted one is done again.
 .venv/.made:
 	@sh .ci/check_python.sh "$(PYTHON)"
 	@echo "Making .venv ..."
@@ -79,3 +79,9 @@ endif
 	@echo "Installing ltro_jax and its development tools into .venv (some minutes the first time) ..."
 	@$(PIP_INSTALL) -e ".[dev]"
 	@touch .venv/.core $@
+
+.venv/.all: .venv/.dev
+	@rm -f $@
+	@echo "Installing the extras that only some tests need into .venv ..."
+	@$(PIP_INSTALL) -e ".[dev,trackers,export]"
+	@touch $@
