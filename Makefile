@@ -31,7 +31,7 @@ demo: .venv/.core
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-all: lint
+test-all: lint .venv/.all
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu"
 
 lint: .venv/.dev
@@ -89,4 +89,10 @@ endif
 	@rm -f $@
 	@echo "Installing what builds the documentation into .venv ..."
 	@$(PIP_INSTALL) -e ".[docs]"
+	@touch $@
+
+.venv/.all: .venv/.dev
+	@rm -f $@
+	@echo "Installing the extras that only some tests need into .venv ..."
+	@$(PIP_INSTALL) -e ".[dev,trackers,export]"
 	@touch $@

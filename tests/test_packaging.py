@@ -20,7 +20,8 @@ import ltro_jax
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = ("cuda", "tpu", "mabrax", "mujoco", "trackers", "notebooks", "docs", "dev")
+EXTRAS = ("cuda", "tpu", "mabrax", "mujoco", "trackers", "export", "notebooks", "docs", "dev")
+PINNED = ("dev", "trackers", "export")  # with all that `make test-all` installs
 PYTHONS = ("3.11", "3.12", "3.13")
 
 
@@ -111,7 +112,9 @@ def test_every_constraint_is_one_exact_pin():
 @pytest.mark.parametrize("python", PYTHONS)
 def test_pins_cover_and_satisfy_the_requirements(python):
     pinned = pins(python)
-    for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]:
+    for line in PROJECT["dependencies"] + [
+        line for extra in PINNED for line in PROJECT["optional-dependencies"][extra]
+    ]:
         requirement = Requirement(line)
         if applies(requirement, python):
             version = pinned.get(canonicalize_name(requirement.name))

@@ -1,4 +1,4 @@
-"""`ltro`: the entry point and its exit codes (0 done, 2 a sentence about bad input, 130 interrupted)."""
+"""`ltro`: the entry point and its exit codes."""
 
 import argparse
 import difflib
@@ -7,7 +7,23 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ltro_jax.cli import envs, evaluate, plot, presets, report, resume, sweep, theory, train, variance, verify
+from ltro_jax.cli import (
+    envs,
+    evaluate,
+    export,
+    plot,
+    presets,
+    report,
+    resume,
+    status,
+    sweep,
+    tail,
+    theory,
+    track,
+    train,
+    variance,
+    verify,
+)
 from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.storage import RunError
 
@@ -23,7 +39,28 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
 
 
-COMMANDS = (train, sweep, resume, evaluate, plot, report, variance, theory, verify, presets, envs)
+COMMANDS = (
+    train,
+    sweep,
+    resume,
+    status,
+    tail,
+    evaluate,
+    plot,
+    report,
+    export,
+    track,
+    variance,
+    theory,
+    verify,
+    presets,
+    envs,
+)
+EXIT_CODES = """exit codes:
+  0    done
+  1    an error that ltro_jax did not foresee, with a traceback; `ltro verify`: outside the band
+  2    bad input, a run that cannot be used, or a disk that refuses: one sentence on stderr
+  130  stopped by Ctrl-C; a run is saved and can be resumed"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="ltro",
         description="Sequential-update, trust-region multi-agent RL with independent actors, in JAX.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in COMMANDS:

@@ -6,7 +6,9 @@ from collections.abc import Collection
 from typing import Any
 
 from ltro_jax.config import SETTINGS
+from ltro_jax.config.coercion import NAMES
 from ltro_jax.runs.compilation_cache import VARIABLE
+from ltro_jax.runs.progress import Mode
 
 TITLES = {
     "static": "settings of the program (a change compiles anew)",
@@ -21,7 +23,7 @@ def add_settings(parser: argparse.ArgumentParser, leave_out: Collection[str] = (
     for name, spec in SETTINGS.items():
         if name in leave_out:
             continue
-        default = "none" if spec.default is None else spec.default
+        default = "none" if spec.default in (None, ()) else spec.default
         default = ",".join(map(str, default)) if isinstance(default, tuple) else default
         choices = f"; {' or '.join(spec.metadata['choices'])}" if "choices" in spec.metadata else ""
         names = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
@@ -29,7 +31,8 @@ def add_settings(parser: argparse.ArgumentParser, leave_out: Collection[str] = (
             *names,
             dest=f"setting_{name}",
             default=argparse.SUPPRESS,
-            metavar="VALUE",
+            metavar="NAME" if spec.type == NAMES else "VALUE",
+            nargs="+" if spec.type == NAMES else None,
             help=f"{spec.metadata['help']}{choices} (default {default}, unless the preset says otherwise)",
         )
 
@@ -54,3 +57,21 @@ def set_cache(options: argparse.Namespace) -> None:
     """Pass the choice on to the runner."""
     if options.compilation_cache:
         os.environ[VARIABLE] = options.compilation_cache
+
+
+def add_progress_options(parser: argparse.ArgumentParser) -> None:
+    """`--quiet` and `--progress`."""
+    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
+    parser.add_argument(
+        "--progress",
+        choices=("text", "json"),
+        default="text",
+        help="lines to read, or a JSON object on each line (default text)",
+    )
+
+
+def progress_mode(options: argparse.Namespace) -> Mode:
+    """What the runner is told."""
+    if options.quiet:
+        return False
+    return "json" if options.progress == "json" else True

@@ -10,6 +10,7 @@ from ltro_jax.analysis.figures import learning_curves, position_curves, save_fig
 from ltro_jax.config import SettingsError
 from ltro_jax.runs import Run, load_run
 from ltro_jax.runs.load import default_metric, metric_words
+from ltro_jax.runs.metric_names import unknown_metric
 from ltro_jax.storage import RunError
 
 
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     names = set.intersection(*(set(map(str, opened.metrics.data_vars)) for opened in runs))
     metric = options.metric or default_metric(names)
     if metric not in names:
-        raise SettingsError(f"metric = {metric!r} is not in these runs; there are {', '.join(sorted(names))}")
+        raise unknown_metric(metric, names)
     curves = {
         f"{_label(opened, runs)} {point}".strip(): metrics[metric].astype("float32")
         for opened in runs

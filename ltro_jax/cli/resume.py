@@ -3,8 +3,10 @@
 import argparse
 from typing import Any
 
-from ltro_jax.cli.options import add_cache_option, set_cache
+from ltro_jax.cli.options import add_cache_option, add_progress_options, progress_mode, set_cache
+from ltro_jax.config import Config
 from ltro_jax.runs import resume
+from ltro_jax.runs.progress import Progress
 from ltro_jax.runs.sweep import is_sweep, resume_sweep
 from ltro_jax.runs.sweep_results import write_tables
 
@@ -17,7 +19,10 @@ def add_parser(commands: Any) -> None:
         description="Continue a run from its newest intact checkpoint, on the CPU bit for bit as if never stopped.",
     )
     parser.add_argument("path", metavar="RUN", help="directory of a run or a sweep")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_progress_options(parser)
+    parser.add_argument(
+        "--tracker", nargs="+", metavar="NAME", help="other trackers than those that training was started with, or none"
+    )
     add_cache_option(parser)
     parser.set_defaults(run=run)
 
@@ -25,10 +30,11 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Resume; 130 when stopped by Ctrl-C before the end."""
     set_cache(options)
+    mode, tracker = progress_mode(options), None
+    if options.tracker:
+        tracker = Config.from_dict({"tracker": options.tracker}).run.tracker
     if is_sweep(options.path):
-        found = resume_sweep(options.path, progress=not options.quiet)
-        ranking = write_tables(found)
-        if not options.quiet:
-            print(ranking)
+        found = resume_sweep(options.path, progress=mode, tracker=tracker)
+        Progress(mode).say(write_tables(found))
         return 0 if found.finished else 130
-    return 0 if resume(options.path, progress=not options.quiet).finished else 130
+    return 0 if resume(options.path, progress=mode, tracker=tracker).finished else 130

@@ -8,13 +8,21 @@ from typing import Any
 
 import jax
 
-from ltro_jax.cli.options import add_cache_option, add_settings, given_settings, set_cache
+from ltro_jax.cli.options import (
+    add_cache_option,
+    add_progress_options,
+    add_settings,
+    given_settings,
+    progress_mode,
+    set_cache,
+)
 from ltro_jax.config import SettingsError
 from ltro_jax.parallel import join_processes
 from ltro_jax.presets import preset_or_defaults
 from ltro_jax.runs.forecast import forecast
+from ltro_jax.runs.progress import Progress
 from ltro_jax.runs.sweep import plan, sweep
-from ltro_jax.runs.sweep_results import write_tables
+from ltro_jax.runs.sweep_results import refuse_unknown_score, write_tables
 
 
 def add_parser(commands: Any) -> None:
@@ -39,7 +47,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--out", metavar="DIR", help="directory of the sweep (default: runs/sweep-<time>)")
     parser.add_argument("--metric", help="what members are ranked by (default: greedy evaluation, else episode return)")
     parser.add_argument("--dry-run", "--dry_run", action="store_true", help="say what it would take, and train nothing")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_progress_options(parser)
     processes = parser.add_argument_group("several processes, each on its own devices, with one file system")
     processes.add_argument(
         "--distributed", action="store_true", help="join them as JAX detects them (SLURM, Cloud TPU, GKE)"
@@ -66,18 +74,19 @@ def run(options: argparse.Namespace) -> int:
     settings = given_settings(options)
     config = preset_or_defaults(options.preset, settings.pop("algorithm", "clip_happo"), **settings)
     grid = parse_grid_words(options.grid)
+    parts = plan(config, grid, jax.process_count())
+    if options.metric:
+        refuse_unknown_score(options.metric, next(iter(parts.values())))
     if options.dry_run:
-        for name, part in plan(config, grid, jax.process_count()).items():
+        for name, part in parts.items():
             print(forecast(name, part))
         return 0
-    found = sweep(config, grid, options.out, progress=not options.quiet, command=shlex.join(sys.argv))
+    mode = progress_mode(options)
+    found = sweep(config, grid, options.out, progress=mode, command=shlex.join(sys.argv))
     if jax.process_index() == 0:
         ranking = write_tables(found, options.metric)
-        if not options.quiet:
-            print(
-                ranking
-                + f"\n{found.path / 'table.csv'} has every member; scores are means over the last fifth of a run"
-            )
+        table = f"{found.path / 'table.csv'} has every member; scores are means over the last fifth of a run"
+        Progress(mode).say(f"{ranking}\n{table}")
     return 0 if found.finished else 130
 
 

@@ -5,7 +5,14 @@ import shlex
 import sys
 from typing import Any
 
-from ltro_jax.cli.options import add_cache_option, add_settings, given_settings, set_cache
+from ltro_jax.cli.options import (
+    add_cache_option,
+    add_progress_options,
+    add_settings,
+    given_settings,
+    progress_mode,
+    set_cache,
+)
 from ltro_jax.presets import preset_or_defaults
 from ltro_jax.runs import train
 
@@ -21,7 +28,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("preset", metavar="PRESET", help="task to train on, e.g. mpe/simple_spread")
     parser.add_argument("--out", metavar="DIR", help="new run directory (default: runs/<task>-<algorithm>-<time>)")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_progress_options(parser)
     add_cache_option(parser)
     add_settings(parser, leave_out=("task",))
     parser.set_defaults(run=run)
@@ -32,5 +39,5 @@ def run(options: argparse.Namespace) -> int:
     set_cache(options)
     settings = given_settings(options)
     config = preset_or_defaults(options.preset, settings.pop("algorithm", "clip_happo"), **settings)
-    result = train(config, options.out, progress=not options.quiet, command=shlex.join(sys.argv))
+    result = train(config, options.out, progress=progress_mode(options), command=shlex.join(sys.argv))
     return 0 if result.finished else 130

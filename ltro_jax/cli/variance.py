@@ -7,10 +7,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ltro_jax.cli.options import add_cache_option, add_settings, given_settings, set_cache
+from ltro_jax.cli.options import (
+    add_cache_option,
+    add_progress_options,
+    add_settings,
+    given_settings,
+    progress_mode,
+    set_cache,
+)
 from ltro_jax.config import SettingsError
 from ltro_jax.runs import load_run
 from ltro_jax.runs.controlled import controlled_rows
+from ltro_jax.runs.progress import Progress
 from ltro_jax.runs.variance import configurations, train_all, write_study
 
 
@@ -37,7 +45,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--situations", type=int, default=256, help="frozen for --controlled (default 256)")
     parser.add_argument("--draws", type=int, default=65_536, help="of --controlled (default 65536)")
     parser.add_argument("--updates", type=int, default=1, help="between the policies of --controlled (default 1)")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_progress_options(parser)
     add_cache_option(parser)
     add_settings(parser, leave_out=("task", "algorithm", "factor_clip", "num_agents", "grid"))
     parser.set_defaults(run=run)
@@ -57,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         if opened.config.run.grid:
             raise SettingsError(f"{path} has a grid of hyper-parameters, whose seeds are no sample of one setting")
     configs = configurations(tasks, options.algorithms, options.factor_clips, options.agents, **settings)
-    runs |= train_all(configs, output / "runs", not options.quiet, shlex.join(sys.argv))
+    runs |= train_all(configs, output / "runs", progress_mode(options), shlex.join(sys.argv))
     controlled = None
     if options.controlled:
         controlled = {
@@ -68,8 +76,8 @@ def run(options: argparse.Namespace) -> int:
         written = write_study(runs, output, controlled)
     except ValueError as error:
         raise SettingsError(f"the variance of these runs cannot be measured: {error}") from error
-    if not options.quiet:
-        for table in ("table.md", *(["controlled.md"] if controlled else [])):
-            print((output / table).read_text())
-        print(f"{len(written)} files in {output}")
+    progress = Progress(progress_mode(options))
+    for table in ("table.md", *(["controlled.md"] if controlled else [])):
+        progress.say((output / table).read_text())
+    progress.say(f"{len(written)} files in {output}")
     return 0

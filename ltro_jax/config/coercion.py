@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 GRID = tuple[tuple[str, tuple[float, ...]], ...]
-GRID_WORDS = "names with values like actor_lr=3e-4,5e-4 factor_clip=1,inf"
+NAMES = tuple[str, ...]
+TUPLE_WORDS = {GRID: "names with values like actor_lr=3e-4,5e-4 factor_clip=1,inf", NAMES: "one name or several"}
 
 
 class SettingsError(ValueError):
@@ -26,6 +27,8 @@ def coerce(name: str, value: Any, kind: Any) -> Any:
     try:
         if kind == GRID:
             return parse_grid(value)
+        if kind == NAMES:
+            return parse_names(value)
         if typing.get_origin(kind) is tuple:
             return parse_integers(value)
         if kind is bool:
@@ -39,7 +42,7 @@ def coerce(name: str, value: Any, kind: Any) -> Any:
         return value
     except (TypeError, ValueError, OverflowError):
         wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}.get(
-            kind, GRID_WORDS if kind == GRID else "whole numbers like 0:10 or 1,4,9"
+            kind, TUPLE_WORDS.get(kind, "whole numbers like 0:10 or 1,4,9")
         )
         raise SettingsError(f"{name} = {value!r} is not {wanted}") from None
 
@@ -78,6 +81,12 @@ def parse_integers(value: Any) -> tuple[int, ...]:
     if isinstance(value, int):
         return (_to_int(value),)
     return tuple(_to_int(item) for item in value)
+
+
+def parse_names(value: Any) -> tuple[str, ...]:
+    """`"wandb,mlflow"`, `"wandb mlflow"` or a sequence of names → ("wandb", "mlflow"); `none` and `""` are empty."""
+    words = (value if isinstance(value, str) else " ".join(map(str, value))).replace(",", " ").split()
+    return () if [word.lower() for word in words] == ["none"] else tuple(words)
 
 
 def parse_grid(value: Any) -> tuple[tuple[str, tuple[float, ...]], ...]:

@@ -110,9 +110,10 @@ def _check_range(name: str, value: Any, allowed: Mapping[str, Any]) -> None:
     """Refuse a value outside `allowed`; sequences are checked item by item."""
     if value is None:
         return
-    if "choices" in allowed and value not in allowed["choices"]:
-        raise SettingsError(f"{name} = {value!r} is not one of {', '.join(allowed['choices'])}")
     items = value if isinstance(value, tuple) else (value,)
+    for item in items:
+        if "choices" in allowed and item not in allowed["choices"]:
+            raise SettingsError(f"{name} = {item!r} is not one of {', '.join(allowed['choices'])}")
     tests = (
         ("above", "greater than", lambda item, limit: item > limit),
         ("at_least", "at least", lambda item, limit: item >= limit),
@@ -149,6 +150,8 @@ def _check_together(config: Config) -> None:
         raise SettingsError(f"seeds = {','.join(map(str, run.seeds))} repeats a seed; each member needs its own")
     if max(run.seeds) >= 2**32:
         raise SettingsError(f"seeds = {max(run.seeds)} is too large; a seed must be below 2**32")
+    if len(set(run.tracker)) != len(run.tracker):
+        raise SettingsError(f"tracker = {','.join(run.tracker)} names a tracker twice; once is enough")
     for name, values in run.grid:
         _check_axis(name, values)
     names = [name for name, _ in run.grid]

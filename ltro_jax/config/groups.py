@@ -6,14 +6,20 @@ from typing import Any
 from flax import struct
 
 
-def setting(default: Any, help: str, **check: Any) -> Any:
-    """A dataclass field with its help text and what it may be (`above`, `at_least`, `at_most`, `choices`)."""
-    return field(default=default, metadata={"help": help, **check})
+def setting(default: Any, help: str, compare: bool = True, **check: Any) -> Any:
+    """A dataclass field with its help text and what it may be (`above`, `at_least`, `at_most`, `choices`).
+
+    Runs that differ only in settings with `compare = False` are the same run.
+    """
+    return field(default=default, compare=compare, metadata={"help": help, **check})
 
 
 def hyper(default: float, help: str, **check: Any) -> Any:
     """As `setting`, for a leaf of the traced pytree."""
     return struct.field(default=default, metadata={"help": help, **check})
+
+
+TRACKERS = ("wandb", "tensorboard", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -134,3 +140,13 @@ class Run:
         50, "iterations between checkpoints (taken at the next end of a device call)", at_least=1
     )
     keep_checkpoints: int = setting(2, "newest checkpoints kept", at_least=1)
+    tracker: tuple[str, ...] = setting(
+        (), "experiment trackers that get the metrics as well; extra `trackers`", compare=False, choices=TRACKERS
+    )
+    tracker_project: str = setting("ltro_jax", "project of the trackers; MLflow calls it experiment", compare=False)
+    tracker_group: str = setting(
+        "per_member",
+        "a tracker's run for each member, grouped, or one run in which the metrics of each member have its name before",
+        compare=False,
+        choices=("per_member", "one_run"),
+    )

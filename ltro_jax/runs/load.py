@@ -1,7 +1,7 @@
 """Open a finished, stopped or running run."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -94,11 +94,14 @@ class Run:
 
     def by_point(self) -> dict[str, xr.Dataset]:
         """The metrics of each point of the grid by its words, `actor_lr=0.0003`; without a grid all under `""`."""
-        count = len(self.config.run.seeds)
-        return {
-            point_label(point): self.metrics.isel(member=slice(index * count, (index + 1) * count))
-            for index, point in enumerate(self.config.points)
-        }
+        return {point_label(point): self.metrics.isel(member=members) for point, members in point_members(self.config)}
+
+
+def point_members(config: Config) -> Iterator[tuple[dict[str, float], slice]]:
+    """The points of the grid, one empty without a grid, each with its members."""
+    count = len(config.run.seeds)
+    for index, point in enumerate(config.points):
+        yield point, slice(index * count, (index + 1) * count)
 
 
 def default_metric(names: Collection[str]) -> str:

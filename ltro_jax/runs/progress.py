@@ -1,11 +1,19 @@
-"""What the host tells the user between device calls."""
+"""What the host tells the user between device calls, and leaves for readers in other processes."""
 
+import json
 import sys
 import time
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+
+PROGRESS_FILE = "progress.json"  # in the run directory: the latest record, for `ltro status`
+
+Mode = bool | Literal["json"]  # lines of text, nothing, or a JSON object on each line
 
 
 def short(number: float) -> str:
@@ -16,54 +24,107 @@ def short(number: float) -> str:
     return f"{number:.3g}"
 
 
-class Progress:
-    """One line for each device call: rewritten in place on a terminal, else printed at most every few seconds."""
+def read_progress(directory: Path) -> dict[str, Any] | None:
+    """The latest record of a run, which may be in the middle of being written; None = there is none."""
+    for _ in range(3):
+        try:
+            record = json.loads((directory / PROGRESS_FILE).read_bytes())
+            if isinstance(record, dict) and record.keys() >= {"time", "iteration", "steps_per_second", "seconds_left"}:
+                return record
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            time.sleep(0.05)
+    return None
 
-    def __init__(self, enabled: bool, num_iterations: int, steps_per_iteration: int, num_members: int):
-        self._enabled = enabled
+
+class Progress:
+    """A record of each device call: one line, rewritten in place on a terminal, else printed every few seconds.
+
+    As JSON every record is printed: `{"event": "progress", "iteration": …, …}`, and what is said besides as
+    `{"event": "message", "text": …}`. The latest record is kept in `file`, written at most once a second.
+    """
+
+    def __init__(
+        self,
+        mode: Mode,
+        num_iterations: int = 0,
+        steps_per_iteration: int = 0,
+        num_members: int = 0,
+        file: Path | None = None,
+    ):
+        self._mode = mode
         self._total = num_iterations
         self._steps = steps_per_iteration
         self._members = num_members
+        self._file = file
         self._terminal = sys.stdout.isatty()
-        self._busy, self._done, self._printed = 0.0, 0, 0.0
+        self._busy, self._done, self._printed, self._kept = 0.0, 0, 0.0, 0.0
         self._open_line = False
 
     def say(self, text: str) -> None:
         """A line of its own."""
-        if self._enabled:
+        if self._mode == "json":
+            print(json.dumps({"event": "message", "text": text}), flush=True)
+        elif self._mode:
             self._end_line()
             print(text, flush=True)
+
+    def warn(self, text: str) -> None:
+        """A sentence on stderr, also where nothing else is printed."""
+        self._end_line()
+        print(f"ltro: {text}", file=sys.stderr, flush=True)
+
+    def began(self, iteration: int) -> None:
+        """Before the first device call of this process."""
+        self._keep(self._record(iteration))
 
     def advanced(self, iteration: int, count: int, seconds: float, rows: xr.Dataset) -> None:
         """After a device call of `count` iterations that took `seconds`."""
         self._busy += seconds
         self._done += count
-        if not self._enabled:
-            return
+        record = self._record(iteration, rows)
         last = iteration >= self._total
-        if not (self._terminal or last or time.monotonic() - self._printed >= 5.0):
-            return
-        self._printed = time.monotonic()
-        rate = self._done * self._steps * self._members / self._busy
-        left = (self._total - iteration) * self._busy / self._done
-        parts = [
-            f"iteration {iteration}/{self._total}",
-            f"{short(iteration * self._steps)} env steps × {self._members} members",
-            f"{short(rate)} steps/s",
-            f"return {_mean(rows['episode_return']):.2f}",
-        ]
-        if "eval_return_greedy" in rows:
-            parts.append(f"eval {_mean(rows['eval_return_greedy'][:, -1]):.2f}")
-        failed = int(np.sum(~rows["finite"].values[:, -1]))
-        if failed:
-            parts.append(f"{failed} members frozen (non-finite)")
-        line = ", ".join([*parts, f"{timedelta(seconds=round(left))} left"])
-        print(f"\r\033[K{line}" if self._terminal else line, end="" if self._terminal else "\n", flush=True)
-        self._open_line = self._terminal
+        if last or time.monotonic() - self._kept >= 1.0:
+            self._keep(record)
+        if self._mode == "json":
+            print(json.dumps(record), flush=True)
+        elif self._mode and (self._terminal or last or time.monotonic() - self._printed >= 5.0):
+            self._printed = time.monotonic()
+            line = _line(record)
+            print(f"\r\033[K{line}" if self._terminal else line, end="" if self._terminal else "\n", flush=True)
+            self._open_line = self._terminal
 
     def close(self) -> None:
         """End a line under way."""
         self._end_line()
+
+    def _record(self, iteration: int, rows: xr.Dataset | None = None) -> dict[str, Any]:
+        """Where the run is: plain values for JSON, None where there is no number (yet)."""
+        rate = self._done * self._steps * self._members / self._busy if self._done else None
+        left = (self._total - iteration) * self._busy / self._done if self._done else None
+        record: dict[str, Any] = {
+            "event": "progress",
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "iteration": iteration,
+            "num_iterations": self._total,
+            "env_steps": iteration * self._steps,  # of each member
+            "members": self._members,
+            "steps_per_second": rate,  # of all members
+            "seconds_left": left,
+        }
+        if rows is not None:
+            record["episode_return"] = _mean(rows["episode_return"])
+            if "eval_return_greedy" in rows:
+                record["eval_return_greedy"] = _mean(rows["eval_return_greedy"][:, -1])
+            record["frozen"] = int(np.sum(~rows["finite"].values[:, -1]))
+        return record
+
+    def _keep(self, record: dict[str, Any]) -> None:
+        self._kept = time.monotonic()
+        if self._file:
+            with suppress(OSError):  # training does not hang on it
+                self._file.write_text(json.dumps(record) + "\n")
 
     def _end_line(self) -> None:
         if self._open_line:
@@ -71,6 +132,24 @@ class Progress:
         self._open_line = False
 
 
-def _mean(values: xr.DataArray) -> float:
+def _line(record: dict[str, Any]) -> str:
+    def number(name: str) -> str:
+        return "nan" if record[name] is None else f"{record[name]:.2f}"
+
+    parts = [
+        f"iteration {record['iteration']}/{record['num_iterations']}",
+        f"{short(record['env_steps'])} env steps × {record['members']} members",
+        f"{short(record['steps_per_second'])} steps/s",
+        f"return {number('episode_return')}",
+    ]
+    if "eval_return_greedy" in record:
+        parts.append(f"eval {number('eval_return_greedy')}")
+    if record["frozen"]:
+        parts.append(f"{record['frozen']} members frozen (non-finite)")
+    return ", ".join([*parts, f"{timedelta(seconds=round(record['seconds_left']))} left"])
+
+
+def _mean(values: xr.DataArray) -> float | None:
+    """Over the finite ones."""
     finite = values.values[np.isfinite(values.values)]
-    return float(finite.mean()) if finite.size else float("nan")
+    return float(finite.mean()) if finite.size else None

@@ -4,8 +4,8 @@ import numpy as np
 import xarray as xr
 
 from ltro_jax.analysis.statistics import Array, final_score
-from ltro_jax.config import SettingsError
 from ltro_jax.runs.load import default_metric
+from ltro_jax.runs.metric_names import ROWS, unknown_metric
 
 LAST_SHARE = 5  # the score is the mean over the last fifth of what was recorded
 
@@ -17,9 +17,8 @@ def scored_metric(metrics: xr.Dataset, metric: str | None = None) -> str:
         SettingsError: it is not a metric of one value for each member and iteration.
     """
     chosen = metric or default_metric([str(name) for name in metrics])
-    if chosen not in metrics or metrics[chosen].dims != ("member", "iteration"):
-        known = ", ".join(str(n) for n in metrics.data_vars if metrics[n].dims == ("member", "iteration"))
-        raise SettingsError(f"metric = {chosen!r} is not one of {known}")
+    if chosen not in metrics or metrics[chosen].dims != ROWS:
+        raise unknown_metric(chosen, [str(n) for n in metrics.data_vars if metrics[n].dims == ROWS])
     return chosen
 
 

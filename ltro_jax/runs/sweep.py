@@ -14,13 +14,13 @@ from ltro_jax.config import SETTINGS, Config, SettingsError
 from ltro_jax.parallel import wait_for_all
 from ltro_jax.runs.load import Run, load_run
 from ltro_jax.runs.memory import refuse_impossible_size
+from ltro_jax.runs.progress import Mode, Progress
+from ltro_jax.runs.trackers import require_trackers
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError
 from ltro_jax.storage.atomic import disk_errors, is_leftover
-from ltro_jax.storage.run_directory import FORMAT_VERSION, RunDirectory, check_format
+from ltro_jax.storage.run_directory import FORMAT_VERSION, SWEEP_FILE, RunDirectory, check_format
 from ltro_jax.training import make_train
-
-SWEEP_FILE = "sweep.json"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def sweep(
     grid: Mapping[str, Sequence[Any]],
     out: str | Path | None = None,
     *,
-    progress: bool = True,
+    progress: Mode = True,
     command: str | None = None,
 ) -> Sweep:
     """Train all combinations of the grid's values with all seeds; what `out` holds already is gone on with.
@@ -100,19 +100,29 @@ def sweep(
     if out is None and jax.process_count() > 1:
         raise SettingsError("several processes need one place: give --out")
     configs = plan(config, grid, jax.process_count())
+    require_trackers(config.run.tracker)
     for part in configs.values():
         refuse_impossible_size(make_train(part), part)
     path = Path(out or f"runs/sweep-{datetime.now():%Y%m%d-%H%M%S}")
-    return _work(_opened(path, configs, command), progress, command)
+    _open(path, configs, command)
+    return _work(Sweep(path, configs), progress, command)
 
 
-def resume_sweep(path: str | Path, *, progress: bool = True) -> Sweep:
+def resume_sweep(path: str | Path, *, progress: Mode = True, tracker: Sequence[str] | None = None) -> Sweep:
     """Go on with the parts of a sweep that are not finished, on any number of devices and processes.
 
+    Args:
+        progress, tracker: as in `resume`.
     Raises:
+        SettingsError: a tracker that there is not, or that is not installed.
         RunError: no sweep there, or one of its runs cannot go on.
     """
-    return _work(load_sweep(path), progress, None)
+    configs = load_sweep(path).configs
+    if tracker is not None:
+        configs = {name: config.replace(tracker=tracker) for name, config in configs.items()}
+    for config in configs.values():
+        require_trackers(config.run.tracker)
+    return _work(Sweep(Path(path), configs), progress, None)
 
 
 def load_sweep(path: str | Path) -> Sweep:
@@ -137,8 +147,22 @@ def is_sweep(path: str | Path) -> bool:
     return (Path(path) / SWEEP_FILE).is_file()
 
 
-def _opened(path: Path, configs: dict[str, Config], command: str | None) -> Sweep:
-    """The sweep at `path`; process 0 makes it if nothing is there, and the others wait for that."""
+def open_all(paths: Sequence[str | Path]) -> list[Run]:
+    """The runs at `paths`; a sweep stands for the parts of it that have been started.
+
+    Raises:
+        RunError: nothing of the kind is there, or a sweep has no part yet.
+    """
+    runs: list[Run] = []
+    for path in paths:
+        runs += load_sweep(path).runs.values() if is_sweep(path) else [load_run(path)]
+    if not runs:
+        raise RunError(f"no part of {', '.join(map(str, paths))} has been started; wait, or `ltro resume` it")
+    return runs
+
+
+def _open(path: Path, configs: dict[str, Config], command: str | None) -> None:
+    """Process 0 makes the sweep at `path` if nothing is there, and the others wait for that."""
     if jax.process_index() == 0 and not is_sweep(path):
         with disk_errors(f"cannot create {path}", "choose another --out"):
             if path.exists() and not all(map(is_leftover, path.iterdir())):
@@ -149,18 +173,15 @@ def _opened(path: Path, configs: dict[str, Config], command: str | None) -> Swee
             SWEEP_FILE, {"format_version": FORMAT_VERSION, "command": command, "parts": parts}
         )
     wait_for_all("the sweep is there")
-    found = load_sweep(path)
-    if found.configs != configs:
+    if load_sweep(path).configs != configs:
         raise RunError(f"{path} holds a sweep with other settings or shares; resume it, or choose another --out")
-    return found
 
 
-def _work(found: Sweep, progress: bool, command: str | None) -> Sweep:
+def _work(found: Sweep, progress: Mode, command: str | None) -> Sweep:
     """Every part in turn; with several processes those that fall to this one."""
     own = list(found.configs)[jax.process_index() :: jax.process_count()]
     for number, name in enumerate(own, start=1):
-        if progress:
-            print(f"[{number}/{len(own)}] {name}", flush=True)
+        Progress(progress).say(f"[{number}/{len(own)}] {name}")
         run = train_or_resume(found.configs[name], found.path / name, progress=progress, command=command)
         if not run.finished:
             break  # Ctrl-C

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 
 from ltro_jax.analysis.statistics import iqm, iqm_interval
+from ltro_jax.config import Config
 from ltro_jax.runs.load import point_label
+from ltro_jax.runs.metric_names import member_metrics, unknown_metric
 from ltro_jax.runs.results import csv_text, write_results
 from ltro_jax.runs.scores import frozen_at, member_scores, scored_metric
 from ltro_jax.runs.sweep import Sweep
+from ltro_jax.training import make_train
 
 Rows = list[dict[str, Any]]
 
@@ -49,6 +52,17 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
                 }
             )
     return rows
+
+
+def refuse_unknown_score(metric: str, config: Config) -> None:
+    """Refuse a name that runs of `config` will not record a number of each member under; nothing is compiled.
+
+    Raises:
+        SettingsError: as `member_rows` would afterwards.
+    """
+    known = member_metrics(make_train(config))
+    if metric not in known:
+        raise unknown_metric(metric, known)
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> Rows:

@@ -1,11 +1,8 @@
 """The host loop: device calls, and between them metrics, checkpoints, progress and a clean Ctrl-C."""
 
 import shlex
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from ltro_jax.config import Config
 from ltro_jax.parallel import MemberProgram, compile_together, make_member_program, member_layout, stack_members
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.dataset import metrics_dataset
+from ltro_jax.runs.interrupts import interruptible
 from ltro_jax.runs.load import Run, load_run
 from ltro_jax.runs.memory import (
     device_memory,
@@ -26,30 +24,33 @@ from ltro_jax.runs.memory import (
     program_memory,
     refuse_impossible_size,
 )
-from ltro_jax.runs.progress import Progress
+from ltro_jax.runs.progress import PROGRESS_FILE, Mode, Progress
+from ltro_jax.runs.trackers import Trackers, require_trackers
 from ltro_jax.storage import (
     MetricStore,
     RunDirectory,
     RunError,
     Stretch,
     has_checkpoints,
+    list_checkpoints,
     record_stretch,
     restore_checkpoint,
     save_checkpoint,
     truncate_checkpoints,
 )
+from ltro_jax.storage.atomic import one_line
 from ltro_jax.training import Train, make_train
 from ltro_jax.types import RunnerState
 
 METRICS_FILE = "metrics.nc"  # all metrics in one file, for readers without ltro_jax
 
 
-def train(config: Config, out: str | Path | None = None, *, progress: bool = True, command: str | None = None) -> Run:
+def train(config: Config, out: str | Path | None = None, *, progress: Mode = True, command: str | None = None) -> Run:
     """Train every seed of `config` to the end, or until Ctrl-C.
 
     Args:
         out: new run directory; None makes `runs/<task>-<algorithm>-<time>`.
-        progress: print what happens.
+        progress: print what happens, as text or as "json" lines.
         command: the command line, kept with the run.
     Returns:
         The run; `run.finished` tells whether it reached `total_env_steps`.
@@ -57,6 +58,7 @@ def train(config: Config, out: str | Path | None = None, *, progress: bool = Tru
         SettingsError: settings that do not fit together, before anything is written.
         RunError: the directory exists or cannot be written.
     """
+    require_trackers(config.run.tracker)
     program = make_train(config)  # bad settings are refused before the directory is made
     refuse_impossible_size(program, config)
     if out is None:
@@ -68,20 +70,27 @@ def train(config: Config, out: str | Path | None = None, *, progress: bool = Tru
     return load_run(directory.path)
 
 
-def resume(path: str | Path, *, progress: bool = True) -> Run:
+def resume(path: str | Path, *, progress: Mode = True, tracker: Sequence[str] | None = None) -> Run:
     """Continue a run from its newest intact checkpoint; on the CPU bit for bit as if it had never stopped.
 
+    Args:
+        progress: as in `train`.
+        tracker: other trackers than those of its settings; () is none.
     Raises:
+        SettingsError: a tracker that there is not, or that is not installed.
         RunError: no such run, none of its checkpoints is intact, or another process is writing there.
     """
     directory = RunDirectory.open(path)
     config = Config.from_dict(directory.settings)
+    if tracker is not None:
+        config = config.replace(tracker=tracker)
+    require_trackers(config.run.tracker)
     with directory.lock():
         Session(directory, config, make_train(config), progress).to_the_end()
     return load_run(directory.path)
 
 
-def train_or_resume(config: Config, path: str | Path, *, progress: bool = True, command: str | None = None) -> Run:
+def train_or_resume(config: Config, path: str | Path, *, progress: Mode = True, command: str | None = None) -> Run:
     """The run of `config` at `path`: trained anew, gone on with, or as it is if it is finished.
 
     Raises:
@@ -93,22 +102,27 @@ def train_or_resume(config: Config, path: str | Path, *, progress: bool = True, 
     if there.config != config:
         raise RunError(f"{path} holds a run with other settings; move it away or choose another directory")
     if there.finished and (there.path / METRICS_FILE).exists():
-        Progress(progress, 0, 0, 0).say(f"{path} is finished: {there.iteration} iterations")
+        Progress(progress).say(f"{path} is finished: {there.iteration} iterations")
         return there
-    return resume(path, progress=progress)
+    return resume(path, progress=progress, tracker=config.run.tracker)
 
 
 class Session:
     """One process working on one run."""
 
-    def __init__(self, directory: RunDirectory, config: Config, program: Train, progress: bool):
+    def __init__(self, directory: RunDirectory, config: Config, program: Train, progress: Mode):
         use_compilation_cache()
         self.directory, self.config, self.program = directory, config, program
         self.spec = program.parts.spec
         self.metrics = MetricStore(directory.metrics)
         self.progress = Progress(
-            progress, config.num_iterations, config.static.steps_per_iteration, len(config.members)
+            progress,
+            config.num_iterations,
+            config.static.steps_per_iteration,
+            len(config.members),
+            directory.path / PROGRESS_FILE,
         )
+        self.trackers = Trackers(directory, config, self._tracker_failed)
         self.template: Any = jax.eval_shape(jax.vmap(program.init), *stack_members(config.members))
         self._lay_out(config.run.members_at_once)
 
@@ -123,6 +137,12 @@ class Session:
 
         Where memory runs out, half as many members go side by side from then on.
         """
+        try:
+            self._until_it_fits()
+        finally:
+            self.trackers.close(self.config.num_iterations in list_checkpoints(self.directory.checkpoints))
+
+    def _until_it_fits(self) -> None:
         while True:
             at_once = self.members.layout.at_once
             try:
@@ -141,14 +161,16 @@ class Session:
     def _work(self) -> None:
         total, interval = self.config.num_iterations, self.config.static.eval_interval
         iteration, states = self._restore()
+        self.trackers.start(self.metrics)
         if iteration >= total:
             self.metrics.consolidate(self.directory.path / METRICS_FILE)  # a kill may have come just before it
             self.progress.say(f"{self.directory.path} is finished: {iteration} iterations")
             return
+        self.progress.began(iteration)
         states, advance = self._compile(states)
         pending: list[xr.Dataset] = []
         busy = 0.0
-        with interruptible() as interrupted:
+        with interruptible(self.progress.warn) as interrupted:
             while iteration < total:
                 count = min(interval - iteration % interval, total - iteration)
                 began = time.perf_counter()
@@ -233,16 +255,25 @@ class Session:
         return self.config.run.checkpoint_interval + self.config.static.eval_interval
 
     def _save(self, iteration: int, states: RunnerState, pending: list[xr.Dataset], seconds: float) -> None:
-        """The checkpoint last: it then never stands without its rows, and what a kill leaves before it is done anew."""
-        self.metrics.append(xr.concat(pending, "iteration", data_vars="minimal", coords="minimal", compat="override"))
-        first = int(pending[0]["iteration"].values[0])
+        """Metrics first: a checkpoint then never stands without its rows; trackers last, they never undo one."""
+        rows = xr.concat(pending, "iteration", data_vars="minimal", coords="minimal", compat="override")
+        self.metrics.append(rows)
+        first = int(rows["iteration"].values[0])
         record_stretch(self.directory, Stretch(first, iteration, seconds, _devices()))
         save_checkpoint(self.directory.checkpoints, iteration, states, self.config.run.keep_checkpoints)
+        self.trackers.log(rows)
 
     def _stopped(self, iteration: int) -> None:
         self.metrics.consolidate(self.directory.path / METRICS_FILE)
         command = f"ltro resume {shlex.quote(str(self.directory.path))}"
         self.progress.say(f"stopped at iteration {iteration}, everything is saved; go on with `{command}`")
+
+    def _tracker_failed(self, name: str, error: Exception) -> None:
+        command = f"ltro track {shlex.quote(str(self.directory.path))} --tracker {name}"
+        self.progress.warn(
+            f"tracker {name} failed ({one_line(error)}) and gets nothing more; training goes on, and `{command}` sends "
+            "what is missing"
+        )
 
     def _headline(self, what: str) -> str:
         static, run = self.config.static, self.config.run
@@ -252,27 +283,6 @@ class Session:
             f"{len(run.seeds)} seeds{points}, {self.config.num_iterations} iterations of "
             f"{static.steps_per_iteration} env steps"
         )
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Within it the first Ctrl-C only sets the event; a second one interrupts as usual."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # only the main thread may handle signals
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def handle(signum: int, frame: Any) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, previous)
-        print("\nstopping after this device call (Ctrl-C again to stop at once) ...", flush=True)
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _devices() -> str:

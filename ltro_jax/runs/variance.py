@@ -18,6 +18,7 @@ from ltro_jax.config import Config, SettingsError
 from ltro_jax.presets import preset_or_defaults
 from ltro_jax.runs.controlled import controlled_markdown
 from ltro_jax.runs.load import Run
+from ltro_jax.runs.progress import Mode
 from ltro_jax.runs.results import csv_text, file_name, write_results
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError
@@ -53,7 +54,7 @@ def configurations(
     return configs
 
 
-def train_all(configs: Mapping[str, Config], directory: Path, progress: bool, command: str | None) -> dict[str, Run]:
+def train_all(configs: Mapping[str, Config], directory: Path, progress: Mode, command: str | None) -> dict[str, Run]:
     """The finished runs, under `directory`; those that are there are gone on with.
 
     Raises:

@@ -25,12 +25,13 @@ def disk_errors(problem: str, remedy: str, also: tuple[type[Exception], ...] = (
     try:
         yield
     except (OSError, *also) as error:
-        raise RunError(f"{problem}: {_reason(error)}; {remedy}") from error
+        raise RunError(f"{problem}: {one_line(error)}; {remedy}") from error
 
 
-def _reason(error: Exception) -> str:
-    """The operating system's own words where it spoke."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def one_line(error: Exception) -> str:
+    """What went wrong, short enough for a sentence; the operating system's own words where it spoke."""
+    text = " ".join((getattr(error, "strerror", None) or str(error)).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def write_atomically(path: Path, data: bytes) -> None:

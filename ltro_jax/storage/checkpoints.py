@@ -94,6 +94,14 @@ def list_checkpoints(directory: Path) -> list[int]:
     return sorted(number for number, path in _places(directory).items() if (path / MANIFEST).is_file())
 
 
+def newest_checkpoint(directory: Path) -> tuple[int, float] | None:
+    """Iteration of the newest finished checkpoint and when it was saved, in seconds since the epoch; None = none."""
+    for number in reversed(list_checkpoints(directory)):
+        with suppress(OSError):  # replaced or deleted just now
+            return number, (_places(directory)[number] / MANIFEST).stat().st_mtime
+    return None
+
+
 def restore_checkpoint(directory: Path, template: Any, iteration: int | None = None) -> Restored:
     """Restores the newest undamaged checkpoint, or the one of `iteration`.
 

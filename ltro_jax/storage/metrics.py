@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from ltro_jax.storage.atomic import RunError, disk_errors, remove_leftovers, write_atomically
+from ltro_jax.storage.atomic import RunError, disk_errors, one_line, remove_leftovers, write_atomically
 
 DIMENSIONS = ("member", "iteration", "agent", "position")
 CHECK_DISK = "check the free space and the permissions there"
@@ -81,16 +81,16 @@ class MetricStore:
         """The newest iteration stored; 0 where there is none."""
         return max((segment.last for segment in self._segments()), default=0)
 
-    def load(self) -> xr.Dataset:
-        """All rows, joined along iteration.
+    def load(self, after: int = 0) -> xr.Dataset:
+        """The rows of iterations beyond `after`, joined along iteration; no older file is read than that needs.
 
         Raises:
-            RunError: nothing stored, or a segment is damaged, missing or unlike the others.
+            RunError: no such row is stored, or a segment is damaged, missing or unlike the others.
         """
-        segments = self._segments()
+        segments = [segment for segment in self._segments() if segment.last > after]
         if not segments:
-            raise RunError(f"{self.path} holds no metrics; train the run first")
-        parts, last = [], 0
+            raise RunError(f"{self.path} holds no metrics{f' beyond {after}' if after else ''}; train the run first")
+        parts, last = [], min(after, segments[0].first - 1)
         for segment in segments:
             if segment.first != last + 1:
                 raise RunError(f"{segment.path} does not continue at iteration {last + 1}; {_REMEDY}")
@@ -100,7 +100,8 @@ class MetricStore:
             last = segment.last
         options: dict[str, Any] = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
         with disk_errors(f"cannot join the metrics in {self.path}", _REMEDY, also=(ValueError,)):
-            return xr.concat(parts, "iteration", join="exact", combine_attrs="override", **options)
+            joined = xr.concat(parts, "iteration", join="exact", combine_attrs="override", **options)
+        return joined.sel(iteration=slice(after + 1, None)) if after else joined
 
     def consolidate(self, target: Path) -> None:
         """Writes all rows as one file for `xarray.open_dataset(target)`.
@@ -142,7 +143,7 @@ def _read(segment: Segment) -> xr.Dataset:
         if _seal(data.replace(seal.encode(), _OPEN.encode(), 1)) != data:
             raise ValueError("checksum differs")
     except Exception as error:  # A damaged header can lead the parser anywhere.
-        raise RunError(f"{segment.path} is damaged ({error}); {_REMEDY}") from error
+        raise RunError(f"{segment.path} is damaged ({one_line(error)}); {_REMEDY}") from error
     for name, variable in dataset.variables.items():
         if _DTYPE in variable.attrs:
             dataset[name] = dataset[name].astype(variable.attrs[_DTYPE], keep_attrs=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import platform
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -18,8 +17,10 @@ from typing import Any
 import jax
 
 from ltro_jax.storage.atomic import RunError, disk_errors, is_leftover, remove_leftovers, write_atomically
+from ltro_jax.storage.lock import LOCK_FILE, lock
 
 FORMAT_VERSION = 1
+SWEEP_FILE = "sweep.json"  # in the directory above, or above that, of a run that is part of a sweep
 PACKAGES = ("ltro_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "numpy")
 CHECK_DISK = "check the free space and the permissions there"
 
@@ -34,7 +35,7 @@ class RunDirectory:
         checkpoints/       see `checkpoints.py`
         metrics/           see `metrics.py`
         timing.json        see `timing.py`
-        .lock              held by the process that writes
+        .lock              held by the process that writes, whose number it names
     """
 
     path: Path
@@ -93,7 +94,10 @@ class RunDirectory:
 
     @property
     def name(self) -> str:
-        return self.path.resolve().name
+        """The directory's name; in a sweep after the sweep's: `sweep/hidden_sizes=64`."""
+        path = self.path.resolve()
+        sweep = next((parent for parent in path.parents[:2] if (parent / SWEEP_FILE).exists()), path)
+        return str(path.relative_to(sweep.parent))
 
     @property
     def checkpoints(self) -> Path:
@@ -156,25 +160,9 @@ class RunDirectory:
         with disk_errors(f"cannot write {self.path / name}", CHECK_DISK):
             write_atomically(self.path / name, text.encode())
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the run for one writing process; released on exit, also when the process is killed.
-
-        Raises:
-            RunError: another process holds it.
-        """
-        problem = f"cannot lock the run directory {self.path}"
-        with disk_errors(problem, CHECK_DISK):
-            file = open(self.path / ".lock", "ab")
-        with file:
-            with disk_errors(problem, CHECK_DISK):
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise RunError(
-                        f"another process is writing to {self.path}; wait until it ends or stop it"
-                    ) from None
-            yield
+    def lock(self) -> AbstractContextManager[None]:
+        """Holds the run for one writing process; see `lock.lock`."""
+        return lock(self.path)
 
 
 def check_format(file: Path, content: dict[str, Any]) -> None:
@@ -200,7 +188,7 @@ def _refuse_existing(path: Path) -> None:
 
 def _never_begun(path: Path) -> bool:
     """Whether the directory is empty or holds only what a kill within `create` leaves."""
-    return all(entry.name in (".lock", "environment.json") or is_leftover(entry) for entry in path.iterdir())
+    return all(entry.name in (LOCK_FILE, "environment.json") or is_leftover(entry) for entry in path.iterdir())
 
 
 def _damaged(file: Path, reason: str) -> str:

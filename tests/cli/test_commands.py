@@ -20,6 +20,10 @@ from ltro_jax.storage import MetricStore
 HELP = {
     "train": ["PRESET", "--out", "--quiet", "--compilation_cache", "--seeds", "A:B", "example: ltro train mpe/"],
     "resume": ["RUN", "--quiet", "newest intact checkpoint", "bit for bit"],
+    "status": ["RUN", "--metric", "--json", "--watch"],
+    "tail": ["RUN", "--metric", "--follow", "example: ltro tail "],
+    "export": ["RUN", "marl-eval", "parquet", "example: ltro export "],
+    "track": ["RUN", "--tracker", "tensorboard", "per_member or one_run", "example: ltro track "],
     "eval": ["RUN", "--episodes", "greedy", "evaluation.json"],
     "plot": ["RUN", "--metric", "--output", "PNG"],
     "report": ["RUN", "--metric", "--out", "Markdown", "example: ltro report "],
@@ -40,6 +44,7 @@ def help_text(capsys: pytest.CaptureFixture[str], *command: str) -> str:
 def test_help_lists_the_commands(capsys):
     text = help_text(capsys)
     assert text.startswith("usage: ltro ") and all(f"\n    {command}" in text for command in HELP)
+    assert all(f"\n  {code} " in text for code in (0, 1, 2, 130))
 
 
 @pytest.mark.parametrize("command", HELP)
@@ -73,6 +78,9 @@ def test_quiet_prints_nothing(trained, capfd):
 def test_resume(trained, capsys):
     assert main(["resume", str(trained)]) == 0
     assert capsys.readouterr().out.endswith(f"{trained} is finished: 8 iterations\n")
+    assert main(["resume", str(trained), "--progress", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-1] == {"event": "message", "text": f"{trained} is finished: 8 iterations"}
 
 
 def test_eval_prints_a_table_and_keeps_it(trained, capsys):
@@ -135,7 +143,7 @@ def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
     assert "cannot be drawn as" in capsys.readouterr().err
     assert main(["plot", str(trained), "--metric", "score", "-o", str(output)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("ltro: metric = 'score' is not in these runs; there are ") and "entropy" in error
+    assert error.startswith("ltro: metric = 'score' is not recorded; there are ") and "entropy" in error
     assert not output.exists()
 
 

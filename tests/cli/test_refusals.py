@@ -22,6 +22,8 @@ TRAIN = [
     (["mpe/simple_spread", "--actor_minibatches", "3"], "actor_minibatches = 3 does not divide num_envs × rollout_"),
     (["mpe/simple_reference", "--num_agents", "4"], "num_agents = 4 cannot be chosen for mpe/simple_reference, which "),
     (["probe/matching", "--continuous_actions", "true"], "continuous_actions = True is not possible: probe/matching "),
+    (["probe/matching", "--tracker", "tensorboard", "wanb"], "tracker = 'wanb' is not one of wandb, tensorboard, mlf"),
+    (["probe/matching", "--tracker", "mlflow,mlflow"], "tracker = mlflow,mlflow names a tracker twice"),
     (["probe/matching", "--learning_rate", "1"], "unknown option '--learning_rate'; "),
     (["probe/matching", "--gama", "1"], "unknown option '--gama'; did you mean --gamma? "),
     (["probe/matching", "--num_envs", "1e9"], "num_envs = 1000000000 and rollout_length = 200 need about "),

@@ -91,7 +91,7 @@ def test_the_directory_is_read_only(trained, options, tmp_path, monkeypatch, cap
         sentence = refusal(capsys, "train", "probe/matching", "--quiet", "--out", str(path), *options)
     assert sentence == f"cannot create the run directory {path}: Read-only file system; choose another --out"
     with monkeypatch.context() as patch:
-        patch.setattr("ltro_jax.storage.run_directory.open", refuse, raising=False)
+        patch.setattr("ltro_jax.storage.lock.open", refuse, raising=False)
         sentence = refusal(capsys, "resume", str(trained))
     assert sentence.startswith(f"cannot lock the run directory {trained}: Read-only file system; check the free space")
     with monkeypatch.context() as patch:
@@ -139,7 +139,7 @@ def test_a_sweep_killed_while_a_part_was_made_goes_on(options, tmp_path, capsys)
     (path / "all").rmdir()
     assert main([*sweep, "--total_env_steps", "64"]) == 0
     (part,) = path.glob("all")
-    for name in ("settings.json", "checkpoints", "metrics", "metrics.nc", "timing.json"):
+    for name in ("settings.json", "checkpoints", "metrics", "metrics.nc", "progress.json", "timing.json"):
         (shutil.rmtree if (part / name).is_dir() else os.unlink)(part / name)
     (part / ".settings.json.1.tmp").write_text("{")
     assert main(["resume", str(path), "--quiet"]) == 0

@@ -64,6 +64,27 @@ def test_refusals(swept, arguments, sentence, capsys):
     assert capsys.readouterr().err.startswith(f"ltro: {sentence}")
 
 
+def test_a_score_that_will_not_be_recorded_is_refused_before_training(tmp_path, capsys):
+    """A metric of agents is none, and without evaluations there is no evaluation."""
+    for metric, *more in (["eval_return_gredy"], ["entropy"], ["eval_return_greedy", "--eval_episodes=0"]):
+        command = [
+            "sweep",
+            "probe/matching",
+            *GRID,
+            *SIZES,
+            *more,
+            "--metric",
+            metric,
+            "--out",
+            str(tmp_path / "sweep"),
+        ]
+        assert main(command) == 2
+        sentence = capsys.readouterr().err
+        assert sentence.startswith(f"ltro: metric = {metric!r} is not recorded; ") and "episode_return" in sentence
+        assert ("did you mean eval_return_greedy" in sentence) == (metric == "eval_return_gredy")
+    assert not any(tmp_path.iterdir())
+
+
 def test_values_with_commas_are_parted_by_semicolons():
     words = ["actor_lr=3e-4,5e-4", "hidden-sizes=64,64;128,128", "gamma=0.9"]
     assert parse_grid_words(words) == {

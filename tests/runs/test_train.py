@@ -1,5 +1,6 @@
 """What a run shows, writes and refuses; the compilation cache's switch."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import xarray as xr
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
+from stored import made_up
 
 from ltro_jax import Config, RunError, SettingsError, load_run, train
 from ltro_jax.runs.compilation_cache import use_compilation_cache
-from ltro_jax.runs.progress import short
+from ltro_jax.runs.progress import Progress, short
 
 
 def test_progress_tells_what_happens(settings, tmp_path, monkeypatch, capfd):
@@ -45,7 +47,8 @@ def test_numbers_are_shortened():
 
 def test_what_a_run_leaves(finished, settings):
     there = {path.name for path in finished.path.iterdir()} - {".lock"}
-    assert there == {"settings.json", "environment.json", "checkpoints", "metrics", "metrics.nc", "timing.json"}
+    files = {"settings.json", "environment.json", "metrics.nc", "timing.json", "progress.json"}
+    assert there == files | {"checkpoints", "metrics"}
     assert [path.name for path in sorted((finished.path / "checkpoints").iterdir())] == ["000000004", "000000008"]
     environment = finished.directory.environment
     assert environment["command"] == "ltro train ..." and environment["packages"]["jax"] == jax.__version__
@@ -137,3 +140,21 @@ def test_a_cache_that_jax_has_is_kept(tmp_path, monkeypatch, fresh_cache):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "jax"))
     assert use_compilation_cache() == Path(tmp_path / "jax")
     assert os.fspath(tmp_path / "jax") == jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+
+
+def test_progress_as_json(settings, capsys, tmp_path):
+    """Each line is an object, with null where there is no number; the latest is kept in the file."""
+    progress = Progress("json", 8, 32, 2, tmp_path / "progress.json")
+    progress.say("hello")
+    progress.began(2)
+    progress.advanced(4, 2, 0.5, made_up(settings, 3, 2))
+    progress.advanced(8, 4, 0.5, made_up(settings, 5, 4, frozen=1))
+    message, first, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert message == {"event": "message", "text": "hello"}
+    assert first["event"] == "progress" and first["iteration"] == 4 and first["env_steps"] == 128
+    assert first["steps_per_second"] == 256 and first["seconds_left"] == 1.0 and first["frozen"] == 0
+    assert last["seconds_left"] == 0 and last["frozen"] == 1 and last["num_iterations"] == 8
+    assert json.loads((tmp_path / "progress.json").read_text()) == last
+    rows = made_up(settings, 1, 8)
+    Progress("json", 8, 32, 2).advanced(8, 8, 1.0, rows.assign(episode_return=rows["episode_return"] * np.nan))
+    assert json.loads(capsys.readouterr().out)["episode_return"] is None

@@ -1,0 +1,33 @@
+"""`ltro export`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ltro_jax.runs.export import FORMS, SUFFIXES, export_runs
+from ltro_jax.runs.sweep import open_all
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "export",
+        help="write the metrics of runs as CSV, Parquet or marl-eval's JSON",
+        description="csv and parquet: a row for each number measured (run, task, algorithm, point, seed, iteration,\n"
+        "env_steps, metric, axis: position or agent, index, value). marl-eval: every greedy evaluation.",
+        epilog="example: ltro export runs/happo runs/clip_happo --format parquet -o both.parquet",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("paths", metavar="RUN", nargs="+", help="directories of runs or sweeps")
+    parser.add_argument("--format", choices=tuple(FORMS), default="csv", help="default csv; parquet: extra `export`")
+    parser.add_argument("--metric", nargs="+", default=[], metavar="NAME", help="only these (default: all)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="default: RUN/metrics.<suffix> of the first run")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write and say where."""
+    runs = open_all(options.paths)
+    output = options.output or Path(options.paths[0]) / f"metrics.{SUFFIXES[options.format]}"
+    print(f"written: {export_runs(runs, options.format, output, options.metric)}")
+    return 0

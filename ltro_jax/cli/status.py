@@ -1,0 +1,99 @@
+"""`ltro status`."""
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from ltro_jax.runs.progress import short
+from ltro_jax.runs.status import RunStatus, statuses
+from ltro_jax.runs.sweep import is_sweep
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "status",
+        help="say how far a run or a sweep is, also while it runs",
+        description="Iteration, rate, time left, newest metrics, checkpoint and frozen members, without disturbing the "
+        "process that trains. Metrics are those stored with the last checkpoint: IQM over the members of each point.",
+    )
+    parser.add_argument("path", metavar="RUN", help="directory of a run or a sweep")
+    parser.add_argument("--metric", nargs="+", default=[], metavar="NAME", help="which (default: returns)")
+    parser.add_argument("--json", action="store_true", help="everything, of each member too, as one line of JSON")
+    parser.add_argument("--watch", action="store_true", help="again and again, until all is finished or Ctrl-C")
+    parser.add_argument("--interval", type=float, default=5.0, metavar="SECONDS", help="of --watch (default 5)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print; 130 when --watch was ended by Ctrl-C."""
+    try:
+        while True:
+            found = statuses(options.path, options.metric)
+            if options.json:
+                parts = [asdict(status) for status in found]
+                print(json.dumps({"parts": parts} if is_sweep(options.path) else parts[0]), flush=True)
+            else:
+                print("\n".join(_sweep_lines(found) if is_sweep(options.path) else _run_lines(found[0])), flush=True)
+            if not options.watch or all(status.state == "finished" for status in found):
+                return 0
+            time.sleep(max(0.1, options.interval))
+            if not options.json:
+                print()
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run_lines(status: RunStatus) -> list[str]:
+    """One run in several lines."""
+    lines = [
+        f"{status.path}: {status.state}{f' (by {status.held_by})' if status.held_by else ''}",
+        f"  {status.algorithm} on {status.task}, {status.members} members",
+        f"  {_position(status)}",
+    ]
+    if status.checkpoint is not None and status.checkpoint_age is not None:
+        lines.append(f"  checkpoint of iteration {status.checkpoint}, {_ago(status.checkpoint_age)}")
+    for point in status.points:
+        words = f"  {point['point']}" if point["point"] else ""
+        lines.append(f"  iteration {status.metrics_at}{words}: {_numbers(point)}")
+    frozen = ", ".join(f"{member['member']} (iteration {member['iteration']})" for member in status.frozen)
+    return [*lines, *([f"  frozen (non-finite): {frozen}"] if frozen else [])]
+
+
+def _sweep_lines(found: Sequence[RunStatus]) -> list[str]:
+    """One line for each part, and how many are in which state."""
+    counts = {state: sum(status.state == state for status in found) for state in dict.fromkeys(s.state for s in found)}
+    lines = [f"{len(found)} parts: {', '.join(f'{count} {state}' for state, count in counts.items())}"]
+    for status in found:
+        words = status.problem or _position(status)
+        frozen = f", {len(status.frozen)} of {status.members} members frozen" if status.frozen else ""
+        lines.append(f"  {status.state:<10} {status.path}: {words}{frozen}")
+    return lines
+
+
+def _position(status: RunStatus) -> str:
+    parts = [
+        f"iteration {status.iteration}/{status.num_iterations}",
+        f"{short(status.env_steps)} of {short(status.total_env_steps)} env steps",
+    ]
+    if status.steps_per_second is not None and status.seconds_left is not None:
+        parts.append(f"{short(status.steps_per_second)} steps/s")
+        parts.append(f"{timedelta(seconds=round(status.seconds_left))} left")
+    elif status.state == "running":
+        parts.append("compiling or in its first device call")
+    if status.state == "running" and status.seconds_since_sign is not None:
+        parts.append(f"last heard of {_ago(status.seconds_since_sign)}")
+    return ", ".join(parts)
+
+
+def _numbers(point: Mapping[str, Any]) -> str:
+    values = {name: value for name, value in point.items() if name != "point"}
+    return ", ".join(f"{name} {'–' if value is None else f'{value:.4g}'}" for name, value in values.items())
+
+
+def _ago(seconds: float) -> str:
+    return f"{timedelta(seconds=round(seconds))} ago"

@@ -1,0 +1,63 @@
+"""`ltro tail`."""
+
+import argparse
+import time
+from typing import Any
+
+from ltro_jax.config import SettingsError
+from ltro_jax.runs import Run
+from ltro_jax.runs.sweep import is_sweep, load_sweep, open_all
+from ltro_jax.runs.tail import TailRow, tail
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "tail",
+        help="print the newest metrics of a run or a sweep, also while it runs",
+        description="One line for each iteration and point in which any of the metrics was measured: IQM over the "
+        "members. Metrics are stored with each checkpoint.",
+        epilog="example: ltro tail runs/spread --metric episode_return position/adv_variance_used/2 --follow",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("path", metavar="RUN", help="directory of a run or a sweep")
+    parser.add_argument("--metric", nargs="+", default=["episode_return"], metavar="NAME", help="of agents and "
+        "positions all, or one: agent/entropy/0 (default episode_return)")  # fmt: skip
+    parser.add_argument("-n", "--lines", type=int, default=10, help="newest iterations to begin with (default 10)")
+    parser.add_argument("--follow", action="store_true", help="go on until all is finished or Ctrl-C")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print; 130 when --follow was ended by Ctrl-C."""
+    if options.lines < 1:
+        raise SettingsError(f"lines = {options.lines} is not allowed; it must be at least 1")
+    seen: dict[str, int] = {}
+    try:
+        while True:
+            finished = _finished(options.path)  # asked first: what is stored later is found the next time
+            for opened in open_all([options.path]):
+                label = str(opened.path) if is_sweep(options.path) else ""
+                rows = _new_rows(opened, options, seen)
+                for row in rows:
+                    print(_line(label, row), flush=True)
+                seen[str(opened.path)] = max([row.iteration for row in rows], default=seen.get(str(opened.path), 0))
+            if finished or not options.follow:
+                return 0
+            time.sleep(1.0)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _new_rows(opened: Run, options: argparse.Namespace, seen: dict[str, int]) -> list[TailRow]:
+    known = str(opened.path) in seen
+    return tail(opened, options.metric, None if known else options.lines, seen.get(str(opened.path), 0))
+
+
+def _finished(path: str) -> bool:
+    return load_sweep(path).finished if is_sweep(path) else open_all([path])[0].finished
+
+
+def _line(label: str, row: TailRow) -> str:
+    numbers = "  ".join(f"{name} {'–' if value is None else f'{value:.5g}'}" for name, value in row.values.items())
+    return "  ".join(filter(None, [label, row.point, f"iteration {row.iteration}  env_steps {row.env_steps}", numbers]))

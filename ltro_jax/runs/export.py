@@ -1,0 +1,151 @@
+"""Metrics of runs for other programs: tidy tables as CSV or Parquet, and marl-eval's JSON."""
+
+import importlib.util
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ltro_jax.config import SettingsError
+from ltro_jax.runs.load import Run, point_label
+from ltro_jax.runs.metric_names import choose_metrics, flat_metrics
+from ltro_jax.storage import RunError
+from ltro_jax.storage.atomic import disk_errors, write_atomically
+
+EVALUATED, GREEDY = "eval_", "_greedy"
+BEST = "eval_return_greedy"  # what the best evaluation is best in
+
+
+def export_runs(runs: Sequence[Run], form: str, output: str | Path, metrics: Sequence[str] = ()) -> Path:
+    """Write the metrics of `runs` as `form`, one of `FORMS`, whole or not at all.
+
+    Args:
+        metrics: names as in `choose_metrics`; () = all (marl-eval: every greedy evaluation).
+    Raises:
+        SettingsError: no such metric, or the format needs an extra that is not installed.
+        RunError: metrics that are not there, are damaged or have no form there, or the disk refuses.
+    """
+    data = FORMS[form](runs, metrics)
+    output = Path(output)
+    with disk_errors(f"cannot write {output}", "choose another file with -o"):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output, data)
+    return output
+
+
+def tidy(runs: Sequence[Run], metrics: Sequence[str] = ()) -> pd.DataFrame:
+    """One row for each number that was measured.
+
+    Returns:
+        Columns `run` (path), `task`, `algorithm`, `point` (the grid's hyper-parameters in words) and each of these,
+        `seed`, `iteration`, `env_steps` (of each member), `metric`, `axis` ("", "position" or "agent"), `index` (on
+        that axis; missing without one), `value` (float64). Missing values (no evaluation, a frozen member) have no row.
+    """
+    parts = []
+    for run in runs:
+        dataset = run.metrics
+        flat = choose_metrics(dataset, metrics) if metrics else flat_metrics(dataset)
+        members, times = len(run.config.members), dataset.sizes["iteration"]
+        points = [{axis: getattr(m.hypers, axis) for axis, _ in run.config.run.grid} for m in run.config.members]
+        each: dict[str, Any] = {
+            "run": str(run.path),
+            "task": run.config.static.task,
+            "algorithm": run.config.static.algorithm,
+            "point": np.repeat([point_label(point) for point in points], times),
+            **{axis: np.repeat([point[axis] for point in points], times) for axis in points[0]},
+            "seed": np.repeat([member.seed for member in run.config.members], times),
+            "iteration": np.tile(dataset["iteration"].values, members),
+            "env_steps": np.tile(dataset["env_steps"].values, members),
+        }
+        frame = pd.DataFrame(each)
+        for name, values in flat.items():
+            axis, metric, index = name.split("/") if "/" in name else ("", name, None)
+            column = pd.array([None if index is None else int(index)] * len(frame), dtype="Int64")
+            rows = frame.assign(metric=metric, axis=axis, index=column, value=values.reshape(-1).astype(float))
+            parts.append(rows[rows["value"].notna()])
+    table = pd.concat(parts, ignore_index=True)
+    words = ["run", "task", "algorithm", "point"]
+    after = ["seed", "iteration", "env_steps", "metric", "axis", "index", "value"]
+    return table.reindex(columns=words + [name for name in table.columns if name not in words + after] + after)
+
+
+def marl_eval(runs: Sequence[Run], metrics: Sequence[str] = ()) -> dict[str, Any]:
+    """The raw data that marl-eval reads: environment → task → algorithm → seed → step → metric → list of one mean.
+
+    The steps are the evaluations. `eval_return_greedy` is called `return`, `eval_win_rate_greedy` `win_rate`, and so
+    on. `absolute_metrics` are those of the evaluation with the best greedy return of the seed, over `eval_episodes`
+    episodes (marl-eval's own recipe would evaluate that policy again, ten times as long). Several points of a grid, and
+    runs of one algorithm on one task, are told apart in the name of the algorithm.
+
+    Raises:
+        RunError: no evaluations, or a seed was frozen: there is no form for what is missing.
+    Source: Gorsane et al. 2022 (arXiv 2209.10485), section 4; the README of github.com/instadeepai/marl-eval.
+    """
+    content: dict[str, Any] = {}
+    for run in runs:
+        flat = flat_metrics(run.metrics)
+        names = [name for name in flat if name.startswith(EVALUATED) and name.endswith(GREEDY)]
+        if metrics:
+            names = [name for name in choose_metrics(run.metrics, metrics) if name in names]
+        if not names:
+            raise RunError(f"{run.path} has no greedy evaluation to export; marl-eval takes nothing else")
+        family, _, task = run.config.static.task.partition("/")
+        columns = {name.removeprefix(EVALUATED).removesuffix(GREEDY): flat[name] for name in names}
+        evaluated = np.flatnonzero(~np.isnan(flat[BEST]).all(0))
+        steps = run.metrics["env_steps"].values
+        for index, member in enumerate(run.config.members):
+            if not all(np.isfinite(column[index, evaluated]).all() for column in (flat[BEST], *columns.values())):
+                raise RunError(
+                    f"{run.config.describe(member)} of {run.path} became non-finite, for which marl-eval has no form; "
+                    "leave that run out, or export csv"
+                )
+            rows = {at: {name: [float(column[index, at])] for name, column in columns.items()} for at in evaluated}
+            seed = {f"step_{k}": {"step_count": int(steps[at])} | rows[at] for k, at in enumerate(evaluated)}
+            best = evaluated[int(np.argmax(flat[BEST][index, evaluated]))]
+            algorithms = content.setdefault(family, {}).setdefault(task, {})
+            label = _algorithm(run, runs, index)
+            algorithms.setdefault(label, {})[f"seed_{member.seed}"] = seed | {"absolute_metrics": rows[best]}
+    return content
+
+
+def _algorithm(run: Run, runs: Sequence[Run], index: int) -> str:
+    """What marl-eval is to call a member's algorithm, without commas; with the path where others share its seeds."""
+    static, seeds = run.config.static, set(run.config.run.seeds)
+    point = {axis: getattr(run.config.members[index].hypers, axis) for axis, _ in run.config.run.grid}
+    words = [static.algorithm, *([point_label(point)] if point else [])]
+    for other in runs:
+        same = (other.config.static.task, other.config.static.algorithm) == (static.task, static.algorithm)
+        if other is not run and same and seeds & set(other.config.run.seeds):
+            return " ".join([*words, f"({run.path})"]).replace(",", ";")
+    return " ".join(words)
+
+
+def _csv(runs: Sequence[Run], metrics: Sequence[str]) -> bytes:
+    return tidy(runs, metrics).to_csv(index=False, lineterminator="\n", float_format="%.9g").encode()
+
+
+def _parquet(runs: Sequence[Run], metrics: Sequence[str]) -> bytes:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise SettingsError(
+            "format = parquet needs the extra 'export', which is not installed; get it with "
+            "pip install -c constraints.txt -e '.[export]', or choose csv"
+        )
+    buffer = io.BytesIO()
+    tidy(runs, metrics).to_parquet(buffer, engine="pyarrow", index=False)
+    return buffer.getvalue()
+
+
+def _marl_eval(runs: Sequence[Run], metrics: Sequence[str]) -> bytes:
+    return (json.dumps(marl_eval(runs, metrics), indent=1, allow_nan=False) + "\n").encode()
+
+
+FORMS: dict[str, Callable[[Sequence[Run], Sequence[str]], bytes]] = {
+    "csv": _csv,
+    "parquet": _parquet,
+    "marl-eval": _marl_eval,
+}
+SUFFIXES = {"csv": "csv", "parquet": "parquet", "marl-eval": "json"}

@@ -1,0 +1,164 @@
+"""How far a run or a sweep is, seen from another process: reads files, takes no lock, touches no device."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ltro_jax.analysis.statistics import iqm
+from ltro_jax.config import Config
+from ltro_jax.runs.load import Run, load_run, point_label, point_members
+from ltro_jax.runs.metric_names import ROWS, choose_metrics
+from ltro_jax.runs.progress import read_progress
+from ltro_jax.runs.sweep import is_sweep, load_sweep
+from ltro_jax.storage import MetricStore, RunError, newest_checkpoint
+from ltro_jax.storage.lock import holder
+
+USUAL = ("episode_return", "win_rate", "eval_return_greedy", "eval_return_sampled", "eval_win_rate_greedy")
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One run; what is not known (yet) is None. Steps are environment steps of each member."""
+
+    path: str
+    state: str  # waiting (part of a sweep), running, stopped, finished, unreadable
+    task: str = ""
+    algorithm: str = ""
+    members: int = 0
+    iteration: int = 0
+    num_iterations: int = 0
+    env_steps: int = 0
+    total_env_steps: int = 0
+    steps_per_second: float | None = None  # of all members, while it runs
+    seconds_left: float | None = None
+    held_by: str | None = None  # process and host that write
+    seconds_since_sign: float | None = None  # of life: the last device call or checkpoint
+    checkpoint: int | None = None  # iteration
+    checkpoint_age: float | None = None  # seconds
+    metrics_at: int | None = None  # iteration of the metrics below, the last that is stored
+    points: list[dict[str, Any]] = field(default_factory=list)  # IQM over the healthy members of each point
+    latest: list[dict[str, Any]] = field(default_factory=list)  # of each member
+    frozen: list[dict[str, Any]] = field(default_factory=list)  # member and the iteration at which it was
+    problem: str | None = None  # why it is unreadable
+
+
+def statuses(path: str | Path, metrics: Sequence[str] = ()) -> list[RunStatus]:
+    """The run at `path`, or every part of the sweep there in the order of its queue.
+
+    Args:
+        metrics: names, flat or whole; () = returns, and shares of battles won where there are.
+    Raises:
+        RunError: nothing of the kind there; a part that cannot be read is a status of its own.
+        SettingsError: no such metric.
+    """
+    if not is_sweep(path):
+        return [run_status(load_run(path), metrics)]
+    found = []
+    for name, config in load_sweep(path).configs.items():
+        part = Path(path) / name
+        try:
+            begun = (part / "settings.json").exists()
+            found.append(run_status(load_run(part), metrics) if begun else _waiting(part, config))
+        except RunError as error:
+            found.append(RunStatus(str(part), "unreadable", problem=str(error)))
+    return found
+
+
+def run_status(run: Run, metrics: Sequence[str] = ()) -> RunStatus:
+    """One run. Raises as `statuses`, and `RunError` where its metrics are damaged."""
+    store = MetricStore(run.directory.metrics)
+    writing, checkpoint, record = holder(run.path), newest_checkpoint(run.directory.checkpoints), None
+    state = "finished" if run.finished else "running" if writing else "stopped"
+    if state == "running":
+        record = read_progress(run.path)
+    stored = store.last_iteration()
+    rows = patiently(lambda: store.load(after=store.last_iteration() - 1)) if stored else None
+    signs = [datetime.fromisoformat(record["time"]).timestamp()] if record else []
+    signs += [checkpoint[1]] if checkpoint else []
+    iteration = max(stored, record["iteration"]) if record else stored
+    steps = run.config.static.steps_per_iteration
+    status = RunStatus(
+        path=str(run.path),
+        state=state,
+        task=run.config.static.task,
+        algorithm=run.config.static.algorithm,
+        members=len(run.config.members),
+        iteration=iteration,
+        num_iterations=run.config.num_iterations,
+        env_steps=iteration * steps,
+        total_env_steps=run.config.num_iterations * steps,
+        steps_per_second=record["steps_per_second"] if record else None,
+        seconds_left=record["seconds_left"] if record else None,
+        held_by=f"process {writing.pid} on {writing.host}" if writing and state == "running" else None,
+        seconds_since_sign=max(0.0, time.time() - max(signs)) if signs else None,
+        checkpoint=checkpoint[0] if checkpoint else None,
+        checkpoint_age=max(0.0, time.time() - checkpoint[1]) if checkpoint else None,
+    )
+    if rows is None:
+        return status
+    points, latest = _latest(run, rows, metrics)
+    at = int(rows["iteration"].values[-1])
+    return replace(status, metrics_at=at, points=points, latest=latest, frozen=_frozen(run, store, rows))
+
+
+def patiently(read: Callable[[], xr.Dataset]) -> xr.Dataset:
+    """Metrics that the running process may be replacing just now: what fails is tried again."""
+    for _ in range(4):
+        try:
+            return read()
+        except RunError:
+            time.sleep(0.1)
+    return read()
+
+
+def healthy_iqm(values: np.ndarray) -> float | None:
+    """Interquartile mean over the members with a finite number `[S]`; None where there is none."""
+    known = values[np.isfinite(values)].astype(float)
+    return float(iqm(known)) if known.size else None
+
+
+def _latest(run: Run, rows: xr.Dataset, metrics: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The last row by point and by member."""
+    chosen = choose_metrics(rows, metrics or [name for name in USUAL if name in rows])
+    last = {name: values[:, -1].astype(float) for name, values in chosen.items()}
+    points = [
+        {"point": point_label(point)} | {name: healthy_iqm(values[members]) for name, values in last.items()}
+        for point, members in point_members(run.config)
+    ]
+    latest = [
+        {"member": run.config.describe(member)}
+        | {name: float(values[index]) if np.isfinite(values[index]) else None for name, values in last.items()}
+        for index, member in enumerate(run.config.members)
+    ]
+    return points, latest
+
+
+def _frozen(run: Run, store: MetricStore, rows: xr.Dataset) -> list[dict[str, Any]]:
+    """Members that became non-finite. The older rows are read only where there are any."""
+    if rows["finite"].values[:, -1].all():
+        return []
+    everything = patiently(store.load)
+    finite = everything["finite"].transpose(*ROWS).values
+    return [
+        {"member": run.config.describe(member), "iteration": int(everything["iteration"].values[np.argmin(row)])}
+        for member, row in zip(run.config.members, finite, strict=True)
+        if not row.all()
+    ]
+
+
+def _waiting(part: Path, config: Config) -> RunStatus:
+    return RunStatus(
+        str(part),
+        "waiting",
+        config.static.task,
+        config.static.algorithm,
+        len(config.members),
+        num_iterations=config.num_iterations,
+        total_env_steps=config.num_iterations * config.static.steps_per_iteration,
+    )

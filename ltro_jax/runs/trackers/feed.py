@@ -1,0 +1,245 @@
+"""From the metric store to trackers: every iteration once, over any number of processes, and no failure is fatal.
+
+On disk:
+    trackers/<name>.json   project, grouping, address, and for each tracker run its id and the last iteration it has
+    trackers/<name>/       what the tracker itself writes there
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import xarray as xr
+
+from ltro_jax.config import Config, SettingsError
+from ltro_jax.runs.load import Run
+from ltro_jax.runs.metric_names import flat_metrics
+from ltro_jax.runs.trackers.protocol import Job, Place, Row, Tracker
+from ltro_jax.storage import MetricStore, RunDirectory, RunError
+from ltro_jax.storage.atomic import one_line, remove_leftovers
+
+Result = TypeVar("Result")
+CLASSES = {"wandb": "WandbTracker", "tensorboard": "TensorBoardTracker", "mlflow": "MlflowTracker"}
+PIECE = 1000  # so many values are sent at once
+
+
+def require_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers whose package is not installed.
+
+    Raises:
+        SettingsError: it names the extra.
+    """
+    for name in names:
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None:  # wandb's own output folder would be found, but has no origin
+            raise SettingsError(
+                f"tracker = {name} needs the extra 'trackers', which is not installed; get it with "
+                "pip install -c constraints.txt -e '.[trackers]', or leave the tracker out with --tracker none"
+            )
+
+
+class Trackers:
+    """The trackers of one process that works on a run; one that fails is left out from there on.
+
+    Rows are sent by a thread of their own, one call of `log` at a time, so that training and sending go side by side.
+    """
+
+    def __init__(self, directory: RunDirectory, config: Config, failed: Callable[[str, Exception], None]):
+        """`failed(name, error)` is told of a tracker that gets no more rows."""
+        self._failed = failed
+        self._thread = ThreadPoolExecutor(1, "trackers")
+        self._sending: Future[None] | None = None
+        self._feeds: dict[str, Feed] = {}
+        for name in config.run.tracker:
+            feed = self._guarded(name, lambda name=name: Feed(name, directory, config))
+            if feed:
+                self._feeds[name] = feed
+
+    def start(self, store: MetricStore) -> dict[str, int]:
+        """Open every tracker's runs and send what the store holds and they have not; iterations sent, by tracker."""
+        self._wait()
+        sent = {name: self._guarded(name, lambda feed=feed: feed.start(store)) for name, feed in self._now()}
+        return {name: count for name, count in sent.items() if count is not None}
+
+    def log(self, rows: xr.Dataset) -> None:
+        """Begin to send rows that have just been stored, once those before them are sent."""
+        self._wait()
+        if self._feeds:
+            self._sending = self._thread.submit(self._send, rows)
+
+    def close(self, finished: bool) -> None:
+        """Wait until everything is sent; no more rows come from this process."""
+        self._wait()
+        for name, feed in self._now():
+            self._guarded(name, lambda feed=feed: feed.close(finished))
+        self._feeds.clear()
+        self._thread.shutdown()
+
+    def _send(self, rows: xr.Dataset) -> None:
+        for name, feed in self._now():
+            self._guarded(name, lambda feed=feed: feed.send(rows))
+
+    def _wait(self) -> None:
+        if self._sending:
+            self._sending.result()
+            self._sending = None
+
+    def _now(self) -> list[tuple[str, "Feed"]]:
+        return list(self._feeds.items())
+
+    def _guarded(self, name: str, do: Callable[[], Result]) -> Result | None:
+        try:
+            return do()
+        except Exception as error:  # a network, a service or a disk: the run directory has the metrics anyway
+            self._feeds.pop(name, None)
+            self._failed(name, error)
+            return None
+
+
+class Feed:
+    """One tracker, the runs it keeps of this training, and how far each of them has got."""
+
+    def __init__(self, name: str, directory: RunDirectory, config: Config):
+        self._directory, self._config, self._file = directory, config, f"trackers/{name}.json"
+        self._kept = {"project": config.run.tracker_project, "group": config.run.tracker_group, "address": ""}
+        self._opened = False
+        self._ids: dict[str, str] = {}
+        self._fed: dict[str, int] = {}
+        if (directory.path / self._file).exists():
+            self._recall()
+        place = Place(directory.path / "trackers" / name, self._kept["project"], self._kept["address"])
+        module = importlib.import_module(f"ltro_jax.runs.trackers.{name}")
+        self._tracker: Tracker = getattr(module, CLASSES[name])(place)
+        self._kept["address"] = self._tracker.address
+
+    def start(self, store: MetricStore) -> int:
+        """Open the runs, new or known, and catch up with the store; returns the iterations sent."""
+        (self._directory.path / "trackers").mkdir(exist_ok=True)
+        remove_leftovers(self._directory.path / "trackers")
+        for job in () if self._opened else self._jobs():
+            self._ids[job.label] = self._tracker.open(job, self._ids.get(job.label))
+            self._fed.setdefault(job.label, 0)
+        self._opened = True
+        self._keep()
+        behind, stored = min(self._fed.values()), store.last_iteration()
+        if stored > behind:
+            self.send(store.load(after=behind))
+        return max(0, stored - behind)
+
+    def send(self, rows: xr.Dataset) -> None:
+        """Send what each run has not, piece by piece.
+
+        A piece counts as sent before it is: a kill may leave out the one under way, and nothing is sent twice. After an
+        error the piece is sent again by a later process.
+        """
+        flat = {name: values.astype(float) for name, values in flat_metrics(rows).items()}
+        iterations, env_steps = rows["iteration"].values.tolist(), rows["env_steps"].values.tolist()
+        for label, members in self._members().items():
+            new = [at for at, iteration in enumerate(iterations) if iteration > self._fed[label]]
+            every = (Row(iterations[at], env_steps[at], _values(flat, members, at)) for at in new)
+            for piece in _pieces(every):
+                before, self._fed[label] = self._fed[label], piece[-1].iteration
+                self._keep()
+                try:
+                    self._tracker.log(self._ids[label], piece)
+                except Exception:
+                    self._fed[label] = before
+                    self._keep()
+                    raise
+
+    def close(self, finished: bool) -> None:
+        """End this process's part in every run."""
+        for run in self._ids.values():
+            self._tracker.close(run, finished)
+
+    def _members(self) -> dict[str, dict[int, str]]:
+        """Label of a tracker run → its members by index, each with what is put before the names of its metrics."""
+        axes = [axis for axis, _ in self._config.run.grid]
+        names = [
+            "-".join([*(f"{axis}_{getattr(member.hypers, axis):g}" for axis in axes), f"seed_{member.seed}"])
+            for member in self._config.members
+        ]
+        if self._kept["group"] == "one_run":
+            return {"all": {index: f"{name}/" for index, name in enumerate(names)}}
+        return {name: {index: ""} for index, name in enumerate(names)}
+
+    def _jobs(self) -> Iterator[Job]:
+        training, settings = self._directory.name, self._config.to_dict()
+        for label, members in self._members().items():
+            if label == "all":
+                yield Job(label, training, training, settings)
+            else:
+                member = self._config.members[next(iter(members))]
+                own = {axis: getattr(member.hypers, axis) for axis, _ in self._config.run.grid}
+                yield Job(label, f"{training}/{label}", training, settings | own | {"seed": member.seed})
+
+    def _recall(self) -> None:
+        kept = self._directory.read_json(self._file)
+        for name in ("project", "group"):
+            if kept[name] != self._kept[name]:
+                raise RunError(
+                    f"tracker_{name} = {self._kept[name]} is not what this run was first tracked with "
+                    f"({kept[name]}); give that, or delete {self._directory.path / self._file} to start anew"
+                )
+        self._kept = {name: str(kept[name]) for name in self._kept}
+        self._ids = {label: str(run["id"]) for label, run in kept["runs"].items()}
+        self._fed = {label: int(run["iteration"]) for label, run in kept["runs"].items()}
+
+    def _keep(self) -> None:
+        runs = {label: {"id": self._ids[label], "iteration": fed} for label, fed in self._fed.items()}
+        self._directory.write_json(self._file, self._kept | {"runs": runs})
+
+
+def track(run: Run, trackers: Sequence[str], project: str | None = None, group: str | None = None) -> Mapping[str, int]:
+    """Send a run's metrics to trackers after the fact; what they have is not sent again.
+
+    Args:
+        trackers: their names.
+        project, group: as the settings `tracker_project` and `tracker_group`; None = the run's own.
+    Returns:
+        Iterations sent, by tracker.
+    Raises:
+        SettingsError: no such tracker, or it is not installed.
+        RunError: the tracker fails, another process is writing to the run, or there are no metrics.
+    """
+    given = {"tracker": tuple(trackers), "tracker_project": project, "tracker_group": group}
+    config = run.config.replace(**{name: value for name, value in given.items() if value is not None})
+    require_trackers(config.run.tracker)
+
+    def failed(name: str, error: Exception) -> None:
+        raise error if isinstance(error, RunError) else RunError(f"tracker {name} failed: {one_line(error)}") from error
+
+    store = MetricStore(run.directory.metrics)
+    store.load(after=max(0, store.last_iteration() - 1))  # refused before anything is opened
+    with run.directory.lock():
+        feeds = Trackers(run.directory, config, failed)
+        sent = feeds.start(store)
+        feeds.close(run.finished)
+    return sent
+
+
+def _values(flat: Mapping[str, np.ndarray], members: Mapping[int, str], at: int) -> dict[str, float]:
+    """One iteration's metrics of some members; what was not measured (NaN) is left out."""
+    return {
+        prefix + name: float(values[member, at])
+        for member, prefix in members.items()
+        for name, values in flat.items()
+        if not np.isnan(values[member, at])
+    }
+
+
+def _pieces(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """Rows in stretches of at most `PIECE` values, or of one row that has more."""
+    piece: list[Row] = []
+    size = 0
+    for row in rows:
+        if piece and size + len(row.metrics) > PIECE:
+            yield piece
+            piece, size = [], 0
+        piece.append(row)
+        size += len(row.metrics)
+    if piece:
+        yield piece

@@ -1,0 +1,98 @@
+"""Exports: every number is there once, in the form that its readers want."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from stored import made_up, stored_run
+
+from ltro_jax import RunError, SettingsError, load_run
+from ltro_jax.runs.export import export_runs, marl_eval, tidy
+
+KEY = ["run", "seed", "actor_lr", "iteration", "metric", "axis", "index"]
+
+
+@pytest.fixture(scope="module")
+def runs(tiny, tmp_path_factory):
+    """One of two points and one without a grid, whose second seed was frozen at the end."""
+    path = tmp_path_factory.mktemp("runs")
+    grid = tiny(seeds=(3, 7), grid="actor_lr=0.001,0.1", task="probe/climbing")
+    plain = tiny(seeds=(3, 7), algorithm="happo")
+    one = stored_run(path / "one", grid, made_up(grid, 1, 2), made_up(grid, 3, 2))
+    other = stored_run(path / "other", plain, made_up(plain, 1, 2), made_up(plain, 3, 2, frozen=1))
+    return [load_run(one.path), load_run(other.path)]
+
+
+def test_a_row_for_each_number(runs):
+    table = tidy(runs)
+    assert list(table.columns) == [
+        *("run", "task", "algorithm", "point", "actor_lr", "seed"),
+        *("iteration", "env_steps", "metric", "axis", "index", "value"),
+    ]
+    assert not np.any(table.duplicated(KEY)) and not np.any(table["value"].isna())
+    expected = sum(int(run.metrics[name].notnull().sum()) for run in runs for name in run.metrics.data_vars)
+    assert len(table) == expected
+    one = runs[0].metrics
+    chosen = table[(table["metric"] == "entropy") & (table["index"] == 1) & (table["actor_lr"] == 0.1)]
+    assert chosen["seed"].tolist() == [3] * 4 + [7] * 4 and chosen["env_steps"].tolist() == [32, 64, 96, 128] * 2
+    np.testing.assert_array_equal(chosen["value"], one["entropy"].values[2:, :, 1].reshape(-1))
+    assert set(chosen["point"]) == {"actor_lr=0.1"} and set(chosen["axis"]) == {"agent"}
+    frozen = table[(table["algorithm"] == "happo") & (table["seed"] == 7) & (table["metric"] == "episode_return")]
+    assert frozen["iteration"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_tables_are_read_back(runs, tmp_path, form):
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    file = export_runs(runs, form, tmp_path / "deep" / f"table.{form}", ["entropy", "position/adv_variance_used/0"])
+    table = pd.read_csv(file, dtype={"index": "Int64"}) if form == "csv" else pd.read_parquet(file)
+    wanted = tidy(runs, ["entropy", "position/adv_variance_used/0"])
+    assert set(table["metric"]) == {"entropy", "adv_variance_used"} and len(table) == len(wanted)
+    np.testing.assert_array_equal(table["value"].astype(np.float32), wanted["value"].astype(np.float32))
+    assert table["index"].tolist() == wanted["index"].tolist()
+
+
+def test_marl_eval_by_its_schema(runs, tmp_path):
+    (steps,) = (json.loads(export_runs(runs[:1], "marl-eval", tmp_path / "m.json").read_text())["probe"]["climbing"],)
+    assert list(steps) == ["clip_happo actor_lr=0.001", "clip_happo actor_lr=0.1"]
+    metrics = runs[0].metrics.isel(member=3)
+    seed = steps["clip_happo actor_lr=0.1"]["seed_7"]
+    assert list(seed) == ["step_0", "step_1", "absolute_metrics"]  # the last one last
+    returns = metrics["eval_return_greedy"].values[[1, 3]].tolist()
+    assert [seed["step_0"], seed["step_1"]] == [
+        {"step_count": steps, "return": [value]} for steps, value in zip((64, 128), returns, strict=True)
+    ]
+    assert seed["absolute_metrics"] == {"return": [max(returns)]}
+    twice = marl_eval([runs[0], load_run(runs[0].path)])["probe"]["climbing"]
+    assert len(twice) == 2 and all("clip_happo actor_lr=" in name for name in twice)
+
+
+def test_marl_eval_reads_it(runs):
+    """Its own pipeline, up to the matrices that rliable takes."""
+    processing = pytest.importorskip("marl_eval.utils.data_processing_utils")
+    processed = processing.data_process_pipeline(marl_eval(runs[:1]), ["return"])
+    assert processed["extra"]["number_of_steps"] == 2 and processed["extra"]["number_of_runs"] == 2
+    metrics, curves = processing.create_matrices_for_rliable(processed, "probe", ["return"])
+    assert metrics["mean_norm_return"]["clip_happo actor_lr=0.1"].shape == (2, 1)
+    assert curves["mean_norm_return"]["clip_happo actor_lr=0.1"].shape == (2, 1, 2)
+
+
+def test_what_is_refused(runs, tmp_path, tiny, monkeypatch):
+    output = tmp_path / "table"
+    with pytest.raises(RunError, match=r"seed 7 of .* became non-finite, for which marl-eval has no form"):
+        export_runs(runs, "marl-eval", output)
+    with pytest.raises(SettingsError, match="metric = 'entrpy' is not recorded; did you mean entropy"):
+        export_runs(runs, "csv", output, ["entrpy"])
+    with pytest.raises(RunError, match="has no greedy evaluation to export"):
+        export_runs(runs[:1], "marl-eval", output, ["entropy"])
+    empty = stored_run(tmp_path / "empty", tiny())
+    with pytest.raises(RunError, match="holds no metrics; train the run first"):
+        export_runs([load_run(empty.path)], "csv", output)
+    with pytest.raises(RunError, match=r"cannot write .*; choose another file with -o"):
+        export_runs(runs, "csv", tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"format = parquet needs the extra 'export', .* or choose csv"):
+        export_runs(runs, "parquet", output)
+    assert not output.exists()
