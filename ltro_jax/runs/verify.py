@@ -87,7 +87,8 @@ def record(run: Run, settings: dict, metric: str, directory: Path) -> Path:
     low, high = repetition_band(scores, COVERAGE)
     recorded = {"date": f"{datetime.now(UTC):%Y-%m-%d}", **circumstances(run)}
     rounded = [float(f"{score:.8g}") for score in scores]
-    band = Band(settings, metric, rounded, *(float(f"{x:.6g}") for x in (iqm(scores), low, high)), recorded)
+    middle, low, high = (float(f"{x:.6g}") for x in (iqm(scores), low, high))
+    band = Band(settings, metric, rounded, middle, low, high, recorded)
     static = run.config.static
     file = directory / f"{static.task}{SUFFIX}"
     known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

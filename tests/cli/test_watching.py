@@ -111,7 +111,7 @@ def test_the_holder_of_a_lock(directory):
 def test_status_of_a_sweep(directory, tiny, capsys):
     sweep, config = directory.path.parent, tiny(seeds=(3, 7))
     parts = {name: config.to_dict() for name in ("run", "broken", "later")}
-    RunDirectory(sweep).write_json("sweep.json", {"command": None, "parts": parts})
+    RunDirectory(sweep).write_json("sweep.json", {"format_version": 1, "command": None, "parts": parts})
     broken = stored_run(sweep / "broken", config, made_up(config, 1, 2))
     (broken.metrics / "000000001-000000002.nc").write_bytes(b"rubbish")
     lines = said(capsys, "status", str(sweep)).splitlines()

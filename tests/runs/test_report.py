@@ -19,8 +19,8 @@ from ltro_jax.analysis.comparison import aggregates, mean_probability_of_improve
 from ltro_jax.analysis.page import Page
 from ltro_jax.runs.comparison import Comparison, interval_text, notes, share
 from ltro_jax.runs.report_training import by_agent
+from ltro_jax.runs.scores import end_scores
 from ltro_jax.runs.series import chosen_metric, gather, not_begun, open_runs
-from ltro_jax.runs.sweep_results import end_scores
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECTIONS = "runs learning-curves final-scores profiles improvement efficiency variance agents failures time".split()
@@ -208,7 +208,7 @@ def test_a_sweep_is_its_parts(tiny, tmp_path):
     parts = {name: tiny(agent_order=name) for name in ("random", "fixed", "random")}
     write_run(tmp_path / "random", parts["random"])
     settings = {name: config.to_dict() for name, config in parts.items()}
-    (tmp_path / "sweep.json").write_text(json.dumps({"command": None, "parts": settings}))
+    (tmp_path / "sweep.json").write_text(json.dumps({"format_version": 1, "command": None, "parts": settings}))
     assert [run.path.name for run in open_runs([tmp_path])] == ["random"]
     assert not_begun([tmp_path]) == ["fixed"]
 
