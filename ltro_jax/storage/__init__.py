@@ -10,7 +10,7 @@ from ltro_jax.storage.checkpoints import (
     truncate_checkpoints,
 )
 from ltro_jax.storage.metrics import MetricStore
-from ltro_jax.storage.run_directory import RunDirectory
+from ltro_jax.storage.run_directory import RunDirectory, json_text
 
 __all__ = [
     "MetricStore",
@@ -18,6 +18,7 @@ __all__ = [
     "RunDirectory",
     "RunError",
     "has_checkpoints",
+    "json_text",
     "list_checkpoints",
     "restore_checkpoint",
     "save_checkpoint",

@@ -19,7 +19,7 @@ import jax
 
 from ltro_jax.storage.atomic import RunError, disk_errors, is_leftover, remove_leftovers, write_atomically
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: checkpoints without the best actors
 PACKAGES = ("ltro_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "numpy")
 CHECK_DISK = "check the free space and the permissions there"
 
@@ -158,9 +158,9 @@ class RunDirectory:
             RunError: the disk refuses.
             TypeError: a value has no form in JSON.
         """
-        text = json.dumps(_encode(content), indent=2, allow_nan=False) + "\n"
+        data = json_text(content).encode()
         with disk_errors(f"cannot write {self.path / name}", CHECK_DISK):
-            write_atomically(self.path / name, text.encode())
+            write_atomically(self.path / name, data)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -181,6 +181,15 @@ class RunDirectory:
                         f"another process is writing to {self.path}; wait until it ends or stop it"
                     ) from None
             yield
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """JSON of a dictionary, with numbers and lists for NumPy and JAX values and strings for non-finite numbers.
+
+    Raises:
+        TypeError: a value has no form in JSON.
+    """
+    return json.dumps(_encode(content), indent=2, allow_nan=False) + "\n"
 
 
 def _refuse_existing(path: Path) -> None:
