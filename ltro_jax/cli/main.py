@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ltro_jax.cli import envs, evaluate, plot, presets, resume, sweep, theory, train, variance
+from ltro_jax.cli import envs, evaluate, export_policy, plot, presets, render, resume, sweep, theory, train, variance
 from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.storage import RunError
 
@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
 
 
-COMMANDS = (train, sweep, resume, evaluate, plot, variance, theory, presets, envs)
+COMMANDS = (train, sweep, resume, evaluate, render, plot, export_policy, variance, theory, presets, envs)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
