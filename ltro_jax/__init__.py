@@ -4,7 +4,20 @@ from importlib.metadata import version
 
 from ltro_jax.config import Config, Hypers, SettingsError
 from ltro_jax.presets import list_presets, load_preset
-from ltro_jax.runs import Policy, Run, Sweep, load_policy, load_run, load_sweep, report, resume, sweep, train
+from ltro_jax.runs import (
+    Policy,
+    Run,
+    Sweep,
+    export_policy,
+    load_policy,
+    load_run,
+    load_sweep,
+    render,
+    report,
+    resume,
+    sweep,
+    train,
+)
 from ltro_jax.storage import RunError
 from ltro_jax.training import Train, make_train
 
@@ -19,12 +32,14 @@ __all__ = [
     "SettingsError",
     "Sweep",
     "Train",
+    "export_policy",
     "list_presets",
     "load_policy",
     "load_preset",
     "load_run",
     "load_sweep",
     "make_train",
+    "render",
     "report",
     "resume",
     "sweep",

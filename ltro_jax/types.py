@@ -103,6 +103,14 @@ class CriticState(struct.PyTreeNode):
     value_norm: ValueNorm
 
 
+class Best(struct.PyTreeNode):
+    """The actors that have done best in an evaluation so far."""
+
+    params: Params  # leaves [P, …]; zeros before the first evaluation
+    iteration: Array  # [] int32, after which they were evaluated; 0 = none yet
+    score: Array  # [] float32, `eval_return_greedy` then; -inf = none yet
+
+
 class EpisodeTally(struct.PyTreeNode):
     """Episode accounting carried across rollouts, `[B]`."""
 
@@ -124,6 +132,7 @@ class RunnerState(struct.PyTreeNode):
     critic_hidden: Any  # [C, B, H] ([1, B·N, H] for a critic of every agent's state), or () when feed-forward
     tally: EpisodeTally
     failed_at: Array  # [] int32, iteration at which the member became non-finite and was frozen; -1 = never
+    best: Best | None = None  # None where nothing is evaluated
 
 
 class Metrics(NamedTuple):

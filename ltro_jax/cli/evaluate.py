@@ -1,51 +1,99 @@
 """`ltro eval`."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from ltro_jax.cli.options import add_cache_option, set_cache
 from ltro_jax.config import SettingsError
-from ltro_jax.runs import load_run
+from ltro_jax.runs import Run, load_run
+from ltro_jax.runs.evaluation import counted_members, evaluation_report, evaluation_summary
+from ltro_jax.storage import json_text
+from ltro_jax.storage.atomic import disk_errors, write_atomically
+from ltro_jax.training.evaluation import KINDS
 
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser(
         "eval",
-        help="evaluate the newest checkpoint of a run",
+        help="evaluate the newest or the best policies of a run",
         description="Whole episodes with every seed's newest policy, greedy and sampled; kept as RUN/evaluation.json. "
-        "The mean is over the members that are not frozen.",
+        "With --best the policy of its best evaluation, on ten times as many episodes as one had: the absolute metric "
+        "of Gorsane et al. 2022; kept as RUN/evaluation_best.json. No episode is one that training was evaluated on. "
+        "Mean and interquartile mean are over the members that are not frozen.",
     )
     parser.add_argument("path", metavar="RUN", help="run directory")
-    parser.add_argument("--episodes", type=int, default=100, help="episodes per seed and kind (default 100)")
+    parser.add_argument("--best", action="store_true", help="each seed's policy of its best evaluation during training")
+    parser.add_argument(
+        "--episodes", type=int, help="episodes per seed and kind (default 100; with --best ten times eval_episodes)"
+    )
+    parser.add_argument("--actions", choices=(*KINDS, "both"), default="both", help="how to act (default both)")
+    parser.add_argument(
+        "--json", metavar="FILE", help="the same as JSON, with settings and intervals; - = instead of the table"
+    )
     add_cache_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Evaluate, print a table and keep it."""
-    if options.episodes < 1:
+    """Evaluate, print a table or JSON, and keep it."""
+    if options.episodes is not None and options.episodes < 1:
         raise SettingsError(f"episodes = {options.episodes} is not allowed; it must be at least 1")
+    if options.json not in (None, "-") and not Path(options.json).parent.is_dir():
+        raise SettingsError(f"json = {options.json} is in no directory that there is; make it, or choose another")
     set_cache(options)
     opened = load_run(options.path)
-    result = opened.evaluate(options.episodes)
-    static = opened.config.static
+    kinds = KINDS if options.actions == "both" else (options.actions,)
+    usual = 10 * opened.config.static.eval_episodes if options.best else 100
+    result = opened.evaluate(options.episodes or usual or 100, best=options.best, kinds=kinds)
+    summary = evaluation_summary(opened, result)
+    report = evaluation_report(opened, result, summary)
+    opened.directory.write_json("evaluation_best.json" if options.best else "evaluation.json", report)
+    if options.json == "-":
+        print(json_text(report), end="")
+        return 0
+    _print_table(opened, result, summary, kinds)
+    if options.json:
+        with disk_errors(f"cannot write {options.json}", "choose another file"):
+            write_atomically(Path(options.json), json_text(report).encode())
+    return 0
+
+
+def _print_table(opened: Run, result: xr.Dataset, summary: list[dict[str, Any]], kinds: tuple[str, ...]) -> None:
+    static, episodes = opened.config.static, result.attrs["episodes"]
+    actors = "the best policies up to iteration" if result.attrs["actors"] == "best" else "iteration"
     print(
-        f"{static.algorithm} on {static.task}, iteration {result.attrs['iteration']}, {options.episodes} episodes; "
+        f"{static.algorithm} on {static.task}, {actors} {result.attrs['iteration']}, {episodes} episodes; "
         f"return = team reward ({result.attrs['team_reward']}) summed over the episode"
     )
     words = [opened.config.describe(member).removeprefix("seed ") for member in opened.config.members]
     width = max(8, *map(len, words))
-    print(f"{'seed':>{width}} {'greedy':>10} {'sampled':>10}")
-    greedy, sampled = result["eval_return_greedy"].values, result["eval_return_sampled"].values
-    for member, *row, frozen_at in zip(words, greedy, sampled, result["frozen_at"].values, strict=True):
-        mark = f"  frozen at iteration {frozen_at} (non-finite)" if frozen_at >= 0 else ""
-        print(f"{member:>{width}} {row[0]:>10.2f} {row[1]:>10.2f}{mark}")
-    healthy = result["frozen_at"].values < 0
-    if healthy.any():
-        print(f"{'mean':>{width}} {np.mean(greedy[healthy]):>10.2f} {np.mean(sampled[healthy]):>10.2f}")
-    columns = {name: variable.values.tolist() for name, variable in result.variables.items()}
-    opened.directory.write_json("evaluation.json", {str(k): v for k, v in columns.items()} | dict(result.attrs))
-    return 0
+    returns = np.stack([result[f"eval_return_{kind}"].values for kind in kinds], axis=1)
+    print(f"{'seed':>{width}}" + "".join(f" {kind:>10}" for kind in kinds))
+    for index, (member, row) in enumerate(zip(words, returns, strict=True)):
+        frozen_at = result["frozen_at"].values[index]
+        mark = f"  of iteration {result['best_iteration'].values[index]}" if "best_iteration" in result else ""
+        mark += f"  frozen at iteration {frozen_at} (non-finite)" if frozen_at >= 0 else ""
+        print(_row(member, row, width) + mark)
+    counted = counted_members(result)
+    if counted.any():
+        print(_row("mean", returns[counted].mean(0), width))
+    for point in summary:
+        estimates = ", ".join(f"{kind} {_interval(point[f'eval_return_{kind}'])}" for kind in kinds)
+        which = f"{point['members']} seeds {point['point']}".strip()
+        print(f"IQM [95 % interval] of {which}: {estimates}")
+
+
+def _row(name: str, values: np.ndarray, width: int) -> str:
+    return f"{name:>{width}}" + "".join(f" {value:>10.2f}" for value in values)
+
+
+def _interval(estimate: dict[str, float | None]) -> str:
+    if estimate["iqm"] is None:
+        return "none"
+    interval = "" if estimate["low"] is None else f" [{estimate['low']:.2f}, {estimate['high']:.2f}]"
+    return f"{estimate['iqm']:.2f}{interval}"

@@ -5,7 +5,7 @@ import os
 from collections.abc import Collection
 from typing import Any
 
-from ltro_jax.config import SETTINGS
+from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.config.coercion import NAMES
 from ltro_jax.runs.compilation_cache import VARIABLE
 from ltro_jax.runs.progress import Mode
@@ -41,6 +41,27 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given on the command line, as text."""
     prefix = "setting_"
     return {name.removeprefix(prefix): value for name, value in vars(options).items() if name.startswith(prefix)}
+
+
+def add_policy_options(parser: argparse.ArgumentParser) -> None:
+    """Which policy of a run; `chosen_policy` reads them."""
+    parser.add_argument("path", metavar="RUN", help="run directory")
+    parser.add_argument("--seed", type=int, help="whose policy (default: the run's first seed)")
+    parser.add_argument("--point", nargs="+", metavar="NAME=VALUE", help="of the run's grid, e.g. actor_lr=3e-4")
+    parser.add_argument("--iteration", type=int, help="of a stored checkpoint (default: the newest)")
+    parser.add_argument("--best", action="store_true", help="the policy of the seed's best evaluation during training")
+
+
+def chosen_policy(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `load_policy` but the path."""
+    point = None
+    if options.point:
+        try:
+            point = {name: float(value) for name, value in (word.split("=") for word in options.point)}
+        except ValueError:
+            words = " ".join(options.point)
+            raise SettingsError(f"point = {words!r} is not names with a value each, as in actor_lr=3e-4") from None
+    return {"seed": options.seed, "iteration": options.iteration, "point": point, "best": options.best}
 
 
 def add_cache_option(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,16 @@ class AgentId:
         sizes = tuple(env.spec.num_agents + size for size in env.spec.observation_sizes)
         self.spec: EnvSpec = dataclasses.replace(env.spec, observation_sizes=sizes)
 
+    @property
+    def scene(self) -> Any:
+        """The environment's own, where it has one."""
+        return self._env.scene  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def webpage(self) -> Any:
+        """Likewise."""
+        return self._env.webpage  # pyright: ignore[reportAttributeAccessIssue]
+
     def reset(self, key: Array) -> tuple[Any, TimeStep]:
         """A new episode."""
         return self._with_id(*self._env.reset(key))

@@ -13,7 +13,7 @@ Rewards and returns are Brax's and not comparable with those of MuJoCo.
 import contextlib
 import importlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -94,6 +94,14 @@ class MABrax:
         truncated = (count >= self.spec.episode_length) & ~terminated
         timestep = self._timestep(after.obs, after.reward, terminated, truncated)
         return MABraxState(_strong(after.pipeline_state), count), timestep
+
+    def webpage(self, states: Sequence[MABraxState]) -> str:
+        """An HTML page in which Brax's own viewer (loaded from the web) plays the states of an episode."""
+        with quiet_import():
+            from brax.io import html
+
+        with _without_warnings():
+            return html.render(self._brax.sys, [state.physics for state in states])
 
     def _timestep(self, seen: Array, reward: Array, terminated: Array, truncated: Array) -> TimeStep:
         spec = self.spec

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs.base import EnvSpec, combine_rewards, pad_last, size_mask
 from ltro_jax.envs.quiet import quiet_import
+from ltro_jax.envs.scenes import ParticleScene
 from ltro_jax.types import Array, TimeStep
 
 DEFAULT_EPISODE_LENGTH = 25
@@ -86,6 +87,22 @@ class MPE:
         observations, env_state, rewards, dones, _ = self._env.step_env(noiseless, env_state, actions)
         reward = combine_rewards(jnp.stack([rewards[agent] for agent in spec.agents]), spec.team_reward)
         return env_state, self._timestep(observations, reward, dones["__all__"])
+
+    def scene(self, env_state: Any) -> ParticleScene:
+        """What there is to draw."""
+        num_agents, goal = self.spec.num_agents, env_state.goal
+        if goal is None:
+            goal = jnp.full(num_agents, -1, jnp.int32)
+        else:  # the speaker stays where it is: the one landmark is the listener's
+            goal = jnp.full(num_agents, -1).at[-goal.size :].set(num_agents + goal.reshape(-1))
+        return ParticleScene(
+            position=env_state.p_pos,
+            velocity=env_state.p_vel[:num_agents],
+            radius=jnp.asarray(self._env.rad),
+            goal=goal.astype(jnp.int32),
+            message=env_state.c,
+            speaks=jnp.asarray(self._env.silent) == 0,
+        )
 
     def _timestep(self, observations: dict[str, Array], reward: Array, truncated: Array) -> TimeStep:
         spec = self.spec

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs.base import EnvSpec
 from ltro_jax.envs.quiet import quiet_import
+from ltro_jax.envs.scenes import BattleScene
 from ltro_jax.types import Array, TimeStep
 
 DEFAULT_EPISODE_LENGTH = 100
@@ -84,6 +85,21 @@ class SMAX:
         actions = {agent: action[index] for index, agent in enumerate(agents)}
         observations, env_state, rewards, dones, _ = self._env.step_env(key, env_state, actions)
         return env_state, self._timestep(env_state, observations, rewards[agents[0]], dones["__all__"])
+
+    def scene(self, env_state: Any) -> BattleScene:
+        """What there is to draw."""
+        state, env = env_state.state, self._env
+        num_allies, num_units = self.spec.num_agents, len(state.unit_alive)
+        is_ally = jnp.arange(num_units) < num_allies
+        victim = state.prev_attack_actions - env.num_movement_actions  # allies count enemies from the first of them
+        target = jnp.where(is_ally, num_allies + victim, num_allies - 1 - victim)  # and enemies allies from the last
+        return BattleScene(
+            position=state.unit_positions,
+            radius=env.unit_type_radiuses[state.unit_types],
+            health=jnp.where(state.unit_alive, state.unit_health / env.unit_type_health[state.unit_types], 0.0),
+            target=jnp.where(victim >= 0, target, -1).astype(jnp.int32),
+            is_ally=is_ally,
+        )
 
     def _timestep(self, env_state: Any, observations: dict[str, Array], reward: Array, done: Array) -> TimeStep:
         spec, alive = self.spec, env_state.state.unit_alive

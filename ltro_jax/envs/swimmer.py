@@ -22,6 +22,7 @@ from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs import swimmer_model as model
 from ltro_jax.envs.base import EnvSpec, standardise_vector
 from ltro_jax.envs.quiet import quiet_import
+from ltro_jax.envs.scenes import ChainScene
 from ltro_jax.envs.swimmer_physics import make_advance
 from ltro_jax.types import Array, TimeStep
 
@@ -92,6 +93,15 @@ class Swimmer:
         speed = (qpos[0] - env_state.qpos[0]) / (model.TIMESTEP * model.FRAME_SKIP)
         stepped = SwimmerState(qpos, qvel, env_state.count + 1)
         return stepped, self._timestep(stepped, speed - CONTROL_COST * jnp.sum(jnp.square(control)))
+
+    def scene(self, env_state: SwimmerState) -> ChainScene:
+        """What there is to draw."""
+        num_hinges = self._num_joints - 3
+        angle = jnp.cumsum(model.hinge_signs(num_hinges) * env_state.qpos[2:])
+        along = model.LINK_LENGTH * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)  # of each link, forwards
+        front = env_state.qpos[:2] + (model.TORSO_CENTRE / model.LINK_LENGTH + 0.5) * along[0]
+        joint = front - jnp.concatenate([jnp.zeros((1, 2)), jnp.cumsum(along, axis=0)])
+        return ChainScene(joint, jnp.arange(num_hinges) // self.spec.action_size)
 
     def _timestep(self, env_state: SwimmerState, reward: Array) -> TimeStep:
         spec = self.spec

@@ -6,6 +6,7 @@ they go one after another: XLA runs a vmapped matrix product of few members on f
 memory at a time, and gives a member the same bits in any sweep.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from ltro_jax.config import Hypers, Member
 from ltro_jax.parallel.mesh import MEMBERS, Layout, member_layout
 from ltro_jax.training import Train
+from ltro_jax.training.evaluation import KINDS
 from ltro_jax.types import Array, RunnerState
 
 PER_MEMBER, SAME = PartitionSpec(MEMBERS), PartitionSpec()
@@ -28,7 +30,7 @@ class MemberProgram(NamedTuple):
 
     init: `(seeds uint32, hypers) → states`
     advance: `(states, hypers, num_iterations) → (states, metrics, evaluation)`; the states passed in are donated
-    evaluate: `(states, hypers, num_episodes static) → {name: …}`
+    evaluate: `(states, hypers, num_episodes static, kinds static) → {name: …}`
     place: puts arrays of the members `[S, …]` into their rows on their devices
     collect: the members `[S, …]` of arrays in rows
     layout: how members lie in rows
@@ -88,9 +90,12 @@ def make_member_program(train: Train, num_members: int, layout: Layout | None = 
         specs = tuple(SAME if axis is None else PER_MEMBER for axis in in_axes)
         return jax.shard_map(members, mesh=mesh, in_specs=specs, out_specs=PER_MEMBER, check_vma=False)
 
-    def evaluate(states: RunnerState, hypers: Hypers, num_episodes: int | None = None) -> dict[str, Array]:
-        one = spread(lambda state, point: train.evaluate(state, point, num_episodes=num_episodes), 0, 0)
-        return jax.jit(one)(states, hypers)
+    @functools.partial(jax.jit, static_argnames=("num_episodes", "kinds"))
+    def evaluate(
+        states: RunnerState, hypers: Hypers, num_episodes: int | None = None, kinds: tuple[str, ...] = KINDS
+    ) -> dict[str, Array]:
+        one = spread(lambda state, point: train.evaluate(state, point, num_episodes=num_episodes, kinds=kinds), 0, 0)
+        return one(states, hypers)
 
     per_member, same = NamedSharding(mesh, PER_MEMBER), NamedSharding(mesh, SAME)
 

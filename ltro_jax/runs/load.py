@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import xarray as xr
 
 from ltro_jax.config import Config
 from ltro_jax.parallel import make_member_program, stack_members
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.storage import MetricStore, Restored, RunDirectory, RunError, list_checkpoints, restore_checkpoint
-from ltro_jax.training import make_train
+from ltro_jax.training import Train, make_train
+from ltro_jax.training.evaluation import KINDS
+from ltro_jax.types import Best, RunnerState
+
+EPISODES_AT_ONCE = 1000  # of each kind and member; more are evaluated in several passes
+NEVER_AN_ITERATION = 2**31 - 1  # training folds the iteration into its keys
 
 
 @dataclass(frozen=True)
@@ -49,33 +55,67 @@ class Run:
 
     def restore(self, iteration: int | None = None) -> Restored:
         """The `RunnerState` of all members, leaves `[S, …]`, at the newest or a given checkpoint."""
-        program = make_train(self.config)
-        template: Any = jax.eval_shape(jax.vmap(program.init), *stack_members(self.config.members))
+        template = state_template(self.directory, self.config, make_train(self.config))
         return restore_checkpoint(self.directory.checkpoints, template, iteration)
 
-    def evaluate(self, num_episodes: int = 100) -> xr.Dataset:
-        """Mean return and length over whole episodes of each member's newest checkpoint, greedy and sampled.
+    def evaluate(self, num_episodes: int = 100, *, best: bool = False, kinds: tuple[str, ...] = KINDS) -> xr.Dataset:
+        """Mean return and length over whole episodes of each member's newest actors, greedy and sampled.
 
-        `frozen_at` is the iteration at which a member became non-finite and was frozen; -1 for the healthy.
+        The episodes are none of those seen during training, by which the best actors were chosen.
+
+        Args:
+            num_episodes: of each kind.
+            best: the actors that did best in an evaluation during training, instead of the newest. With ten times
+                `eval_episodes` that is the absolute metric of Gorsane et al. 2022.
+            kinds: how the actors act, of "greedy" and "sampled".
+        Returns:
+            Variables along `member`. `frozen_at` is the iteration at which a member became non-finite and was frozen,
+            -1 for the healthy; with `best`, `best_iteration` is that of its best actors, and 0 (all else NaN) where it
+            was frozen before any evaluation.
+        Raises:
+            RunError: no usable checkpoint, or none with best actors.
         """
         use_compilation_cache()
         restored = self.restore()
-        program = make_train(self.config)
-        everyone = self.config.members
+        program, everyone = make_train(self.config), self.config.members
+        state: RunnerState = restored.state
+        if best:
+            state = state.replace(agents=state.agents.replace(params=self.best_of(state).params))
         members = make_member_program(program, len(everyone))
         _, hypers = members.place(stack_members(everyone))
-        evaluated = members.evaluate(members.place(restored.state), hypers, num_episodes)
-        results = jax.device_get(members.collect(evaluated))
-        results["frozen_at"] = jax.device_get(restored.state.failed_at)
+        sizes = [min(EPISODES_AT_ONCE, num_episodes - done) for done in range(0, num_episodes, EPISODES_AT_ONCE)]
+        passes, fold = [], jax.vmap(jax.random.fold_in, (0, None))
+        keys = fold(state.eval_key, NEVER_AN_ITERATION)
+        for index, size in enumerate(sizes):
+            states = members.place(state.replace(eval_key=fold(keys, index)))
+            passes.append(jax.device_get(members.collect(members.evaluate(states, hypers, size, kinds))))
+        results = {name: np.average([rows[name] for rows in passes], 0, sizes).astype(np.float32) for name in passes[0]}
+        if best:
+            found = np.asarray(self.best_of(state).iteration)
+            results = {name: np.where(found > 0, values, np.nan) for name, values in results.items()}
+            results["best_iteration"] = found
+        results["frozen_at"] = np.asarray(state.failed_at)
         coordinates = {"seed": ("member", [member.seed for member in everyone])}
         for name, _ in self.config.run.grid:
             coordinates[name] = ("member", [getattr(member.hypers, name) for member in everyone])
         attributes = {
+            "actors": "best" if best else "newest",
             "episodes": num_episodes,
             "iteration": restored.iteration,
             "team_reward": program.parts.spec.team_reward_words,
         }
         return xr.Dataset({name: ("member", value) for name, value in results.items()}, coordinates, attributes)
+
+    def best_of(self, state: RunnerState) -> Best:
+        """Each member's best actors, `[S, …]`, in a restored state; zeros where their iteration is 0.
+
+        Raises:
+            RunError: the run keeps none.
+        """
+        if state.best is None:
+            reason = "an older ltro_jax began it" if self.config.static.eval_episodes else "eval_episodes = 0"
+            raise RunError(f"{self.path} keeps no best policies ({reason}); leave out best")
+        return state.best
 
     def member(self, seed: int, point: Mapping[str, float] | None = None) -> int:
         """Index of the member with this seed, and where the run has a grid with these values of its hyper-parameters.
@@ -113,6 +153,12 @@ def metric_words(metric: str, team_reward: str) -> str:
     """A metric for an axis; of a return also how the agents' rewards were put together."""
     words = re.sub(r"^eval_(.+)_(greedy|sampled)$", r"\2_evaluation_\1", metric).replace("_", " ")
     return f"{words} ({team_reward} over agents)" if "return" in metric and team_reward != "shared" else words
+
+
+def state_template(directory: RunDirectory, config: Config, program: Train) -> RunnerState:
+    """Shapes and dtypes of the state of all members of a run, `[S, …]`."""
+    state: Any = jax.eval_shape(jax.vmap(program.init), *stack_members(config.members))
+    return state.replace(best=None) if directory.environment["format_version"] == 1 else state
 
 
 def point_label(point: Mapping[str, float]) -> str:

@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import unflatten_dict
 
-from ltro_jax.config import Hypers
+from ltro_jax.config import Config, Hypers
 from ltro_jax.envs import Environment, EnvSpec
 from ltro_jax.networks import apply_agents
-from ltro_jax.runs.load import load_run
+from ltro_jax.runs.load import Run, load_run
+from ltro_jax.storage import RunError
+from ltro_jax.storage.exported_policy import is_exported, read_exported
 from ltro_jax.training import make_train
 from ltro_jax.training.parts import Parts
 from ltro_jax.types import Array, Params
@@ -70,23 +73,65 @@ class Policy:
         return (distribution.mode() if key is None else distribution.sample(key)), state
 
 
+class Actors(NamedTuple):
+    """The actors of one member of a run."""
+
+    run: Run
+    member: int  # its index
+    params: Params  # leaves [N, …]
+    iteration: int  # after which they were so
+
+
+def load_actors(
+    path: str | Path,
+    seed: int | None = None,
+    iteration: int | None = None,
+    point: Mapping[str, float] | None = None,
+    best: bool = False,
+) -> Actors:
+    """The actors of one member of the run at `path`; arguments and errors as those of `load_policy`."""
+    run = load_run(path)
+    member = run.member(run.config.run.seeds[0] if seed is None else seed, point)
+    restored = run.restore(iteration)
+    params, at = restored.state.agents.params, restored.iteration
+    if best:
+        params, at = run.best_of(restored.state).params, int(run.best_of(restored.state).iteration[member])
+    if not at and best:
+        who = run.config.describe(run.config.members[member])
+        raise RunError(f"{who} of {path} was not evaluated before it was frozen; leave out best")
+    return Actors(run, member, jax.tree.map(lambda leaf: leaf[member], params), at)
+
+
 def load_policy(
     path: str | Path,
     seed: int | None = None,
     iteration: int | None = None,
     point: Mapping[str, float] | None = None,
+    best: bool = False,
 ) -> Policy:
-    """The policy of one seed of the run at `path`.
+    """The policy of one seed of the run at `path`, or the one that was exported there.
 
     Args:
         seed: None = the run's first.
         iteration: of a stored checkpoint; None = the newest.
         point: of the run's grid, e.g. `{"actor_lr": 3e-4}`; None where it has none.
+        best: the actors that did best in an evaluation up to that checkpoint (by their greedy return), instead of its
+            own.
     Raises:
-        RunError: no such run, seed, point or checkpoint.
+        RunError: no such run, seed, point or checkpoint, no best actors, or a damaged export.
+        SettingsError: an export of another version of ltro_jax has settings that this one does not know.
     """
-    run = load_run(path)
-    member = run.member(run.config.run.seeds[0] if seed is None else seed, point)
-    restored = run.restore(iteration)
-    params = jax.tree.map(lambda leaf: leaf[member], restored.state.agents.params)
-    return Policy(params, run.config.members[member].hypers, make_train(run.config).parts)
+    if not is_exported(path):
+        actors = load_actors(path, seed, iteration, point, best)
+        config = actors.run.config
+        return Policy(actors.params, config.members[actors.member].hypers, make_train(config).parts)
+    if best or not (seed is iteration is point is None):
+        raise RunError(f"{path} is one exported policy; leave out the choice of seed, iteration, point and best")
+    card, tensors = read_exported(path)
+    config = Config.from_dict(card["settings"])
+    parts = make_train(config).parts
+    params = {"params": unflatten_dict({name: jnp.asarray(tensor) for name, tensor in tensors.items()}, sep=".")}
+    expected = jax.eval_shape(parts.actor.init, jax.random.key(0), config.hypers)
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
+        raise RunError(f"{path} does not fit its own settings; export the policy again")
+    return Policy(params, config.hypers, parts)

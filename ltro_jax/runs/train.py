@@ -16,7 +16,7 @@ from ltro_jax.parallel import MemberProgram, compile_together, make_member_progr
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.dataset import metrics_dataset
 from ltro_jax.runs.interrupts import interruptible
-from ltro_jax.runs.load import Run, load_run
+from ltro_jax.runs.load import Run, load_run, state_template
 from ltro_jax.runs.memory import (
     device_memory,
     fitting_group,
@@ -123,7 +123,7 @@ class Session:
             directory.path / PROGRESS_FILE,
         )
         self.trackers = Trackers(directory, config, self._tracker_failed)
-        self.template: Any = jax.eval_shape(jax.vmap(program.init), *stack_members(config.members))
+        self.template = state_template(directory, config, program)
         self._lay_out(config.run.members_at_once)
 
     def _lay_out(self, at_once: int | None) -> None:
@@ -208,6 +208,8 @@ class Session:
         started = time.perf_counter()
         advance, init = self._fitting_program(with_init=states is None)
         new = init(self.seeds, self.hypers) if init else self.members.place(states)
+        if self.template.best is None:
+            new = new.replace(best=None)
         at_once, num_members = self.members.layout.at_once, len(self.config.members)
         groups = f", {at_once} of {num_members} members at once" if 1 < at_once < num_members else ""
         self.progress.say(f"compiled in {time.perf_counter() - started:.1f} s on {_devices()}{groups}")

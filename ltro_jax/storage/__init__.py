@@ -11,7 +11,7 @@ from ltro_jax.storage.checkpoints import (
     truncate_checkpoints,
 )
 from ltro_jax.storage.metrics import MetricStore
-from ltro_jax.storage.run_directory import RunDirectory
+from ltro_jax.storage.run_directory import RunDirectory, json_text
 from ltro_jax.storage.timing import Stretch, load_stretches, record_stretch
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "RunError",
     "Stretch",
     "has_checkpoints",
+    "json_text",
     "list_checkpoints",
     "load_stretches",
     "newest_checkpoint",

@@ -19,7 +19,7 @@ import jax
 from ltro_jax.storage.atomic import RunError, disk_errors, is_leftover, remove_leftovers, write_atomically
 from ltro_jax.storage.lock import LOCK_FILE, lock
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: checkpoints without the best actors
 SWEEP_FILE = "sweep.json"  # in the directory above, or above that, of a run that is part of a sweep
 PACKAGES = ("ltro_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "numpy")
 CHECK_DISK = "check the free space and the permissions there"
@@ -156,9 +156,9 @@ class RunDirectory:
             RunError: the disk refuses.
             TypeError: a value has no form in JSON.
         """
-        text = json.dumps(_encode(content), indent=2, allow_nan=False) + "\n"
+        data = json_text(content).encode()
         with disk_errors(f"cannot write {self.path / name}", CHECK_DISK):
-            write_atomically(self.path / name, text.encode())
+            write_atomically(self.path / name, data)
 
     def lock(self) -> AbstractContextManager[None]:
         """Holds the run for one writing process; see `lock.lock`."""
@@ -179,6 +179,15 @@ def check_format(file: Path, content: dict[str, Any]) -> None:
             f"{file.parent} was written by a newer ltro_jax (format {written}; this one reads up to {FORMAT_VERSION}): "
             "upgrade"
         )
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """JSON of a dictionary, with numbers and lists for NumPy and JAX values and strings for non-finite numbers.
+
+    Raises:
+        TypeError: a value has no form in JSON.
+    """
+    return json.dumps(_encode(content), indent=2, allow_nan=False) + "\n"
 
 
 def _refuse_existing(path: Path) -> None:

@@ -6,21 +6,30 @@ import jax.numpy as jnp
 from ltro_jax.config import Hypers
 from ltro_jax.networks import apply_agents
 from ltro_jax.training.parts import Parts
-from ltro_jax.types import Array, RunnerState
+from ltro_jax.types import Array, Best, RunnerState
+
+KINDS = ("greedy", "sampled")
 
 
-def evaluate(state: RunnerState, hypers: Hypers, parts: Parts, num_episodes: int | None = None) -> dict[str, Array]:
-    """Mean return and length of whole episodes, half of them greedy and half sampled, in one pass.
+def evaluate(
+    state: RunnerState,
+    hypers: Hypers,
+    parts: Parts,
+    num_episodes: int | None = None,
+    kinds: tuple[str, ...] = KINDS,
+) -> dict[str, Array]:
+    """Mean return and length of whole episodes, of each kind as many, in one pass.
 
     Args:
         num_episodes: of each kind; None takes the setting `eval_episodes`.
+        kinds: of `KINDS`, how the actors act.
     Returns:
         `eval_return_greedy`, `eval_return_sampled`, `eval_length_greedy`, `eval_length_sampled`, and where there is
         something to win `eval_win_rate_greedy`, `eval_win_rate_sampled`: scalars float32.
     """
     per_kind = num_episodes or parts.static.eval_episodes
-    spec, count = parts.spec, 2 * per_kind
-    greedy = jnp.arange(count) < per_kind
+    spec, count = parts.spec, len(kinds) * per_kind
+    greedy = jnp.repeat(jnp.asarray([kind == "greedy" for kind in kinds]), per_kind)
     reset_key, act_key = jax.random.split(jax.random.fold_in(state.eval_key, state.iteration))
     env_state, timestep = jax.vmap(parts.env.reset)(jax.random.split(reset_key, count))
 
@@ -51,5 +60,14 @@ def evaluate(state: RunnerState, hypers: Hypers, parts: Parts, num_episodes: int
     return {
         f"eval_{name}_{kind}": jnp.mean(rows)
         for name, values in carry[-1].items()
-        for kind, rows in (("greedy", values[:per_kind]), ("sampled", values[per_kind:]))
+        for kind, rows in zip(kinds, values.reshape(len(kinds), per_kind), strict=True)
     }
+
+
+def keep_best(state: RunnerState, score: Array) -> RunnerState:
+    """`state` with its actors as its best where `score` `[]` is higher than any before; frozen actors never are."""
+    if state.best is None:  # of a run that began without
+        return state
+    better = (score > state.best.score) & (state.failed_at < 0)
+    now = Best(state.agents.params, state.iteration, score)
+    return state.replace(best=jax.tree.map(lambda new, old: jnp.where(better, new, old), now, state.best))

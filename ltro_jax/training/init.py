@@ -7,7 +7,7 @@ from ltro_jax.algorithms.optimiser import init_adam
 from ltro_jax.config import Hypers
 from ltro_jax.ops import init_value_norm
 from ltro_jax.training.parts import Parts
-from ltro_jax.types import AgentState, Array, CriticState, EpisodeTally, RunnerState
+from ltro_jax.types import AgentState, Array, Best, CriticState, EpisodeTally, RunnerState
 
 
 def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
@@ -28,6 +28,7 @@ def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
     num_envs, num_agents = parts.static.num_envs, parts.spec.num_agents
     num_sequences = num_envs * num_agents if parts.critic_input == "agent_state" else num_envs
     env_state, timestep = jax.vmap(parts.env.reset)(jax.random.split(reset_key, num_envs))
+    zeros, none_yet = jax.tree.map(jnp.zeros_like, actor_params), jnp.full((), -jnp.inf, jnp.float32)
     return RunnerState(
         iteration=jnp.zeros((), jnp.int32),
         train_key=train_key,
@@ -40,4 +41,5 @@ def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
         critic_hidden=parts.critic.initial_hidden((num_critics, num_sequences)),
         tally=EpisodeTally(jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32)),
         failed_at=jnp.full((), -1, jnp.int32),
+        best=Best(zeros, jnp.zeros((), jnp.int32), none_yet) if parts.static.eval_episodes else None,
     )

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ltro_jax.config import Config, Hypers
-from ltro_jax.training.evaluation import evaluate
+from ltro_jax.training.evaluation import evaluate, keep_best
 from ltro_jax.training.init import init
 from ltro_jax.training.iteration import iterate
 from ltro_jax.training.parts import Parts, make_parts
@@ -22,7 +22,8 @@ class Train(NamedTuple):
     iterate: `(state, hypers) → (state, metrics)`
     evaluate: `(state, hypers) → {name: scalar}`
     advance: `(state, hypers, num_iterations) → (state, metrics, evaluation)`, one device call: up to `eval_interval`
-        iterations (traced count; rows beyond it are 0), metrics `[eval_interval, …]`, then an evaluation.
+        iterations (traced count; rows beyond it are 0), metrics `[eval_interval, …]`, then an evaluation, whose best
+        actors so far are `state.best`.
     parts: the environment, networks and recipe behind them (`parts.spec` tells names and sizes).
     """
 
@@ -75,5 +76,7 @@ def advance(
         return state, jax.tree.map(lambda all_rows, row: all_rows.at[index].set(row), rows, metrics)
 
     state, rows = jax.lax.fori_loop(0, jnp.minimum(num_iterations, length), body, (state, rows))
-    evaluation = evaluate(state, hypers, parts) if parts.static.eval_episodes else {}
-    return state, rows, evaluation
+    if not parts.static.eval_episodes:
+        return state, rows, {}
+    evaluation = evaluate(state, hypers, parts)
+    return keep_best(state, evaluation["eval_return_greedy"]), rows, evaluation

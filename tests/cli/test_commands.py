@@ -5,16 +5,19 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ltro_jax import list_presets, load_run
+from ltro_jax import Policy, list_presets, load_policy, load_run
 from ltro_jax.algorithms import ALGORITHMS
+from ltro_jax.analysis.episodes import Episode
 from ltro_jax.cli import main
 from ltro_jax.cli.plot import _label
 from ltro_jax.config import SETTINGS
 from ltro_jax.envs import list_tasks
+from ltro_jax.envs.scenes import ParticleScene
 from ltro_jax.storage import MetricStore
 
 HELP = {
@@ -24,7 +27,9 @@ HELP = {
     "tail": ["RUN", "--metric", "--follow", "example: ltro tail "],
     "export": ["RUN", "marl-eval", "parquet", "example: ltro export "],
     "track": ["RUN", "--tracker", "tensorboard", "per_member or one_run", "example: ltro track "],
-    "eval": ["RUN", "--episodes", "greedy", "evaluation.json"],
+    "eval": ["RUN", "--episodes", "greedy", "evaluation.json", "--best", "--json", "absolute metric"],
+    "render": ["RUN", "--seed", "--episodes", "--sampled", "--best", "--fps", "example: ltro render "],
+    "export-policy": ["RUN", "--seed", "safetensors", "example: ltro export-policy "],
     "plot": ["RUN", "--metric", "--output", "PNG"],
     "report": ["RUN", "--metric", "--out", "Markdown", "example: ltro report "],
     "presets": ["PRESET", "--algorithm"],
@@ -97,6 +102,59 @@ def test_eval_prints_a_table_and_keeps_it(trained, capsys):
         )
     ]
     assert lines[4].split()[:2] == ["mean", f"{np.mean(kept['eval_return_greedy']):.2f}"]
+
+
+def test_eval_of_the_best_as_json(trained, tmp_path, capsys):
+    """Ten times `eval_episodes`, with the interquartile mean and its interval; a file has the same as the screen."""
+    (trained / "evaluation_best.json").unlink(missing_ok=True)
+    capsys.readouterr()
+    command = ["eval", str(trained), "--best", "--actions", "greedy", "--json"]
+    assert main([*command, "-"]) == 0
+    text = capsys.readouterr().out
+    report, (summary,) = json.loads(text), json.loads(text)["summary"]
+    assert report["episodes"] == 10 * report["settings"]["eval_episodes"] == 40 and report["actors"] == "best"
+    best = load_run(trained).restore().state.best
+    assert report["seed"] == [3, 7] and report["best_iteration"] == best.iteration.tolist()
+    assert "eval_return_sampled" not in report and len(report["eval_return_greedy"]) == summary["members"] == 2
+    estimate, values = summary["eval_return_greedy"], report["eval_return_greedy"]
+    assert estimate["iqm"] == pytest.approx(np.mean(values)) and estimate["low"] <= estimate["iqm"] <= estimate["high"]
+    assert main([*command, str(tmp_path / "report.json")]) == 0
+    assert (tmp_path / "report.json").read_text() == (trained / "evaluation_best.json").read_text() == text
+    lines = capsys.readouterr().out.splitlines()
+    assert "the best policies up to iteration 8, 40 episodes" in lines[0] and lines[1].split() == ["seed", "greedy"]
+    assert lines[2].endswith(f"of iteration {best.iteration[0]}")
+    assert lines[-1].startswith("IQM [95 % interval] of 2 seeds: greedy ")
+    assert lines[-1].endswith(f"{estimate['iqm']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]")
+    (trained / "evaluation_best.json").unlink()
+
+
+def test_export_policy(trained, tmp_path, capsys):
+    pytest.importorskip("safetensors")
+    capsys.readouterr()
+    assert main(["export-policy", str(trained), "--seed", "7", "--best", "-o", str(tmp_path / "policy")]) == 0
+    assert "policy.safetensors, described in" in capsys.readouterr().out
+    card = json.loads((tmp_path / "policy" / "policy.json").read_text())
+    assert card["origin"]["seed"] == 7 and card["origin"]["actors"] == "best"
+    assert card["origin"]["evaluation"]["eval_return_greedy"] == load_run(trained).restore().state.best.score[1]
+
+
+def test_render(tiny, stored, tmp_path, monkeypatch, capsys):
+    """What was asked for is what is played."""
+    run = stored(tiny(task="mpe/simple_spread", seeds=(3, 7)), tmp_path / "run")
+    still, nobody, silence = np.zeros((1, 1, 2)), np.full((1, 1), -1), np.zeros((1, 1, 0))
+    scene = ParticleScene(still, still, np.ones((1, 1)), nobody, silence, np.zeros((1, 1), bool))
+    asked = []
+
+    def play(policy: Policy, look: Any, *rest: Any) -> list[Episode]:
+        asked.append((policy.params["params"]["log_std"].tolist(), *rest))
+        return [Episode(scene, np.zeros(0, np.float32))]
+
+    monkeypatch.setattr(sys.modules["ltro_jax.runs.render"], "play", play)
+    output = tmp_path / "episodes.gif"
+    given = ["--episodes", "4", "--max-steps", "2", "--sampled", "--reset-seed", "9", "--fps", "3"]
+    assert main(["render", str(run), "--seed", "7", *given, "-o", str(output)]) == 0
+    assert capsys.readouterr().out == f"drawn: {output}\n" and output.read_bytes()[:6] == b"GIF89a"
+    assert asked == [(load_policy(run, seed=7).params["params"]["log_std"].tolist(), 4, 2, True, 9)]
 
 
 def is_png(path: Path) -> bool:

@@ -67,10 +67,12 @@ def test_unknown_options_and_commands(arguments, words, tmp_path, monkeypatch, c
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", ["resume", "eval", "plot", "report"])
+@pytest.mark.parametrize("command", ["resume", "eval", "plot", "report", "render -o x.gif", "export-policy -o x"])
 def test_a_run_that_is_not_there(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert refusal(capsys, command, "runs/none").startswith("there is no run runs/none; check the path or start one")
+    name, *rest = command.split()
+    sentence = refusal(capsys, name, "runs/none", *rest)
+    assert sentence.startswith("there is no run runs/none; check the path or start one")
     assert not any(tmp_path.iterdir())
 
 
@@ -87,6 +89,24 @@ def test_runs_that_cannot_be_used(trained, tmp_path, capsys):
     shutil.rmtree(path / "checkpoints")
     (path / "settings.json").write_text((trained / "settings.json").read_text())
     assert refusal(capsys, "eval", str(path)).startswith(f"no usable checkpoint in {path / 'checkpoints'}: there is ")
+
+
+def test_what_cannot_be_looked_at(trained, tmp_path, capsys):
+    """Nothing is left at the output."""
+    run, out = str(trained), str(tmp_path / "x.gif")
+    for arguments, sentence in (
+        (["render", run, "-o", out], "task = 'probe/matching' has nothing to draw; those of mpe, smax, swimmer and "),
+        (["render", run, "--fps", "0", "-o", out], "fps = 0 is not allowed; it must be at least 1"),
+        (["render", run, "--point", "gamma", "-o", out], "point = 'gamma' is not names with a value each, as in "),
+        (["render", run, "--point", "gamma=1", "-o", out], "point = gamma=1 is not one of the grid of "),
+        (["render", run, "--seed", "4", "-o", out], f"seed 4 is not in {run}; it has the seeds 3, 7"),
+        (["export-policy", run, "--iteration", "5", "-o", out], f"{trained / 'checkpoints'} has no checkpoint of "),
+        (["export-policy", str(tmp_path), "-o", out], f"{tmp_path} is not a run directory: it has no environment.json"),
+        (["export-policy", run, "-o", run], f"{run} already exists and is not empty; choose another directory with -o"),
+        (["eval", run, "--json", str(tmp_path / "no" / "x.json")], f"json = {tmp_path / 'no' / 'x.json'} is in no "),
+    ):
+        assert refusal(capsys, *arguments).startswith(sentence)
+    assert not any(tmp_path.iterdir())
 
 
 def test_unknown_presets(capsys):

@@ -155,6 +155,13 @@ def test_the_reward_of_brax_is_the_teams(monkeypatch):
     assert env.spec.team_reward == "shared" and timestep.reward == 2.5
 
 
+@needs_brax
+def test_a_web_page_plays_an_episode():
+    env = make(TASK)
+    page = env.webpage([blank(env)] * 2)
+    assert page.startswith("<!DOCTYPE html>") and "viewer.js" in page and not hasattr(env, "scene")
+
+
 def standardised(x: np.ndarray) -> np.ndarray:
     return (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
 

@@ -1,5 +1,7 @@
 """What the MPE adapter promises beyond the Protocol, and what it refuses."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,3 +86,16 @@ def test_unknown_tasks(task):
     assert str(error.value).endswith(f"allowed are {', '.join(list_tasks())}")
     if "spr" in task:
         assert "did you mean mpe/simple_spread?" in str(error.value)
+
+
+@pytest.mark.parametrize("task, goals", [("simple_spread", 0), ("simple_reference", 2), ("simple_speaker_listener", 1)])
+def test_what_there_is_to_draw(task, goals):
+    env: Any = make_env(Static(task=f"mpe/{task}", agent_id=True))
+    env_state, _ = jax.jit(env.reset)(jax.random.key(0))
+    scene = env.scene(env_state)
+    num_agents = env.spec.num_agents
+    assert scene.position.shape == (num_agents + 3, 2) == (*scene.radius.shape, 2)
+    assert scene.velocity.shape == (num_agents, 2) and scene.message.shape[0] == num_agents
+    assert (scene.goal >= num_agents).tolist() == [False] * (num_agents - goals) + [True] * goals
+    assert scene.speaks.tolist() == {0: [False] * 3, 1: [True, False], 2: [True, True]}[goals]
+    assert env.scene.__name__ == "scene" and not hasattr(env, "webpage")

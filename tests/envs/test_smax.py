@@ -76,6 +76,18 @@ def test_only_enemies_within_range_can_be_shot(battle):
     assert shot.reward > timestep.reward
 
 
+def test_what_there_is_to_draw(battle):
+    """Allies name their targets from the first enemy on, enemies theirs from the last ally back."""
+    env, _, (env_state, _) = battle
+    hurt = with_health(env_state, [45.0, 22.5, 0.0] + [45.0] * 3)
+    scene = env.scene(hurt.replace(state=hurt.state.replace(prev_attack_actions=jnp.array([5, 7, 0, 5, 7, 0]))))
+    assert scene.target.tolist() == [3, 5, -1, 2, 0, -1]
+    assert (
+        scene.health.tolist() == [1.0, 0.5, 0.0, 1.0, 1.0, 1.0] and scene.is_ally.tolist() == [True] * 3 + [False] * 3
+    )
+    np.testing.assert_array_equal(scene.position, env_state.state.unit_positions)
+
+
 def test_all_battles_of_jaxmarl_and_ours():
     from jaxmarl.environments.smax.smax_env import MAP_NAME_TO_SCENARIO
 

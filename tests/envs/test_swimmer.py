@@ -224,3 +224,14 @@ def test_other_physics_is_refused():
     with pytest.raises(SettingsError) as error:
         make_env(Static(task="swimmer/10x2", backend="spring"))
     assert str(error.value).startswith("backend = 'spring' has no swimmer; leave it out")
+
+
+def test_what_there_is_to_draw():
+    """The ends of the links, in the pose by hand: the torso along y, then one hinge after another by a right angle."""
+    env = swimmer("2x1")
+    env_state, _ = start(env)
+    turn = np.pi / 2
+    posed = env_state.replace(qpos=jnp.array([3.0, 5.0, turn, turn, turn]))  # the hinges turn about −z, then +z
+    scene = env.scene(posed)
+    np.testing.assert_allclose(scene.joint, [[3, 6.5], [3, 5.5], [2, 5.5], [2, 4.5]], atol=1e-5)
+    assert scene.agent.tolist() == [0, 1]

@@ -116,7 +116,7 @@ def test_a_wrong_shape_is_refused(finished, shape):
 def test_played_by_hand_it_gets_what_the_evaluation_says(finished):
     evaluation = finished.evaluate(num_episodes=600)
     assert evaluation["eval_length_greedy"].values.tolist() == [3.0, 3.0]
-    assert evaluation.attrs == {"episodes": 600, "iteration": 8, "team_reward": "shared"}
+    assert evaluation.attrs == {"episodes": 600, "iteration": 8, "team_reward": "shared", "actors": "newest"}
     for index, seed in enumerate((3, 7)):
         policy = load_policy(finished.path, seed=seed)
         symbols = jnp.eye(3)[:, None, :].repeat(2, axis=1)  # all there is to see, equally likely
@@ -124,6 +124,50 @@ def test_played_by_hand_it_gets_what_the_evaluation_says(finished):
         right = np.all(np.asarray(action) == np.arange(3)[:, None], axis=-1)
         assert evaluation["eval_return_greedy"].values[index] == pytest.approx(3 * right.mean(), abs=0.25)
     assert not (finished.path / "evaluation.json").exists()
+
+
+def test_the_best_policy_is_that_of_the_best_evaluation(finished):
+    """Of the first of them, with the bits that were evaluated."""
+    scores = finished.metrics["eval_return_greedy"].values
+    state = finished.restore().state
+    iterations = np.nanargmax(scores, axis=1) + 1
+    assert state.best.iteration.tolist() == iterations.tolist()
+    assert state.best.score.tolist() == np.nanmax(scores, axis=1).tolist()
+    train = make_train(finished.config)
+    for index, seed in enumerate((3, 7)):
+        best = load_policy(finished.path, seed=seed, best=True)
+        assert_same_bits(best.params, jax.tree.map(lambda leaf, i=index: leaf[i], state.best.params))
+        own = jax.tree.map(lambda leaf, i=index: leaf[i], state)
+        then = own.replace(agents=own.agents.replace(params=best.params), iteration=own.best.iteration)
+        again = jax.jit(train.evaluate)(then, finished.config.hypers)
+        np.testing.assert_allclose(again["eval_return_greedy"], own.best.score, rtol=1e-6)
+
+
+def test_evaluation_in_several_passes(finished, monkeypatch):
+    """The mean over all episodes, and each pass with episodes of its own."""
+    monkeypatch.setattr("ltro_jax.runs.load.EPISODES_AT_ONCE", 8)
+    result = finished.evaluate(20, best=True, kinds=("sampled",))
+    assert {str(name) for name in result} == {
+        "eval_return_sampled",
+        "eval_length_sampled",
+        "best_iteration",
+        "frozen_at",
+    }
+    total = 20 * result["eval_return_sampled"].values  # a return is a whole number
+    np.testing.assert_allclose(total, np.round(total), atol=1e-4)
+    once = finished.evaluate(8, best=True, kinds=("sampled",))
+    assert (once["eval_return_sampled"].values != result["eval_return_sampled"].values).any()
+    assert result["best_iteration"].values.tolist() == finished.restore().state.best.iteration.tolist()
+
+
+def test_no_best_policy(tiny, stored, tmp_path):
+    frozen = stored(tiny(), tmp_path / "frozen")  # before its first evaluation
+    with pytest.raises(RunError, match=r"^seed 0 of .* was not evaluated before it was frozen; leave out best$"):
+        load_policy(frozen, best=True)
+    assert np.isnan(load_run(frozen).evaluate(2, best=True)["eval_return_greedy"]).all()
+    without = load_run(stored(tiny(eval_episodes=0), tmp_path / "without"))
+    with pytest.raises(RunError, match=r"keeps no best policies \(eval_episodes = 0\); leave out best$"):
+        without.evaluate(2, best=True)
 
 
 def test_what_there_is_not(finished, tmp_path):

@@ -107,8 +107,21 @@ def test_evaluation_does_not_touch_training(program, tiny):
     hypers = same_for_all(config)
     initial = program.members.init(jnp.arange(NUM_MEMBERS, dtype=jnp.uint32), hypers)
     states, metrics, evaluation = members.advance(initial, hypers, jnp.int32(2))
-    assert evaluation == {}
-    assert_same_bits((states, metrics), (program.states, program.metrics))
+    assert evaluation == {} and states.best.iteration.tolist() == [0] * NUM_MEMBERS  # nothing is kept
+    assert_same_bits((states.replace(best=program.states.best), metrics), (program.states, program.metrics))
+
+
+def test_the_best_actors_are_kept(program):
+    """Those of the highest greedy return so far, with the bits that got it; a lower return changes nothing."""
+    states, score = program.states, program.evaluation["eval_return_greedy"]
+    assert states.best.iteration.tolist() == [2] * NUM_MEMBERS
+    assert_same_bits((states.best.params, states.best.score), (states.agents.params, score))
+    ahead = states.replace(best=states.best.replace(score=jnp.array([-1.0, 9.0, -1.0])))  # 9 is never reached
+    later, _, evaluation = advance(program, ahead, same_for_all(program.config))
+    assert later.best.iteration.tolist() == [4, 2, 4] and later.best.score[1] == 9.0
+    kept = [jax.tree.map(lambda leaf, i=i: leaf[i], (later.best.params, later.agents.params)) for i in range(3)]
+    assert [not differing_leaves(best, last) for best, last in kept] == [True, False, True]
+    assert_same_bits(later.best.score[0], evaluation["eval_return_greedy"][0])
 
 
 def test_learning_rates_fall_linearly_to_zero(program):

@@ -1,0 +1,30 @@
+"""`ltro export-policy`."""
+
+import argparse
+from typing import Any
+
+from ltro_jax.cli.options import add_policy_options, chosen_policy
+from ltro_jax.runs.export_policy import export_policy
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "export-policy",
+        help="write one policy as safetensors with a card",
+        description="DIR/policy.safetensors has the tensors of one seed's policy; DIR/policy.json says what they are, "
+        "how an action comes from them, and where they come from. `load_policy(DIR)` reads them, and so does anything "
+        "that reads safetensors. Needs the extra 'export'.",
+        epilog="example: ltro export-policy runs/spread --seed 3 --best -o spread-policy",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_policy_options(parser)
+    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="new directory")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export and say where the files are."""
+    output = export_policy(options.path, options.output, **chosen_policy(options))
+    print(f"exported: {output}/policy.safetensors, described in {output}/policy.json")
+    return 0

@@ -1,0 +1,42 @@
+"""`ltro render`."""
+
+import argparse
+from typing import Any
+
+from ltro_jax.cli.options import add_cache_option, add_policy_options, chosen_policy, set_cache
+from ltro_jax.runs.render import render
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "render",
+        help="draw episodes of a policy as GIF, MP4 or a web page",
+        description="Whole episodes of one seed's policy (or of one that was exported). mpe, smax and swimmer are "
+        "drawn as .gif or, with ffmpeg, .mp4; mabrax as .html, which any browser plays.",
+        epilog="example: ltro render runs/spread --seed 3 --episodes 3 -o spread.gif",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_policy_options(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="ends in .gif, .mp4 or .html")
+    parser.add_argument("--episodes", type=int, default=1, help="how many, one after another (default 1)")
+    parser.add_argument("--max_steps", "--max-steps", type=int, help="of each episode (default: to its end)")
+    parser.add_argument("--sampled", action="store_true", help="act by chance, as in training, instead of greedily")
+    parser.add_argument("--fps", type=int, default=10, help="frames per second (default 10)")
+    parser.add_argument("--reset_seed", "--reset-seed", type=int, default=0, help="other episodes (default 0)")
+    add_cache_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw and say where the file is."""
+    set_cache(options)
+    names = ("episodes", "max_steps", "sampled", "fps", "reset_seed")
+    output = render(
+        options.path,
+        options.output,
+        **chosen_policy(options),
+        **{name: getattr(options, name) for name in names},
+    )
+    print(f"drawn: {output}")
+    return 0

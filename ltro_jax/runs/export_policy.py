@@ -1,0 +1,163 @@
+"""A policy as tensors and a card, to be used without ltro_jax and without JAX."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from ltro_jax.distributions import UNAVAILABLE
+from ltro_jax.networks.body import LAYER_NORM_EPS
+from ltro_jax.runs.load import Run
+from ltro_jax.runs.policy import load_actors
+from ltro_jax.storage import RunError
+from ltro_jax.storage.exported_policy import is_exported, write_exported
+from ltro_jax.training import make_train
+from ltro_jax.training.parts import Parts
+
+AXES = {  # of the tensors by the last part of their name
+    "kernel": ("actor", "input", "output"),
+    "input_kernel": ("actor", "input", "reset, update and candidate gate"),
+    "recurrent_kernel": ("actor", "input", "reset, update and candidate gate"),
+    "input_bias": ("actor", "reset, update and candidate gate"),
+    "bias": ("actor", "feature"),
+    "candidate_bias": ("actor", "feature"),
+    "scale": ("actor", "feature"),
+    "log_std": ("actor", "action"),
+}
+
+
+def export_policy(
+    path: str | Path,
+    out: str | Path,
+    *,
+    seed: int | None = None,
+    iteration: int | None = None,
+    point: Mapping[str, float] | None = None,
+    best: bool = False,
+) -> Path:
+    """Write one policy of the run at `path` as `policy.safetensors` with a card, `policy.json`.
+
+    The card says what the tensors are and how an action comes from them; `load_policy(out)` reads them back.
+
+    Args:
+        out: new or empty directory.
+        seed, iteration, point, best: which policy, as for `load_policy`.
+    Returns:
+        `out`.
+    Raises:
+        RunError: no such policy, the extra `export` is not installed, or `out` cannot be written.
+    """
+    if is_exported(path):
+        raise RunError(f"{path} is an exported policy already; name the run it came from")
+    actors = load_actors(path, seed, iteration, point, best)
+    run, member = actors.run, actors.run.config.members[actors.member]
+    tensors = {name: np.ascontiguousarray(leaf) for name, leaf in _flat(actors.params).items()}
+    own = {name: getattr(member.hypers, name) for name, _ in run.config.run.grid}
+    settings = run.config.replace(seeds=(member.seed,), grid=(), **own).to_dict()
+    origin = {
+        "run": run.directory.name,
+        "seed": member.seed,
+        "point": own,
+        "actors": "best" if best else "newest" if iteration is None else "of a checkpoint",
+        "iteration": actors.iteration,
+        "env_steps": actors.iteration * run.config.static.steps_per_iteration,
+        "evaluation": _evaluation(run, actors.member, actors.iteration),
+        "versions": run.directory.environment["packages"],
+    }
+    write_exported(
+        out,
+        tensors,
+        policy_card(make_train(run.config).parts, tensors, member.hypers)
+        | {
+            "origin": origin,
+            "settings": settings,
+        },
+    )
+    return Path(out)
+
+
+def policy_card(parts: Parts, tensors: Mapping[str, np.ndarray], hypers: Any) -> dict[str, Any]:
+    """What the tensors are, and how an action comes from them."""
+    static, spec = parts.static, parts.spec
+    architecture = {
+        "hidden_sizes": static.hidden_sizes,
+        "activation": "relu",
+        "normalisation": "layer norm of the observation and after each hidden layer",
+        "layer_norm_epsilon": LAYER_NORM_EPS,
+        "recurrent": static.recurrent,
+        "share_parameters": static.share_parameters,
+        "std_x_coef": float(hypers.std_x_coef),
+        "std_y_coef": float(hypers.std_y_coef),
+    }
+    return {
+        "task": spec.name,
+        "algorithm": static.algorithm,
+        "agents": spec.agents,
+        "observation_sizes": spec.observation_sizes,
+        "action_sizes": spec.action_sizes,
+        "actions": "discrete" if spec.discrete else "continuous",
+        "architecture": architecture,
+        "tensors": {
+            name: {"shape": tensor.shape, "dtype": str(tensor.dtype), "axes": AXES[name.split(".")[-1]]}
+            for name, tensor in tensors.items()
+        },
+        "how_to_act": how_to_act(parts),
+    }
+
+
+def how_to_act(parts: Parts) -> list[str]:
+    """The forward pass of one agent in words, step by step."""
+    static, spec = parts.static, parts.spec
+    last = len(static.hidden_sizes) - 1
+    steps = [
+        "Agents are numbered from 0 in the order of `agents`. "
+        + ("All agents share actor 0" if static.share_parameters else "Agent i is actor i")
+        + ": T[name] is the tensor of that name at this index of its first axis. "
+        "Vectors are rows: x @ kernel + bias.",
+        f"norm(x, layer) = (x - mean(x)) / sqrt(var(x) + {LAYER_NORM_EPS}) * T[layer.scale] + T[layer.bias], with the "
+        "population variance.",
+        "x = the agent's observation, observation_sizes[i] numbers"
+        + (", its own number one-hot before the rest" if static.agent_id else "")
+        + ". Tensors are padded with what has no meaning to the widest agent: where they are longer, only the first "
+        "entries (of a kernel: the first inputs) count.",
+        "x = norm(x, body.input_norm)",
+        f"For k = 0 to {last}: x = relu(x @ T[body.dense_k.kernel] + T[body.dense_k.bias]), then "
+        "x = norm(x, body.norm_k)",
+    ]
+    if static.recurrent:
+        steps += [
+            f"Hidden state h: {static.hidden_sizes[-1]} zeros at the start of an episode. "
+            "a = x @ T[gru.input_kernel] + T[gru.input_bias] and b = h @ T[gru.recurrent_kernel] are three equal parts "
+            "each: r = sigmoid(a0 + b0), z = sigmoid(a1 + b1), n = tanh(a2 + r * (b2 + T[gru.candidate_bias])); the "
+            "new h = (1 - z) * n + z * h is kept for the next step.",
+            "x = norm(h, gru_norm)",
+        ]
+    steps.append("y = x @ T[head.kernel] + T[head.bias], of which the first action_sizes[i] count.")
+    if spec.discrete:
+        steps.append(
+            f"y of an action that is not available is {UNAVAILABLE:g}. Greedy: the action (from 0) with the largest y. "
+            "Sampled: an action with probability softmax(y)."
+        )
+    else:
+        steps.append(
+            "Greedy: y. Sampled: y + sigmoid(T[log_std] / std_x_coef) * std_y_coef * standard normal numbers. "
+            "The environment clips what it is given."
+        )
+    return steps
+
+
+def _flat(params: Any) -> dict[str, Any]:
+    """`body.dense_0.kernel` → leaf."""
+    return flatten_dict(jax.device_get(params)["params"], sep=".")
+
+
+def _evaluation(run: Run, member: int, iteration: int) -> dict[str, float]:
+    """What training's evaluation after this iteration said of the member; empty where there was none."""
+    names = [str(name) for name in run.metrics.data_vars if str(name).startswith("eval_")] if run.iteration else []
+    if not 0 < iteration <= run.iteration:
+        return {}
+    row = run.metrics[names].isel(member=member).sel(iteration=iteration)
+    return {name: float(row[name]) for name in names}
