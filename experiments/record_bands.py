@@ -24,8 +24,8 @@ RECORDED: list[tuple[str, str, dict[str, Any]]] = [
     ("mpe/simple_reference", "clip_happo", TEN),
     ("mpe/simple_speaker_listener", "clip_happo", TEN),
     ("smax/3m", "clip_happo", {"seeds": "0:5", "total_env_steps": 100_000}),
-    ("mabrax/halfcheetah_6x1", "clip_happo", {"seeds": "0:3", "total_env_steps": 40_000, "eval_episodes": 4}),
-    ("swimmer/10x2", "clip_happo", {"seeds": "0:3", "total_env_steps": 20_000, "eval_episodes": 4}),
+    ("mabrax/halfcheetah_6x1", "clip_happo", {"seeds": "0:8", "total_env_steps": 40_000, "eval_episodes": 4}),
+    ("swimmer/10x2", "clip_happo", {"seeds": "0:8", "total_env_steps": 20_000, "eval_episodes": 4}),
 ]
 
 
