@@ -1,10 +1,11 @@
 """`ltro verify`."""
 
 import argparse
+import shlex
 import sys
 from typing import Any
 
-from ltro_jax.cli.options import add_cache_option, set_cache
+from ltro_jax.cli.options import add_cache_option, add_progress_options, progress_mode, set_cache
 from ltro_jax.presets.bands import list_bands
 from ltro_jax.runs.verify import verify
 
@@ -23,7 +24,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("preset", metavar="PRESET", help="as listed by `ltro presets`")
     parser.add_argument("--algorithm", default="clip_happo", help="default clip_happo")
     parser.add_argument("-o", "--out", metavar="DIR", help="run directory (default runs/verify-<preset>-<algorithm>)")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_progress_options(parser)
     add_cache_option(parser)
     parser.set_defaults(run=run)
 
@@ -31,8 +32,8 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, compare, say."""
     set_cache(options)
-    command = " ".join(["ltro", *sys.argv[1:]])
-    found = verify(options.preset, options.algorithm, options.out, progress=not options.quiet, command=command)
+    mode, command = progress_mode(options), shlex.join(sys.argv)
+    found = verify(options.preset, options.algorithm, options.out, progress=mode, command=command)
     band, members = found.band, len(found.band.scores)
     print(f"{band.metric} of {members} seeds, {found.run.config.run.total_env_steps:,} env steps each:")
     print(f"  recorded   {band.iqm:.5g}, repetitions within [{band.low:.5g}, {band.high:.5g}] (99 %)")

@@ -63,14 +63,19 @@ def preset_or_defaults(task: str, algorithm: str = "clip_happo", **overrides: An
     return Config.from_dict({"algorithm": algorithm} | overrides | {"task": task})
 
 
-def _preset_files() -> dict[str, Traversable]:
+def task_files(suffix: str) -> dict[str, Traversable]:
+    """Task → the file `<family>/<task><suffix>` of this package."""
     families = (entry for entry in files(__name__).iterdir() if entry.is_dir())
     return {
-        f"{family.name}/{file.name.removesuffix('.toml')}": file
+        f"{family.name}/{file.name.removesuffix(suffix)}": file
         for family in families
         for file in family.iterdir()
-        if file.name.endswith(".toml")
+        if file.name.endswith(suffix)
     }
+
+
+def _preset_files() -> dict[str, Traversable]:
+    return task_files(".toml")
 
 
 def _read(task: str) -> dict[str, dict[str, Any]]:

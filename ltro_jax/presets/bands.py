@@ -5,11 +5,11 @@
 """
 
 import json
-from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, NamedTuple
 
 from ltro_jax.config import SettingsError
+from ltro_jax.presets import task_files
 
 SUFFIX = ".bands.json"
 
@@ -28,7 +28,7 @@ class Band(NamedTuple):
 
 def list_bands() -> list[tuple[str, str]]:
     """(task, algorithm) of every band."""
-    return [(task, algorithm) for task, file in sorted(_band_files().items()) for algorithm in _read(file)]
+    return [(task, algorithm) for task, file in sorted(task_files(SUFFIX).items()) for algorithm in _read(file)]
 
 
 def load_band(task: str, algorithm: str) -> Band:
@@ -40,17 +40,7 @@ def load_band(task: str, algorithm: str) -> Band:
     if (task, algorithm) not in list_bands():
         known = ", ".join(f"{name} --algorithm {recorded}" for name, recorded in list_bands())
         raise SettingsError(f"nothing is recorded for {task} with algorithm = {algorithm!r}; there are {known}")
-    return Band(**_read(_band_files()[task])[algorithm])
-
-
-def _band_files() -> dict[str, Traversable]:
-    families = (entry for entry in files("ltro_jax.presets").iterdir() if entry.is_dir())
-    return {
-        f"{family.name}/{file.name.removesuffix(SUFFIX)}": file
-        for family in families
-        for file in family.iterdir()
-        if file.name.endswith(SUFFIX)
-    }
+    return Band(**_read(task_files(SUFFIX)[task])[algorithm])
 
 
 def _read(file: Traversable) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def unknown_metric(name: str, known: Collection[str]) -> SettingsError:
     near = difflib.get_close_matches(name, sorted(set(known)), 3)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     whole = sorted({word for word in known if "/" not in word})
-    return SettingsError(f"metric = {name!r} is not recorded; {hint}there are {', '.join(whole)}")
+    return SettingsError(f"metric = {name!r} is unknown; {hint}there are {', '.join(whole)}")
 
 
 def member_metrics(program: Train) -> list[str]:

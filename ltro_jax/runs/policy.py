@@ -95,7 +95,8 @@ def load_actors(
     restored = run.restore(iteration)
     params, at = restored.state.agents.params, restored.iteration
     if best:
-        params, at = run.best_of(restored.state).params, int(run.best_of(restored.state).iteration[member])
+        found = run.best_of(restored.state)
+        params, at = found.params, int(found.iteration[member])
     if not at and best:
         who = run.config.describe(run.config.members[member])
         raise RunError(f"{who} of {path} was not evaluated before it was frozen; leave out best")

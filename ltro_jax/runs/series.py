@@ -1,6 +1,5 @@
 """Runs as series: members that differ in nothing but their seed, named so that several can be told apart."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +12,7 @@ from ltro_jax.analysis.comparison import held
 from ltro_jax.analysis.statistics import Array
 from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.runs.load import Run, default_metric, load_run
+from ltro_jax.runs.metric_names import unknown_metric
 from ltro_jax.runs.scores import end_scores, frozen_at
 from ltro_jax.runs.sweep import is_sweep, load_sweep
 from ltro_jax.storage import RunError
@@ -131,9 +131,7 @@ def chosen_metric(series: Sequence[Series], metric: str | None) -> str:
         if metric in set.union(*by_series):
             lacking = next(one for one, names in zip(series, by_series, strict=True) if metric not in names)
             raise SettingsError(f"metric = {metric} is not in {lacking.runs[0].path}; all of the runs have {words}")
-        near = difflib.get_close_matches(metric, common, 3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise SettingsError(f"metric = {metric!r} is unknown; {hint}these runs have {words}")
+        raise unknown_metric(metric, common)
     for one in series:
         path = one.runs[0].path
         if one.healthy.sizes["member"] and not one.curve(metric).size:

@@ -13,8 +13,9 @@ import xarray as xr
 from ltro_jax.analysis.statistics import iqm
 from ltro_jax.config import Config
 from ltro_jax.runs.load import Run, load_run, point_label, point_members
-from ltro_jax.runs.metric_names import ROWS, choose_metrics
+from ltro_jax.runs.metric_names import choose_metrics
 from ltro_jax.runs.progress import read_progress
+from ltro_jax.runs.scores import frozen_at
 from ltro_jax.runs.sweep import is_sweep, load_sweep
 from ltro_jax.storage import MetricStore, RunError, newest_checkpoint
 from ltro_jax.storage.lock import holder
@@ -143,12 +144,10 @@ def _frozen(run: Run, store: MetricStore, rows: xr.Dataset) -> list[dict[str, An
     """Members that became non-finite. The older rows are read only where there are any."""
     if rows["finite"].values[:, -1].all():
         return []
-    everything = patiently(store.load)
-    finite = everything["finite"].transpose(*ROWS).values
     return [
-        {"member": run.config.describe(member), "iteration": int(everything["iteration"].values[np.argmin(row)])}
-        for member, row in zip(run.config.members, finite, strict=True)
-        if not row.all()
+        {"member": run.config.describe(member), "iteration": at}
+        for member, at in zip(run.config.members, frozen_at(patiently(store.load)), strict=True)
+        if at >= 0
     ]
 
 

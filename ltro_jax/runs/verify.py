@@ -11,6 +11,7 @@ from ltro_jax.analysis.statistics import iqm, repetition_band
 from ltro_jax.presets import load_preset
 from ltro_jax.presets.bands import SUFFIX, Band, load_band
 from ltro_jax.runs.load import Run
+from ltro_jax.runs.progress import Mode
 from ltro_jax.runs.results import file_name
 from ltro_jax.runs.scores import member_scores
 from ltro_jax.runs.train import train_or_resume
@@ -41,7 +42,7 @@ def verify(
     algorithm: str = "clip_happo",
     out: str | Path | None = None,
     *,
-    progress: bool = True,
+    progress: Mode = True,
     command: str | None = None,
 ) -> Verification:
     """Train the preset with its recorded seeds and length, and compare with its band.

@@ -55,7 +55,7 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path, capsys, 
         (["--grid", "actor_lr=big"], "grid = "),
         (
             ["--metric", "nothing", "--grid", "actor_lr=1e-3,1e-2", "agent_order=random,fixed"],
-            "metric = 'nothing' is not",
+            "metric = 'nothing' is unknown",
         ),
     ],
 )
@@ -80,7 +80,7 @@ def test_a_score_that_will_not_be_recorded_is_refused_before_training(tmp_path, 
         ]
         assert main(command) == 2
         sentence = capsys.readouterr().err
-        assert sentence.startswith(f"ltro: metric = {metric!r} is not recorded; ") and "episode_return" in sentence
+        assert sentence.startswith(f"ltro: metric = {metric!r} is unknown; ") and "episode_return" in sentence
         assert ("did you mean eval_return_greedy" in sentence) == (metric == "eval_return_gredy")
     assert not any(tmp_path.iterdir())
 

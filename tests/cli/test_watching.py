@@ -185,7 +185,7 @@ def test_what_is_refused(command, directory, tmp_path, capsys):
         more = ("--tracker", "tensorboard")
     else:
         sentence = said(capsys, command, str(directory.path), *more, code=2)
-        assert sentence.startswith("metric = 'entrpy' is not recorded; did you mean entropy")
+        assert sentence.startswith("metric = 'entrpy' is unknown; did you mean entropy")
     assert said(capsys, command, str(tmp_path / "none"), *more, code=2).startswith("there is no run ")
     foreign = tmp_path / "foreign"
     foreign.mkdir()

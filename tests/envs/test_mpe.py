@@ -99,3 +99,10 @@ def test_what_there_is_to_draw(task, goals):
     assert (scene.goal >= num_agents).tolist() == [False] * (num_agents - goals) + [True] * goals
     assert scene.speaks.tolist() == {0: [False] * 3, 1: [True, False], 2: [True, True]}[goals]
     assert env.scene.__name__ == "scene" and not hasattr(env, "webpage")
+
+
+@pytest.mark.parametrize("task", sorted({task for task, _ in SIZES}))
+def test_steps_are_not_random(task):
+    """JaxMARL scales its noise by 0, so that the adapter may leave the key of a step out."""
+    env: Any = make_env(Static(task=task))
+    assert not np.any(env._env.u_noise) and not np.any(env._env.c_noise)

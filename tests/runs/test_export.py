@@ -83,7 +83,7 @@ def test_what_is_refused(runs, tmp_path, tiny, monkeypatch):
     output = tmp_path / "table"
     with pytest.raises(RunError, match=r"seed 7 of .* became non-finite, for which marl-eval has no form"):
         export_runs(runs, "marl-eval", output)
-    with pytest.raises(SettingsError, match="metric = 'entrpy' is not recorded; did you mean entropy"):
+    with pytest.raises(SettingsError, match="metric = 'entrpy' is unknown; did you mean entropy"):
         export_runs(runs, "csv", output, ["entrpy"])
     with pytest.raises(RunError, match="has no greedy evaluation to export"):
         export_runs(runs[:1], "marl-eval", output, ["entropy"])

@@ -261,7 +261,7 @@ def test_metrics_that_cannot_be_compared(runs, tiny, tmp_path):
         f"metric = eval_return_greedy is not in {unlike}; all of the runs have episode_return"
     )
     assert refusal(SettingsError, runs["happo"], out, metric="eval_return_gredy") == (
-        "metric = 'eval_return_gredy' is unknown; did you mean eval_return_greedy? these runs have "
+        "metric = 'eval_return_gredy' is unknown; did you mean eval_return_greedy? there are "
         "episode_return, eval_return_greedy"
     )
     assert refusal(SettingsError, runs["happo"], out, metric="entropy").startswith("metric = 'entropy' is unknown; ")

@@ -97,7 +97,7 @@ def test_tables(swept):
     assert [row["score"] for row in ranking] == sorted((row["score"] for row in ranking), reverse=True)
     assert ranking[0]["seeds"] == 2 and ranking[0]["low"] <= ranking[0]["score"] <= ranking[0]["high"]
     assert "actor_lr=0.01" in write_tables(swept) and (swept.path / "table.csv").exists()
-    with pytest.raises(SettingsError, match="metric = 'kl' is not recorded"):
+    with pytest.raises(SettingsError, match="metric = 'kl' is unknown"):
         member_rows(swept, "kl")
 
 
