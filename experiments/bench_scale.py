@@ -11,9 +11,10 @@ XLA plans them), `state_mib` (of a member).
 
 - `agents`: simple_spread, the paper's settings, N = 3 … 48, one member, clip_happo, and mappo as the ratio's base.
 - `members`: simple_spread, N = 3, S members.
+- `intervals`: simple_spread, a program that can do so many iterations in a call (the call timed does one).
 - `tasks`: presets, one member.
-- `small`: JaxMARL's IPPO settings (shared 2 × 64 network, 16 environments × 128 steps, 4 epochs × 4 minibatches,
-  discrete actions) with mappo and clip_happo.
+- `small`: JaxMARL's IPPO settings (shared 2 × 64 network without LayerNorm, 16 environments × 128 steps, 4 epochs ×
+  4 minibatches, discrete actions) with mappo and clip_happo.
 - `precision`: matmul_precision, accelerators only.
 """
 
@@ -37,6 +38,7 @@ SMALL = {
     "share_parameters": True,
     "agent_id": True,
     "hidden_sizes": "64,64",
+    "layer_norm": False,
     "num_envs": 16,
     "rollout_length": 128,
     "actor_epochs": 4,
@@ -48,7 +50,7 @@ SMALL = {
 
 def measure(config: ltro_jax.Config, calls: int, ceiling: float, label: dict[str, Any]) -> float:
     """Emit one line; returns the seconds of an iteration of all members, median over `calls`."""
-    config = config.replace(eval_episodes=0, eval_interval=1)
+    config = config.replace(eval_episodes=0)
     members = make_member_program(ltro_jax.make_train(config), len(config.members))
     seeds, hypers = members.place(stack_members(config.members))
     states = members.init(seeds, hypers)
@@ -81,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agents", type=int, nargs="*", default=[3, 6, 12, 24, 48])
     parser.add_argument("--members", type=int, nargs="*", default=[1, 4, 16])
+    parser.add_argument("--intervals", type=int, nargs="*", default=[1, 10, 100])
     parser.add_argument("--tasks", nargs="*", default=["smax/3m", "smax/27m_vs_30m", "mabrax/ant_4x2"])
     parser.add_argument("--precision", nargs="*", default=[], choices=["highest", "high", "default"])
     parser.add_argument("--calls", type=int, default=5)
@@ -91,7 +94,7 @@ def main() -> None:
     emit("ceiling", gflops=round(ceiling, 1))
 
     def run(figure: str, task: str, algorithm: str = "clip_happo", members: int = 1, **settings: Any) -> float:
-        config = ltro_jax.load_preset(task, algorithm, seeds=f"0:{members}", **settings)
+        config = ltro_jax.load_preset(task, algorithm, seeds=f"0:{members}", **{"eval_interval": 1} | settings)
         label = {"figure": figure, "task": task, "algorithm": algorithm, "members": members} | settings
         return measure(config, options.calls, ceiling, label)
 
@@ -101,6 +104,8 @@ def main() -> None:
         emit("agents_ratio", num_agents=number, clip_happo_over_mappo=round(ratio, 3))
     for members in options.members:
         run("members", SPREAD, members=members)
+    for interval in options.intervals:
+        run("intervals", SPREAD, eval_interval=interval)
     for precision in options.precision:
         run("precision", SPREAD, members=max(options.members, default=1), matmul_precision=precision)
     for task in options.tasks:

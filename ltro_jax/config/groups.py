@@ -51,6 +51,7 @@ class Static:
     num_envs: int = setting(20, "parallel environments B", at_least=1)
     rollout_length: int = setting(200, "rollout steps T per iteration", at_least=1)
     hidden_sizes: tuple[int, ...] = setting((128, 128), "widths of the hidden layers of actor and critic", at_least=1)
+    layer_norm: bool = setting(True, "LayerNorm of the inputs and after each hidden layer of actor and critic")
     recurrent: bool = setting(False, "actors and critic have a memory: a GRU, as wide as the last hidden layer")
     chunk_length: int = setting(
         10,

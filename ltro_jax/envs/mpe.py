@@ -13,13 +13,14 @@ import jax.numpy as jnp
 
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs.base import EnvSpec, combine_rewards, pad_last, size_mask
+from ltro_jax.envs.mpe_spread import make_simple_spread
 from ltro_jax.envs.quiet import quiet_import
 from ltro_jax.envs.scenes import ParticleScene
 from ltro_jax.types import Array, TimeStep
 
 DEFAULT_EPISODE_LENGTH = 25
 SCENARIOS = {
-    "simple_spread": "SimpleSpreadMPE",
+    "simple_spread": None,  # see mpe_spread
     "simple_reference": "SimpleReferenceMPE",
     "simple_speaker_listener": "SimpleSpeakerListenerMPE",
 }
@@ -53,7 +54,9 @@ class MPE:
         }
         if scenario == "simple_spread" and settings.num_agents is not None:
             options |= {"num_agents": settings.num_agents, "num_landmarks": settings.num_agents}
-        self._env = getattr(mpe, SCENARIOS[scenario])(**options)
+        by_agent = SCENARIOS[scenario]
+        self._by_agent = by_agent is not None  # JaxMARL's dictionaries, or arrays [N, …]
+        self._env = make_simple_spread(**options) if by_agent is None else getattr(mpe, by_agent)(**options)
         agents = tuple(self._env.agents)
         spaces = [self._env.action_space(agent) for agent in agents]
         observation_sizes = tuple(int(self._env.observation_space(agent).shape[0]) for agent in agents)
@@ -77,16 +80,17 @@ class MPE:
     def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:
         """One step of all agents; `action` is `[N]` int32, or `[N, A]` float32 clipped to [0, 1] here."""
         spec = self.spec
-        if not spec.discrete:
-            action = jnp.clip(action, 0.0, 1.0)
-        actions = {
-            agent: action[index] if spec.discrete else action[index, : spec.action_sizes[index]]
-            for index, agent in enumerate(spec.agents)
-        }
+        actions: Any = action if spec.discrete else jnp.clip(action, 0.0, 1.0)
+        if self._by_agent:
+            actions = {
+                agent: actions[index] if spec.discrete else actions[index, : spec.action_sizes[index]]
+                for index, agent in enumerate(spec.agents)
+            }
         noiseless = jax.random.key(0)  # JaxMARL draws noise and scales it by 0: drawn of no variable it costs nothing
         observations, env_state, rewards, dones, _ = self._env.step_env(noiseless, env_state, actions)
-        reward = combine_rewards(jnp.stack([rewards[agent] for agent in spec.agents]), spec.team_reward)
-        return env_state, self._timestep(observations, reward, dones["__all__"])
+        if self._by_agent:
+            rewards = jnp.stack([rewards[agent] for agent in spec.agents])
+        return env_state, self._timestep(observations, combine_rewards(rewards, spec.team_reward), dones["__all__"])
 
     def scene(self, env_state: Any) -> ParticleScene:
         """What there is to draw."""
@@ -104,12 +108,17 @@ class MPE:
             speaks=jnp.asarray(self._env.silent) == 0,
         )
 
-    def _timestep(self, observations: dict[str, Array], reward: Array, truncated: Array) -> TimeStep:
+    def _timestep(self, observations: Any, reward: Array, truncated: Array) -> TimeStep:
         spec = self.spec
-        ordered = [observations[agent] for agent in spec.agents]
+        if self._by_agent:
+            ordered = [observations[agent] for agent in spec.agents]
+            state = jnp.concatenate(ordered)
+            observations = jnp.stack([pad_last(observation, spec.observation_size) for observation in ordered])
+        else:
+            state = observations.reshape(-1)
         return TimeStep(
-            observation=jnp.stack([pad_last(observation, spec.observation_size) for observation in ordered]),
-            state=jnp.concatenate(ordered),
+            observation=observations,
+            state=state,
             action_mask=jnp.asarray(size_mask(spec.action_sizes)),
             active_mask=jnp.ones(spec.num_agents, bool),
             reward=reward,

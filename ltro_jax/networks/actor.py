@@ -23,12 +23,13 @@ class ActorModule(nn.Module):
     action_size: int
     discrete: bool
     core: type[nn.Module] | None = None
+    layer_norm: bool = True
 
     @nn.compact
     def __call__(
         self, observation: Array, hidden: Any, start: Array | None, observation_mask: Array | None
     ) -> tuple[Array, Array | None, Any]:
-        x, after = features(observation, hidden, start, observation_mask, self.hidden_sizes, self.core)
+        x, after = features(observation, hidden, start, observation_mask, self.hidden_sizes, self.core, self.layer_norm)
         output = nn.Dense(self.action_size, name="head")(x)
         if self.discrete:
             return output, None, after
@@ -61,6 +62,7 @@ def make_actor(
     discrete: bool,
     hidden_sizes: tuple[int, ...],
     core: type[nn.Module] | None = None,
+    layer_norm: bool = True,
 ) -> Actor:
     """P actors, padded to the widest: independent ones with their own sizes, or one with the size that all share.
 
@@ -69,8 +71,9 @@ def make_actor(
         discrete: masked categorical if True, else diagonal Gaussian.
         hidden_sizes: widths of the body's layers.
         core: memory after the body, `recurrent.GRU`; None = feed-forward.
+        layer_norm: LayerNorm of the input and after each layer; False = none.
     """
-    module = ActorModule(hidden_sizes, max(action_sizes), discrete, core)
+    module = ActorModule(hidden_sizes, max(action_sizes), discrete, core, layer_norm)
     initial_hidden = make_initial_hidden(hidden_sizes[-1], core)
     width = max(observation_sizes)
 

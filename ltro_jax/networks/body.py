@@ -2,14 +2,25 @@
 
 from flax import linen as nn
 
+from ltro_jax.ops import layer_norm
 from ltro_jax.types import Array
 
-LAYER_NORM_EPS = 1e-5
 
+class LayerNorm(nn.Module):
+    """`ops.layer_norm` with a scale and a bias for each entry.
 
-def layer_norm(name: str) -> nn.LayerNorm:
-    """Two-pass LayerNorm (the one-pass variance loses digits that the ratio needs)."""
-    return nn.LayerNorm(epsilon=LAYER_NORM_EPS, use_fast_variance=False, name=name)
+    Args:
+        x: `[…, I]` float32.
+        mask: as in `ops.layer_norm`.
+    Returns:
+        `[…, I]` float32; the bias where an entry does not exist.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array, mask: Array | None = None) -> Array:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        return layer_norm(x, mask) * scale + bias
 
 
 class Body(nn.Module):
@@ -21,17 +32,20 @@ class Body(nn.Module):
             the statistics of the input's LayerNorm nor in any gradient.
     Returns:
         `[…, H]` float32.
-    Source: Le & Ta 2025, published implementation.
+    Source: Le & Ta 2025, published implementation; without LayerNorms a plain multilayer perceptron.
     """
 
     hidden_sizes: tuple[int, ...]
+    layer_norm: bool = True
 
     @nn.compact
     def __call__(self, x: Array, input_mask: Array | None) -> Array:
-        x = layer_norm("input_norm")(x, mask=input_mask)
+        if self.layer_norm:
+            x = LayerNorm(name="input_norm")(x, input_mask)  # type: ignore[assignment]
         if input_mask is not None:
             x = x * input_mask
         for index, width in enumerate(self.hidden_sizes):
-            x = nn.Dense(width, name=f"dense_{index}")(x)
-            x = layer_norm(f"norm_{index}")(nn.relu(x))
+            x = nn.relu(nn.Dense(width, name=f"dense_{index}")(x))
+            if self.layer_norm:
+                x = LayerNorm(name=f"norm_{index}")(x)  # type: ignore[assignment]
         return x

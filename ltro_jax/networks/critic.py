@@ -19,10 +19,11 @@ class CriticModule(nn.Module):
 
     hidden_sizes: tuple[int, ...]
     core: type[nn.Module] | None = None
+    layer_norm: bool = True
 
     @nn.compact
     def __call__(self, state: Array, hidden: Any, start: Array | None, state_mask: Array | None) -> tuple[Array, Any]:
-        x, after = features(state, hidden, start, state_mask, self.hidden_sizes, self.core)
+        x, after = features(state, hidden, start, state_mask, self.hidden_sizes, self.core, self.layer_norm)
         return nn.Dense(1, name="head")(x)[..., 0], after
 
 
@@ -45,10 +46,13 @@ class Critic(NamedTuple):
 
 
 def make_critic(
-    state_sizes: Sequence[int], hidden_sizes: tuple[int, ...], core: type[nn.Module] | None = None
+    state_sizes: Sequence[int],
+    hidden_sizes: tuple[int, ...],
+    core: type[nn.Module] | None = None,
+    layer_norm: bool = True,
 ) -> Critic:
     """C critics with the given true input sizes, padded to the widest: one for a central critic, N for local ones."""
-    module = CriticModule(hidden_sizes, core)
+    module = CriticModule(hidden_sizes, core, layer_norm)
     initial_hidden = make_initial_hidden(hidden_sizes[-1], core)
     width = max(state_sizes)
 

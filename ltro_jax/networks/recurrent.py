@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ltro_jax.networks.body import Body, layer_norm
+from ltro_jax.networks.body import Body, LayerNorm
 from ltro_jax.types import Array
 
 
@@ -67,18 +67,20 @@ def features(
     input_mask: Array | None,
     hidden_sizes: tuple[int, ...],
     core: type[nn.Module] | None,
+    layer_norm: bool,
 ) -> tuple[Array, Array | tuple[()]]:
-    """Body, and where there is a `core` its memory and a LayerNorm; to be called within a compact module.
+    """Body, and where there is a `core` its memory with a LayerNorm of its own; to be called within a compact module.
 
     Args:
         x: `[…, I]`; with a core `[…, L, I]`, with `hidden` `[…, H]` and `start` `[…, L]`.
         input_mask: bool, broadcastable to `x`, entries that exist; None = all.
         core: module with the call of `GRU`; None = feed-forward, `hidden` passes through.
+        layer_norm: False leaves every LayerNorm out.
     Returns:
         Features as `x` with H last, and the hidden state after each step `[…, L, H]`.
     """
-    result: Array = Body(hidden_sizes, name="body")(x, input_mask)  # type: ignore[assignment]
+    result: Array = Body(hidden_sizes, layer_norm, name="body")(x, input_mask)  # type: ignore[assignment]
     if core is None:
         return result, hidden
     after: Array = core(hidden_sizes[-1], name="gru")(result, hidden, start)  # type: ignore[call-arg,assignment]
-    return layer_norm("gru_norm")(after), after
+    return LayerNorm(name="gru_norm")(after) if layer_norm else after, after  # type: ignore[return-value]

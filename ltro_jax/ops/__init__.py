@@ -2,6 +2,7 @@
 
 from ltro_jax.ops.advantage import generalised_advantage
 from ltro_jax.ops.gradients import clip_by_global_norm
+from ltro_jax.ops.layer_norm import LAYER_NORM_EPS, layer_norm
 from ltro_jax.ops.losses import clipped_surrogate, clipped_value_loss, huber
 from ltro_jax.ops.statistics import (
     effective_sample_size,
@@ -20,6 +21,7 @@ from ltro_jax.ops.value_norm import (
 )
 
 __all__ = [
+    "LAYER_NORM_EPS",
     "LineSearch",
     "backtrack",
     "clip_by_global_norm",
@@ -31,6 +33,7 @@ __all__ = [
     "generalised_advantage",
     "huber",
     "init_value_norm",
+    "layer_norm",
     "masked_fraction",
     "masked_mean",
     "masked_variance",

@@ -9,7 +9,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from ltro_jax.distributions import UNAVAILABLE
-from ltro_jax.networks.body import LAYER_NORM_EPS
+from ltro_jax.ops import LAYER_NORM_EPS
 from ltro_jax.runs.load import Run
 from ltro_jax.runs.policy import load_actors
 from ltro_jax.storage import RunError
@@ -85,8 +85,8 @@ def policy_card(parts: Parts, tensors: Mapping[str, np.ndarray], hypers: Any) ->
     architecture = {
         "hidden_sizes": static.hidden_sizes,
         "activation": "relu",
-        "normalisation": "layer norm of the observation and after each hidden layer",
-        "layer_norm_epsilon": LAYER_NORM_EPS,
+        "layer_norm": "of the observation and after each hidden layer" if static.layer_norm else None,
+        "layer_norm_epsilon": LAYER_NORM_EPS if static.layer_norm else None,
         "recurrent": static.recurrent,
         "share_parameters": static.share_parameters,
         "std_x_coef": float(hypers.std_x_coef),
@@ -117,23 +117,28 @@ def how_to_act(parts: Parts) -> list[str]:
         + ("All agents share actor 0" if static.share_parameters else "Agent i is actor i")
         + ": T[name] is the tensor of that name at this index of its first axis. "
         "Vectors are rows: x @ kernel + bias.",
-        f"norm(x, layer) = (x - mean(x)) / sqrt(var(x) + {LAYER_NORM_EPS}) * T[layer.scale] + T[layer.bias], with the "
-        "population variance.",
         "x = the agent's observation, observation_sizes[i] numbers"
         + (", its own number one-hot before the rest" if static.agent_id else "")
         + ". Tensors are padded with what has no meaning to the widest agent: where they are longer, only the first "
         "entries (of a kernel: the first inputs) count.",
-        "x = norm(x, body.input_norm)",
-        f"For k = 0 to {last}: x = relu(x @ T[body.dense_k.kernel] + T[body.dense_k.bias]), then "
-        "x = norm(x, body.norm_k)",
     ]
+    if static.layer_norm:
+        steps += [
+            f"norm(x, layer) = (x - mean(x)) / sqrt(var(x) + {LAYER_NORM_EPS}) * T[layer.scale] + T[layer.bias], with "
+            "the population variance.",
+            "x = norm(x, body.input_norm)",
+        ]
+    steps.append(
+        f"For k = 0 to {last}: x = relu(x @ T[body.dense_k.kernel] + T[body.dense_k.bias])"
+        + (", then x = norm(x, body.norm_k)" if static.layer_norm else "")
+    )
     if static.recurrent:
         steps += [
             f"Hidden state h: {static.hidden_sizes[-1]} zeros at the start of an episode. "
             "a = x @ T[gru.input_kernel] + T[gru.input_bias] and b = h @ T[gru.recurrent_kernel] are three equal parts "
             "each: r = sigmoid(a0 + b0), z = sigmoid(a1 + b1), n = tanh(a2 + r * (b2 + T[gru.candidate_bias])); the "
             "new h = (1 - z) * n + z * h is kept for the next step.",
-            "x = norm(h, gru_norm)",
+            "x = norm(h, gru_norm)" if static.layer_norm else "x = h",
         ]
     steps.append("y = x @ T[head.kernel] + T[head.bias], of which the first action_sizes[i] count.")
     if spec.discrete:

@@ -82,14 +82,14 @@ def make_parts(config: Config) -> Parts:
     sizes = spec.observation_sizes, spec.action_sizes
     if static.share_parameters:
         sizes = (spec.observation_size,), (spec.action_size,)
-    actor = make_actor(*sizes, spec.discrete, static.hidden_sizes, core)
+    actor = make_actor(*sizes, spec.discrete, static.hidden_sizes, core, static.layer_norm)
     critic_input = "observation" if recipe.local_critics else static.critic_input
     state_sizes = {
         "shared_state": (spec.state_size,),
         "agent_state": (spec.state_size + spec.observation_size,),
         "observation": spec.observation_sizes,
     }[critic_input]
-    critic = make_critic(state_sizes, static.hidden_sizes, core)
+    critic = make_critic(state_sizes, static.hidden_sizes, core, static.layer_norm)
     return Parts(static, env, recipe, actor, critic, critic_input, config.num_iterations)
 
 

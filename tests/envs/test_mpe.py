@@ -88,6 +88,33 @@ def test_unknown_tasks(task):
         assert "did you mean mpe/simple_spread?" in str(error.value)
 
 
+@pytest.mark.parametrize("continuous", [True, False])
+@pytest.mark.parametrize("num_agents", [2, 5])
+def test_simple_spread_is_that_of_jaxmarl(num_agents, continuous):
+    """Crowded, so that agents collide: positions to the bit, observations and rewards to rounding."""
+    adapter: Any = make_env(Static(task="mpe/simple_spread", num_agents=num_agents, continuous_actions=continuous))
+    ours, kind = adapter._env, "Continuous" if continuous else "Discrete"
+    theirs = type(ours).mro()[1](num_agents=num_agents, num_landmarks=num_agents, action_type=kind)
+    key = jax.random.key(num_agents)
+    _, state = ours.reset(key)
+    state = state.replace(p_pos=0.2 * state.p_pos)
+
+    def step(states, step_key):
+        draw = jax.random.uniform(step_key, (num_agents, 5))
+        action = draw if continuous else jnp.argmax(draw, axis=-1)
+        named = dict(zip(theirs.agents, action, strict=True))
+        observation, one, reward, *_ = ours.step_env(step_key, states[0], action)
+        by_agent, other, rewards, *_ = theirs.step_env(step_key, states[1], named)
+        named = [jnp.stack([x[agent] for agent in theirs.agents]) for x in (by_agent, rewards)]
+        return (one, other), ((one.p_pos, observation, reward), (other.p_pos, *named))
+
+    _, (one, other) = jax.jit(lambda k: jax.lax.scan(step, (state, state), jax.random.split(k, 20)))(key)
+    for mine, reference in zip(one, other, strict=True):
+        np.testing.assert_allclose(mine, reference, rtol=1e-5, atol=1e-6)
+    alone = [float(reward.min()) < float(reward.max()) for reward in one[2]]
+    assert num_agents == 2 or any(alone)  # some collided and others did not
+
+
 @pytest.mark.parametrize("task, goals", [("simple_spread", 0), ("simple_reference", 2), ("simple_speaker_listener", 1)])
 def test_what_there_is_to_draw(task, goals):
     env: Any = make_env(Static(task=f"mpe/{task}", agent_id=True))

@@ -48,6 +48,18 @@ def test_body_by_hand():
     np.testing.assert_allclose(Body(HIDDEN).apply(params, x, None), expected, atol=1e-4)
 
 
+def test_body_without_layer_norm_is_a_plain_perceptron():
+    x = np.random.default_rng(0).normal(3.0, 2.0, (4, 5)).astype(np.float32)
+    body = Body(HIDDEN, layer_norm=False)
+    params = jax.jit(body.init)(jax.random.key(0), x, None)
+    layers = params["params"]
+    assert sorted(layers) == ["dense_0", "dense_1"]
+    expected = x * (np.arange(5) < 4)  # the last entry does not exist
+    for index in range(2):
+        expected = np.maximum(expected @ np.array(layers[f"dense_{index}"]["kernel"]), 0)
+    np.testing.assert_allclose(body.apply(params, x, np.arange(5) < 4), expected, atol=1e-5)
+
+
 def test_layer_norm_counts_only_entries_that_exist():
     """Whatever stands in the padding: the features are those of the true entries, and it has no gradient."""
     x = np.random.default_rng(1).normal(2.0, 1.0, (4, 5)).astype(np.float32)
@@ -143,7 +155,7 @@ def test_all_agents_at_once_are_each_agent_alone(discrete):
     batches = [agent_batch(agent, discrete, padded=True, seed=agent) for agent in range(3)]
     observation, mask = (np.stack([getattr(b, x) for b in batches], 2) for x in ("observation", "action_mask"))
     action = np.stack([batch.action for batch in batches], 2)
-    observation_mask = np.arange(WIDTH) < np.array(OBSERVATIONS)[:, None]
+    observation_mask = jnp.arange(WIDTH) < jnp.array(OBSERVATIONS)[:, None]
 
     def together_of(params, observation, mask, action):
         policy, hidden = apply_agents(actor, params, observation, (), mask, observation_mask, HYPERS)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from ltro_jax.distributions import Categorical, DiagonalGaussian
 from ltro_jax.networks import make_actor
 from ltro_jax.networks.actor import ActorModule
-from ltro_jax.networks.body import Body, layer_norm
+from ltro_jax.networks.body import Body, LayerNorm
 from ltro_jax.ops import masked_mean
 from ltro_jax.types import Array
 from replay.fixtures import Fixture
@@ -91,7 +91,7 @@ def policy_gru(fixture: Fixture, dtype) -> dict[str, Array]:
         assert isinstance(policy, Categorical)
         outputs: Any = ActorModule(sizes, actions, True, memory).apply(params, observation, hidden, start, None)
         after = outputs[2]
-        norm = layer_norm("gru_norm").apply({"params": params["params"]["gru_norm"]}, after)
+        norm = LayerNorm().apply({"params": params["params"]["gru_norm"]}, after)
         over_time = {
             "base_features": _features(params, sizes, observation),
             "features_after_gru_norm": norm,

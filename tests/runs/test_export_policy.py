@@ -20,6 +20,7 @@ load_file: Any = pytest.importorskip("safetensors.numpy").load_file
 CASES = {
     "unlike sizes, continuous": {"task": "mpe/simple_speaker_listener", "algorithm": "happo"},
     "unlike sizes, discrete": {"task": "probe/unlike", "hidden_sizes": (8, 6)},
+    "a memory, no layer norm": {"task": "probe/recall", "recurrent": True, "layer_norm": False},
     "shared, with a memory": {
         "task": "probe/recall",
         "recurrent": True,
@@ -49,6 +50,8 @@ class ByTheCard:
         t = {name: tensor[actor].astype(np.float64) for name, tensor in self.tensors.items()}
 
         def norm(x: np.ndarray, layer: str) -> np.ndarray:
+            if architecture["layer_norm"] is None:
+                return x
             scaled = (x - x.mean()) / np.sqrt(x.var() + architecture["layer_norm_epsilon"])
             return scaled * t[f"{layer}.scale"][: len(x)] + t[f"{layer}.bias"][: len(x)]
 

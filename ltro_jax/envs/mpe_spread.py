@@ -1,0 +1,54 @@
+"""JaxMARL's simple_spread with the agents on an array axis, so that its program is as long for 48 agents as for 3."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ltro_jax.envs.quiet import quiet_import
+from ltro_jax.types import Array
+
+
+def make_simple_spread(**options: Any) -> Any:
+    """JaxMARL's environment, but actions, observations and rewards are arrays `[N, …]` in place of dictionaries.
+
+    JaxMARL moves all entities at once already; only what stands between its dictionaries and its physics is written
+    out agent by agent, and is replaced here. A test holds every number to JaxMARL's.
+    """
+    with quiet_import():
+        from jaxmarl.environments.mpe import SimpleSpreadMPE
+
+    class SimpleSpread(SimpleSpreadMPE):
+        def set_actions(self, actions: Array) -> tuple[Array, Array]:
+            """Force `[N, 2]` and message `[N, …]` of actions `[N]` int32 or `[N, 5]` float32."""
+            return self.action_decoder(self.agent_range, actions.reshape(self.num_agents, -1))
+
+        def get_obs(self, state: Any) -> Array:
+            """`[N, O]` float32: own velocity and position, landmarks and other agents as seen from there, messages."""
+            number = self.num_agents
+            others = np.argwhere(~np.eye(number, dtype=bool))[:, 1].reshape(number, number - 1)  # [N, N-1]
+            position, seen = state.p_pos[:number], state.p_pos - state.p_pos[:number, None]  # [N, 2], [N, 2N, 2]
+            return jnp.concatenate(
+                [
+                    state.p_vel[:number],
+                    position,
+                    seen[:, number:].reshape(number, -1),
+                    jnp.take_along_axis(seen, others[:, :, None], axis=1).reshape(number, -1),
+                    state.c[others].reshape(number, -1),
+                ],
+                axis=1,
+            )
+
+        def rewards(self, state: Any) -> Array:
+            """`[N]` float32: how far each landmark is from the nearest agent, and collisions of one's own."""
+            number = self.num_agents
+            position, landmarks = state.p_pos[:number], state.p_pos[number:]
+            radius, bodies = self.rad[:number], self.collide[:number]
+            gap = jnp.sqrt(jnp.sum(jnp.square(position[:, None] - position), axis=-1))  # [N, N]
+            can_collide = bodies[:, None] & bodies & ~np.eye(number, dtype=bool)
+            collisions = jnp.sum((gap < radius[:, None] + radius) & can_collide, axis=1)
+            distance = jnp.sqrt(jnp.sum(jnp.square(position[:, None] - landmarks), axis=-1))  # [N, L]
+            covered = -jnp.sum(jnp.min(distance, axis=0))
+            return -collisions * self.local_ratio + covered * (1 - self.local_ratio)
+
+    return SimpleSpread(**options)
