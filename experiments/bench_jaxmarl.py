@@ -1,4 +1,4 @@
-"""Training speed beside JaxMARL's own IPPO script, at its settings, in one process and in turn. One JSON object per line.
+"""Training speed beside JaxMARL's own IPPO script, at its settings, in one process and in turn. JSON, an object a line.
 
     git clone https://github.com/FLAIROx/JaxMARL        # and install what its script imports: distrax, hydra, wandb, …
     python experiments/bench_jaxmarl.py --script JaxMARL/baselines/IPPO/ippo_ff_mpe.py                 # about 2 minutes
@@ -82,7 +82,8 @@ def main() -> None:
     parser.add_argument("--activation", choices=["tanh", "relu"], default="tanh", help="of the script's networks")
     parser.add_argument("--calls", type=int, default=20)
     options = parser.parse_args()
-    emit("machine", activation=options.activation, device=jax.devices()[0].device_kind, python=platform.python_version(), jax=jax.__version__)
+    versions = {"python": platform.python_version(), "jax": jax.__version__}
+    emit("machine", activation=options.activation, device=jax.devices()[0].device_kind, **versions)
     script = jax.jit(load_script(options.script).make_train(SCRIPT_SETTINGS | {"ACTIVATION": options.activation}))
     calls = {"jaxmarl": lambda: script(jax.random.PRNGKey(30))}
     calls |= {algorithm: our_call(algorithm) for algorithm in options.algorithms}
