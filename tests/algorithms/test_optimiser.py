@@ -71,7 +71,7 @@ def test_float32_keeps_the_bias_correction(count):
     zero = jax.tree.map(jnp.zeros_like, network())
     single, _ = steps(zero, count, max_grad_norm=1e3)
     with jax.enable_x64(True):
-        zero = jax.tree.map(lambda leaf: leaf.astype(np.float64), zero)
+        zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, np.float64), zero)
         double, _ = steps(zero, count, np.float64, max_grad_norm=1e3)
     for a, b in zip(jax.tree.leaves(single), jax.tree.leaves(double), strict=True):
         assert np.linalg.norm(a - b) < 1e-6 * np.linalg.norm(b)
