@@ -7,6 +7,7 @@ memory at a time, and gives a member the same bits in any sweep.
 """
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -71,8 +72,13 @@ def in_groups(function: Callable, in_axes: Sequence[int | None], size: int) -> C
 
 
 def compiler_options(platform: str) -> dict[str, Any] | None:
-    """XLA's options of the program: on a CPU LLVM's third level takes a third longer, and nothing runs faster by it."""
-    return {"xla_backend_optimization_level": 2} if platform == "cpu" else None
+    """XLA's options of the program: on a CPU LLVM's third level takes a third longer, and nothing runs faster by it.
+
+    A level that the user has chosen, by `XLA_FLAGS` or `JAX_DISABLE_MOST_OPTIMIZATIONS`, is left as it is.
+    """
+    level = "xla_backend_optimization_level"
+    chosen = level in os.environ.get("XLA_FLAGS", "") or jax.config.read("jax_disable_most_optimizations")
+    return {level: 2} if platform == "cpu" and not chosen else None
 
 
 def compile_together(*lowered: Any) -> list[Any]:

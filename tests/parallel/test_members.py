@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from comparing import assert_close, assert_same_bits
 
 from ltro_jax import make_train
 from ltro_jax.parallel import make_member_program, stack_hypers
+from ltro_jax.parallel.members import compiler_options
 
 EIGHT_DEVICES = """
 import sys
@@ -44,10 +46,11 @@ for seed in range(8):
 
 
 def test_eight_devices_with_one_member_each_equal_eight_single_runs():
-    """Bitwise: on each device it is the same program."""
+    """Bitwise, of the program as users compile it: on each device it is the same."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     environment = os.environ | {
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": here,
     }
@@ -108,3 +111,17 @@ def test_hypers_are_stacked_in_float32(tiny):
         ((2,), jnp.dtype("float32"), False)
     }
     np.testing.assert_array_equal(stacked.actor_lr, np.array([1e-3, 1e-4], np.float32))
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_a_chosen_optimisation_level_is_left_alone(disabled, monkeypatch):
+    before = jax.config.read("jax_disable_most_optimizations")
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    try:
+        jax.config.update("jax_disable_most_optimizations", disabled)
+        assert compiler_options("cpu") == (None if disabled else {"xla_backend_optimization_level": 2})
+        assert compiler_options("cuda") is None
+        monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=3")
+        assert compiler_options("cpu") is None
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
