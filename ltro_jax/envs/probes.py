@@ -101,9 +101,9 @@ class Probe:
         symbol = jax.nn.one_hot(env_state[1], NUM_SYMBOLS)
         if self._name == "recall":
             symbol = jnp.where(env_state[0] == 0, symbol, 0.0)
-        padded = jnp.zeros((spec.num_agents, spec.observation_size)).at[:, :NUM_SYMBOLS].set(symbol)
+        padded = jnp.pad(symbol, (0, spec.observation_size - NUM_SYMBOLS))
         return TimeStep(
-            observation=padded,
+            observation=jnp.broadcast_to(padded, (spec.num_agents, spec.observation_size)),
             state=symbol,
             action_mask=jnp.asarray(size_mask(spec.action_sizes)),
             active_mask=jnp.ones(spec.num_agents, bool),
