@@ -12,7 +12,7 @@ from ltro_jax.algorithms.ppo_step import policy
 from ltro_jax.algorithms.trust_region_step import candidate, trust_region_step
 from ltro_jax.config import Static
 from ltro_jax.networks import make_actor
-from ltro_jax.ops import masked_mean, masked_variance
+from ltro_jax.ops import masked_variance
 from replay.actors import Agents, agent_batch, jit_actor_pass
 from replay.fixtures import Fixture
 from replay.parameters import one, to_flax, to_torch
@@ -32,8 +32,10 @@ def trust_region(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
     named = {"factor_before_update_in_order": before[..., None], "factor_after_last_agent": after[-1][..., None]}
     for index, like in enumerate(agents.parameters):
         info = one(result.info, index)
+        # By NumPy: thousands of equal numbers, summed one after another, round in one direction.
+        entropy = np.average(info["entropy"], weights=batch.active_mask[index])
         # the reference sums a Gaussian's entropy over the batch where the mean is meant
-        info["dist_entropy"] = info["dist_entropy"] * (1 if agents.discrete else returns.size)
+        info["dist_entropy"] = entropy * (1 if agents.discrete else returns.size)
         tried = int(info["line_search_evaluations"])
         accepted = bool(info["accepted"])
         last = {name: info[name][tried - 1] for name in ("kl", "loss_improve", "expected_improve")}
@@ -85,7 +87,7 @@ def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, 
             "kl": step.search.kl,
             "loss_improve": step.search.gain,
             "expected_improve": step.search.expected_gain,
-            "dist_entropy": masked_mean(last.entropy(), batch.active_mask),
+            "entropy": last.entropy(),
             "ratio": jnp.mean(jnp.exp(last.log_prob(batch.action) - batch.log_prob)),
             "adv_variance": masked_variance(weight * batch.advantage, batch.active_mask, ddof=1),
         }
