@@ -161,10 +161,17 @@ def learn_to_recall(tiny, **settings) -> float:
     return float(jax.jit(learn)(0))
 
 
-@pytest.mark.parametrize("algorithm, share", [("clip_happo", False), ("happo", True), ("clip_hatrpo", False)])
+RECALLING = pytest.mark.parametrize(
+    "algorithm, share", [("clip_happo", False), ("happo", True), ("clip_hatrpo", False)]
+)
+
+
+@RECALLING
 def test_a_memory_keeps_the_symbol_over_four_steps(algorithm, share, tiny):
     assert learn_to_recall(tiny, algorithm=algorithm, share_parameters=share, recurrent=True) > 0.95
 
 
-def test_without_a_memory_a_third_of_the_choices_are_right(tiny):
-    assert abs(learn_to_recall(tiny, algorithm="clip_happo", recurrent=False) - 1 / 3) < 0.1
+@RECALLING
+def test_without_a_memory_a_third_of_the_choices_are_right(algorithm, share, tiny):
+    score = learn_to_recall(tiny, algorithm=algorithm, share_parameters=share, recurrent=False)
+    assert abs(score - 1 / 3) < 0.1
