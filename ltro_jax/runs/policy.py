@@ -92,15 +92,12 @@ def load_actors(
     """The actors of one member of the run at `path`; arguments and errors as those of `load_policy`."""
     run = load_run(path)
     member = run.member(run.config.run.seeds[0] if seed is None else seed, point)
-    restored = run.restore(iteration)
-    params, at = restored.state.agents.params, restored.iteration
-    if best:
-        found = run.best_of(restored.state)
-        params, at = found.params, int(found.iteration[member])
+    restored = run.restore_actors(iteration, best=best, member=member)
+    at = int(restored.state.best.iteration) if best else restored.iteration
     if not at and best:
         who = run.config.describe(run.config.members[member])
         raise RunError(f"{who} of {path} was not evaluated before it was frozen; leave out best")
-    return Actors(run, member, jax.tree.map(lambda leaf: leaf[member], params), at)
+    return Actors(run, member, jax.tree.map(jnp.asarray, restored.state.agents.params), at)
 
 
 def load_policy(

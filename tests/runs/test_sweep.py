@@ -170,7 +170,7 @@ def test_running_out_of_memory_halves_the_group(tiny, tmp_path, monkeypatch, cap
     run = train(config, tmp_path / "run")
     said = capsys.readouterr().out
     assert failed == [5] and run.finished
-    assert "out of memory with 5 members at once; going on with 2" in said
+    assert "out of memory with 5 members at once; continuing with 2" in said
     assert run.metrics["iteration"].values.tolist() == list(range(1, 9))
     assert run.metrics["finite"].all() and len(np.unique(run.metrics["value_loss"][:, -1])) == 5
 
