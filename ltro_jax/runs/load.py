@@ -65,7 +65,7 @@ class Run:
 
         Leaves are NumPy arrays, but for typed keys. Warns (`RunWarning`) where a newer checkpoint is damaged.
         """
-        return self._restore(self._template(), iteration)
+        return self._restore(self.template(), iteration)
 
     def restore_actors(
         self, iteration: int | None = None, *, best: bool = False, member: int | None = None
@@ -81,7 +81,7 @@ class Run:
         Raises:
             RunError: as `restore`, or there are no best actors.
         """
-        full = self._template()
+        full = self.template()
         wanted: Any = jax.tree.map(lambda leaf: None, full, is_leaf=lambda node: node is not full)
         wanted = wanted.replace(iteration=full.iteration, eval_key=full.eval_key, failed_at=full.failed_at)
         if best:
@@ -100,7 +100,8 @@ class Run:
             warnings.warn(sentence, RunWarning, stacklevel=3)
         return restored
 
-    def _template(self) -> RunnerState:
+    def template(self) -> RunnerState:
+        """Shapes and dtypes of the state of all members, `[S, …]`."""
         return state_template(self.directory, self.config, make_train(self.config))
 
     def evaluate(
