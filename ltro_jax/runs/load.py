@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,20 +34,21 @@ from ltro_jax.types import AgentState, Best, RunnerState
 class Run:
     """A run on disk.
 
-    `run.metrics` is a labelled dataset with dimensions member, iteration, agent and position.
+    `run.metrics` is a labelled dataset with dimensions member, iteration, agent and position. It can be pickled, and
+    read from after a change of the working directory.
     """
 
-    directory: RunDirectory
+    directory: RunDirectory  # by its absolute path
     config: Config
+    path: Path  # where it is, as it was given
 
-    @property
-    def path(self) -> Path:
-        """Where it is."""
-        return self.directory.path
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the metrics that have been read."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def metrics(self) -> xr.Dataset:
-        """All metrics stored so far."""
+        """All metrics stored when this is first asked for."""
         return MetricStore(self.directory.metrics).load()
 
     @property
@@ -236,4 +237,4 @@ def load_run(path: str | Path) -> Run:
         RunError: not a run, damaged, or of a newer format.
     """
     directory = RunDirectory.open(path)
-    return Run(directory, Config.from_dict(directory.settings))
+    return Run(RunDirectory(directory.path.absolute()), Config.from_dict(directory.settings), directory.path)
