@@ -3,6 +3,7 @@
 import csv
 import importlib
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from comparing import assert_same_bits
 
 from ltro_jax import Config, RunError, SettingsError, load_policy, load_run, train
 from ltro_jax.parallel import member_layout
-from ltro_jax.runs.memory import ProgramMemory, fitting_group
+from ltro_jax.runs.memory import ProgramMemory, fitting_group, process_memory
 from ltro_jax.runs.sweep import load_sweep, plan, resume_sweep, sweep
 from ltro_jax.runs.sweep_results import member_rows, summary, write_tables
 
@@ -139,6 +140,40 @@ def test_groups_are_as_large_as_the_memory_allows():
     assert fitting_group(ProgramMemory(states=100, working=1600), at_once=8, available=1000) == 4
     assert fitting_group(ProgramMemory(states=100, working=910), at_once=8, available=1000) == 7
     assert fitting_group(ProgramMemory(states=2000, working=80), at_once=8, available=1000) == 1
+
+
+@pytest.mark.parametrize(
+    "membership, files, limit",
+    [
+        ("0::/job/step", {"job/step/memory.max": "max", "job/memory.max": "4096"}, 4096),
+        ("0::/job", {"job/memory.max": "8192", "memory.max": "4096"}, 4096),
+        ("0::/docker/abc", {"memory.max": "4096"}, 4096),  # a container that sees its own group as the root
+        ("0::/../other", {"memory.max": "4096"}, 4096),
+        ("5:cpu,memory:/job", {"memory/job/memory.limit_in_bytes": "4096"}, 4096),
+        ("5:memory:/docker/abc", {"memory/memory.limit_in_bytes": "4096"}, 4096),
+        ("5:memory:/", {"memory/memory.limit_in_bytes": "9223372036854771712"}, None),
+        ("0::/", {"memory.max": "max"}, None),
+        ("5:cpu:/job", {"job/memory.max": "4096"}, None),
+        (None, {}, None),
+    ],
+)
+def test_a_container_has_the_memory_of_its_control_group(membership, files, limit, tmp_path):
+    if membership:
+        (tmp_path / "proc" / "self").mkdir(parents=True)
+        (tmp_path / "proc" / "self" / "cgroup").write_text(f"12:pids:/x\n{membership}\n")
+    for name, text in files.items():
+        file = tmp_path / "sys" / "fs" / "cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text}\n")
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert process_memory(tmp_path) == (limit or machine)
+
+
+def test_a_limit_of_the_shell_counts(monkeypatch, tmp_path):
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (4096, resource.RLIM_INFINITY))
+    assert process_memory(tmp_path) == 4096
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert process_memory(tmp_path) > 4096
 
 
 def test_running_out_of_memory_halves_the_group(tiny, tmp_path, monkeypatch, capsys):
