@@ -139,5 +139,5 @@ def _on_host(leaf: Array, count: int) -> Any:
     """The first rows; sliced on the device, an array spread over several of them would come to lie whole on each."""
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         data = np.asarray(jax.random.key_data(leaf))[:count]
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        return jax.random.wrap_key_data(jnp.asarray(data), impl=jax.random.key_impl(leaf))
     return np.asarray(leaf)[:count]

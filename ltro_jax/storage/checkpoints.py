@@ -259,7 +259,7 @@ def _wrapped(array: np.ndarray, stored: dict[str, Any], row: int | None) -> Any:
     if array.dtype.kind == "V":  # NumPy has no bfloat16 of its own
         array = array.view(jnp.dtype(stored["dtype"]))
     array = array if row is None else np.array(array[row])
-    return jax.random.wrap_key_data(array, impl=stored["key"]) if stored["key"] else array
+    return jax.random.wrap_key_data(jnp.asarray(array), impl=stored["key"]) if stored["key"] else array
 
 
 def _describe(leaf: Any) -> dict[str, Any]:

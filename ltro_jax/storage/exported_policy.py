@@ -62,10 +62,10 @@ def read_exported(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarra
         card = parse_json((path / CARD).read_bytes())
     if card.get("format") != FORMAT:
         raise RunError(f"{path / CARD} is not the card of a policy of ltro_jax; check the path")
-    version = card.get("format_version")
     for name, kind in (("format_version", int), ("sha256", str), ("settings", dict)):
         if not isinstance(card.get(name), kind):
             raise RunError(f"{path / CARD} is damaged: it has no {name}; {remedy}")
+    version = card["format_version"]
     if version > FORMAT_VERSION:
         raise RunError(
             f"{path} was written by a newer ltro_jax (format {version}; this one reads up to {FORMAT_VERSION}): upgrade"

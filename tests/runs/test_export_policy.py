@@ -186,6 +186,7 @@ def test_an_export_that_is_none_of_ours_is_one_sentence(tiny, stored, tmp_path):
     edited(out, sha256=hashlib.sha256(b"no tensors").hexdigest())
     with pytest.raises(RunError, match=r"policy\.safetensors is damaged \(.*; export the policy again$"):
         load_policy(out)
+    changes: dict[str, Any]
     for changes, words in (
         ({"format_version": None}, "has no format_version"),
         ({"format_version": "1"}, "has no format_version"),
