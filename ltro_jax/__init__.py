@@ -18,7 +18,7 @@ from ltro_jax.runs import (
     sweep,
     train,
 )
-from ltro_jax.storage import RunError
+from ltro_jax.storage import RunError, RunWarning
 from ltro_jax.training import Train, make_train
 
 __version__ = version("ltro_jax")
@@ -29,6 +29,7 @@ __all__ = [
     "Policy",
     "Run",
     "RunError",
+    "RunWarning",
     "SettingsError",
     "Sweep",
     "Train",

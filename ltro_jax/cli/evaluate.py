@@ -10,7 +10,14 @@ import xarray as xr
 from ltro_jax.cli.options import add_cache_option, set_cache
 from ltro_jax.config import SettingsError
 from ltro_jax.runs import Run, load_run
-from ltro_jax.runs.evaluation import counted_members, evaluation_report, evaluation_summary
+from ltro_jax.runs.evaluation import (
+    KEPT,
+    KEPT_BEST,
+    TIMES,
+    counted_members,
+    evaluation_report,
+    evaluation_summary,
+)
 from ltro_jax.storage import json_text
 from ltro_jax.storage.atomic import disk_errors, write_atomically
 from ltro_jax.training.evaluation import KINDS
@@ -48,11 +55,11 @@ def run(options: argparse.Namespace) -> int:
     set_cache(options)
     opened = load_run(options.path)
     kinds = KINDS if options.actions == "both" else (options.actions,)
-    usual = 10 * opened.config.static.eval_episodes if options.best else 100
+    usual = TIMES * opened.config.static.eval_episodes if options.best else 100
     result = opened.evaluate(options.episodes or usual or 100, best=options.best, kinds=kinds)
     summary = evaluation_summary(opened, result)
     report = evaluation_report(opened, result, summary)
-    opened.directory.write_json("evaluation_best.json" if options.best else "evaluation.json", report)
+    opened.directory.write_json(KEPT_BEST if options.best else KEPT, report)
     if options.json == "-":
         print(json_text(report), end="")
         return 0

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ltro_jax.cli.options import add_cache_option, set_cache
 from ltro_jax.runs.export import FORMS, SUFFIXES, export_runs
 from ltro_jax.runs.sweep import open_all
 
@@ -14,7 +15,9 @@ def add_parser(commands: Any) -> None:
         "export",
         help="write the metrics of runs as CSV, Parquet or marl-eval's JSON",
         description="csv and parquet: a row for each number measured (run, task, algorithm, point, seed, iteration,\n"
-        "env_steps, metric, axis: position or agent, index, value). marl-eval: every greedy evaluation.",
+        "env_steps, metric, axis: position or agent, index, value). marl-eval: every greedy evaluation, and as\n"
+        "absolute_metrics each seed's best policy on ten times eval_episodes new episodes (as `ltro eval --best` has "
+        "kept them,\nelse evaluated now).",
         epilog="example: ltro export runs/happo runs/clip_happo --format parquet -o both.parquet",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -22,11 +25,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--format", choices=tuple(FORMS), default="csv", help="default csv; parquet: extra `export`")
     parser.add_argument("--metric", nargs="+", default=[], metavar="NAME", help="only these (default: all)")
     parser.add_argument("-o", "--output", metavar="FILE", help="default: RUN/metrics.<suffix> of the first run")
+    add_cache_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write and say where."""
+    set_cache(options)
     runs = open_all(options.paths)
     output = options.output or Path(options.paths[0]) / f"metrics.{SUFFIXES[options.format]}"
     print(f"written: {export_runs(runs, options.format, output, options.metric)}")

@@ -4,7 +4,9 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from ltro_jax.cli import (
@@ -27,7 +29,7 @@ from ltro_jax.cli import (
     verify,
 )
 from ltro_jax.config import SETTINGS, SettingsError
-from ltro_jax.storage import RunError
+from ltro_jax.storage import RunError, RunWarning
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,13 +84,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if unknown:
             raise SettingsError(_unknown_option(unknown[0]))
-        return options.run(options)
+        with _warnings_in_one_line():
+            return options.run(options)
     except (SettingsError, RunError) as error:
         print(f"ltro: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ltro: interrupted; what the last checkpoint holds is kept", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Every `RunWarning` as a sentence on stderr; other warnings as Python shows them."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def one_line(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, RunWarning):
+                print(f"ltro: {message}", file=sys.stderr, flush=True)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.simplefilter("always", RunWarning)
+        warnings.showwarning = one_line
+        yield
 
 
 def _unknown_option(option: str) -> str:

@@ -17,7 +17,7 @@ from ltro_jax.cli.options import (
     set_cache,
 )
 from ltro_jax.config import SettingsError
-from ltro_jax.parallel import join_processes
+from ltro_jax.parallel import join_processes, wait_for_all
 from ltro_jax.presets import preset_or_defaults
 from ltro_jax.runs.forecast import forecast
 from ltro_jax.runs.progress import Progress
@@ -83,10 +83,13 @@ def run(options: argparse.Namespace) -> int:
         return 0
     mode = progress_mode(options)
     found = sweep(config, grid, options.out, progress=mode, command=shlex.join(sys.argv))
-    if jax.process_index() == 0:
-        ranking = write_tables(found, options.metric)
-        table = f"{found.path / 'table.csv'} has every member; scores are means over the last fifth of a run"
-        Progress(mode).say(f"{ranking}\n{table}")
+    try:
+        if jax.process_index() == 0:
+            ranking = write_tables(found, options.metric)
+            table = f"{found.path / 'table.csv'} has every member; scores are means over the last fifth of a run"
+            Progress(mode).say(f"{ranking}\n{table}")
+    finally:
+        wait_for_all("the tables are written")  # JAX ends a process whose coordinator stays away for long
     return 0 if found.finished else 130
 
 

@@ -31,15 +31,15 @@ class MemberProgram(NamedTuple):
 
     init: `(seeds uint32, hypers) → states`
     advance: `(states, hypers, num_iterations) → (states, metrics, evaluation)`; the states passed in are donated
-    evaluate: `(states, hypers, num_episodes static, kinds static) → {name: …}`
-    place: puts arrays of the members `[S, …]` into their rows on their devices
-    collect: the members `[S, …]` of arrays in rows
+    evaluate: `(states, hypers, num_episodes static, kinds static) → {name: …}`, by position
+    place: copies arrays of the members `[S, …]`, NumPy's too, into their rows, each straight to its own device
+    collect: the members `[S, …]` of arrays in rows, in the memory of the host: NumPy arrays, and typed keys
     layout: how members lie in rows
     """
 
     init: Any
     advance: Any
-    evaluate: Callable[..., dict[str, Array]]
+    evaluate: Any
     place: Callable[[Any], Any]
     collect: Callable[[Any], Any]
     layout: Layout
@@ -102,22 +102,23 @@ def make_member_program(train: Train, num_members: int, layout: Layout | None = 
         specs = tuple(SAME if axis is None else PER_MEMBER for axis in in_axes)
         return jax.shard_map(members, mesh=mesh, in_specs=specs, out_specs=PER_MEMBER, check_vma=False)
 
-    @functools.partial(jit, static_argnames=("num_episodes", "kinds"))
+    per_member, same = NamedSharding(mesh, PER_MEMBER), NamedSharding(mesh, SAME)
+
+    @functools.partial(jit, static_argnums=(2, 3), in_shardings=(per_member, per_member), out_shardings=per_member)
     def evaluate(
         states: RunnerState, hypers: Hypers, num_episodes: int | None = None, kinds: tuple[str, ...] = KINDS
     ) -> dict[str, Array]:
         one = spread(lambda state, point: train.evaluate(state, point, num_episodes=num_episodes, kinds=kinds), 0, 0)
         return one(states, hypers)
 
-    per_member, same = NamedSharding(mesh, PER_MEMBER), NamedSharding(mesh, SAME)
-
     def place(tree: Any) -> Any:
         rows = np.minimum(np.arange(num_rows), num_members - 1)
         padded = tree if num_rows == num_members else jax.tree.map(lambda leaf: leaf[rows], tree)
-        return jax.device_put(padded, per_member)
+        # A copy: states are donated, which memory that NumPy or the caller holds must not be.
+        return jax.device_put(padded, per_member, may_alias=False)
 
     def collect(tree: Any) -> Any:
-        return tree if num_rows == num_members else jax.tree.map(lambda leaf: leaf[:num_members], tree)
+        return jax.tree.map(lambda leaf: _on_host(leaf, num_members), tree)
 
     return MemberProgram(
         init=jit(spread(train.init, 0, 0), in_shardings=per_member, out_shardings=per_member),
@@ -132,3 +133,11 @@ def make_member_program(train: Train, num_members: int, layout: Layout | None = 
         collect=collect,
         layout=layout,
     )
+
+
+def _on_host(leaf: Array, count: int) -> Any:
+    """The first rows; sliced on the device, an array spread over several of them would come to lie whole on each."""
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = np.asarray(jax.random.key_data(leaf))[:count]
+        return jax.random.wrap_key_data(jnp.asarray(data), impl=jax.random.key_impl(leaf))
+    return np.asarray(leaf)[:count]

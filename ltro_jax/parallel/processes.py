@@ -1,7 +1,12 @@
 """Several processes, on one or more hosts, each with its own devices and its own members."""
 
+import itertools
+import time
+
 import jax
-from jax.experimental import multihost_utils
+from jax._src import distributed  # the public interface has no barrier that leaves the devices alone
+
+_waits = itertools.count()  # every process waits in the same order
 
 
 def join_processes(
@@ -19,6 +24,17 @@ def join_processes(
 
 
 def wait_for_all(what: str) -> None:
-    """Return when every process has come here; at once where there is one."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)
+    """Return when every process has come here, however long that takes; at once where there is one.
+
+    Processes tell each other through the coordinator's table. A collective of the devices would give up after half an
+    hour on a CPU, and shares of a sweep may differ by more. Where a process dies, JAX ends the others.
+    """
+    count = jax.process_count()
+    if count == 1:
+        return
+    client = distributed.global_state.client
+    assert client is not None  # several processes have been joined
+    place = f"ltro_jax/{next(_waits)} {what}/"
+    client.key_value_set(f"{place}{jax.process_index()}", "here")
+    while len(client.key_value_dir_get(place)) < count:
+        time.sleep(0.2)

@@ -8,6 +8,51 @@ import xarray as xr
 
 from ltro_jax.analysis.statistics import iqm, iqm_interval
 from ltro_jax.runs.load import Run, point_label
+from ltro_jax.storage import RunError, list_checkpoints
+
+KEPT, KEPT_BEST = "evaluation.json", "evaluation_best.json"  # of `ltro eval` and `ltro eval --best`, in the run
+TIMES = 10  # so many times `eval_episodes` are the absolute metric of Gorsane et al. 2022
+
+
+def absolute_metrics(
+    run: Run, kinds: Sequence[str], iteration: int | None = None, members: Sequence[int] | None = None
+) -> dict[str, np.ndarray]:
+    """What the best actors do in episodes that did not choose them, ten times `eval_episodes` of each kind.
+
+    The evaluation they were chosen by says more than is true: it is the highest of many. What `ltro eval --best` has
+    kept is taken where it is of the same checkpoint and of enough episodes; else they are evaluated now.
+
+    Args:
+        kinds, iteration, members: as in `run.evaluate`.
+    Returns:
+        The figures of `run.evaluate`, `[S]`; NaN of a member without best actors.
+    Raises:
+        As `run.evaluate`.
+    """
+    run.best_of(run.template())  # else there is nothing to evaluate
+    episodes = TIMES * run.config.static.eval_episodes
+    at = iteration if iteration is not None else max(list_checkpoints(run.directory.checkpoints), default=None)
+    kept = _kept_best(run, kinds, at, episodes)
+    if kept is not None:
+        chosen = slice(None) if members is None else np.array(members)
+        return {name: values[chosen] for name, values in kept.items()}
+    result = run.evaluate(episodes, best=True, kinds=kinds, members=members, iteration=iteration)
+    return {str(name): values.values for name, values in result.items() if str(name).startswith("eval_")}
+
+
+def _kept_best(run: Run, kinds: Sequence[str], iteration: int | None, episodes: int) -> dict[str, np.ndarray] | None:
+    """The figures of `evaluation_best.json` where it answers this question."""
+    try:
+        kept = run.directory.read_json(KEPT_BEST)
+        same = kept["actors"] == "best" and kept["iteration"] == iteration and kept["episodes"] >= episodes
+        if not same or kept["seed"] != [member.seed for member in run.config.members]:
+            return None
+        figures = {name: np.array(values, float) for name, values in kept.items() if name.startswith("eval_")}
+        figures = {name: values for name, values in figures.items() if name.endswith(tuple(kinds))}
+    except (RunError, KeyError, TypeError, ValueError):
+        return None
+    complete = all(f"eval_return_{kind}" in figures for kind in kinds)
+    return figures if complete and all(v.shape == (len(kept["seed"]),) for v in figures.values()) else None
 
 
 def counted_members(result: xr.Dataset) -> np.ndarray:

@@ -3,21 +3,23 @@
 import importlib.util
 import io
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 
 from ltro_jax.config import SettingsError
+from ltro_jax.runs.evaluation import absolute_metrics
 from ltro_jax.runs.load import Run, point_label
 from ltro_jax.runs.metric_names import choose_metrics, flat_metrics
-from ltro_jax.storage import RunError
-from ltro_jax.storage.atomic import disk_errors, write_atomically
+from ltro_jax.storage import RunError, RunWarning
+from ltro_jax.storage.atomic import disk_errors, one_line, write_atomically
 
 EVALUATED, GREEDY = "eval_", "_greedy"
-BEST = "eval_return_greedy"  # what the best evaluation is best in
 
 
 def export_runs(runs: Sequence[Run], form: str, output: str | Path, metrics: Sequence[str] = ()) -> Path:
@@ -77,39 +79,67 @@ def marl_eval(runs: Sequence[Run], metrics: Sequence[str] = ()) -> dict[str, Any
     """The raw data that marl-eval reads: environment → task → algorithm → seed → step → metric → list of one mean.
 
     The steps are the evaluations. `eval_return_greedy` is called `return`, `eval_win_rate_greedy` `win_rate`, and so
-    on. `absolute_metrics` are those of the evaluation with the best greedy return of the seed, over `eval_episodes`
-    episodes (marl-eval's own recipe would evaluate that policy again, ten times as long). Several points of a grid, and
-    runs of one algorithm on one task, are told apart in the name of the algorithm.
+    on. `absolute_metrics` are those of each seed's best policy in ten times `eval_episodes` new episodes, as
+    `ltro eval --best` has kept them or evaluated now. Where that is not possible (no checkpoint, an environment that is
+    not installed, too little memory) they are left out and a `RunWarning` says so: the highest of the evaluations in
+    training is no score. Several points of a grid, and runs of one algorithm on one task, are told apart in the name of
+    the algorithm.
 
     Raises:
         RunError: no evaluations, or a seed was frozen: there is no form for what is missing.
     Source: Gorsane et al. 2022 (arXiv 2209.10485), section 4; the README of github.com/instadeepai/marl-eval.
     """
     content: dict[str, Any] = {}
-    for run in runs:
-        flat = flat_metrics(run.metrics)
-        names = [name for name in flat if name.startswith(EVALUATED) and name.endswith(GREEDY)]
-        if metrics:
-            names = [name for name in choose_metrics(run.metrics, metrics) if name in names]
-        if not names:
-            raise RunError(f"{run.path} has no greedy evaluation to export; marl-eval takes nothing else")
+    for run, (columns, evaluated) in [(run, _evaluations(run, metrics)) for run in runs]:  # all are checked first
         family, _, task = run.config.static.task.partition("/")
-        columns = {name.removeprefix(EVALUATED).removesuffix(GREEDY): flat[name] for name in names}
-        evaluated = np.flatnonzero(~np.isnan(flat[BEST]).all(0))
-        steps = run.metrics["env_steps"].values
+        steps, absolute = run.metrics["env_steps"].values, _absolute(run)
         for index, member in enumerate(run.config.members):
-            if not all(np.isfinite(column[index, evaluated]).all() for column in (flat[BEST], *columns.values())):
-                raise RunError(
-                    f"{run.config.describe(member)} of {run.path} became non-finite, for which marl-eval has no form; "
-                    "leave that run out, or export csv"
-                )
             rows = {at: {name: [float(column[index, at])] for name, column in columns.items()} for at in evaluated}
             seed = {f"step_{k}": {"step_count": int(steps[at])} | rows[at] for k, at in enumerate(evaluated)}
-            best = evaluated[int(np.argmax(flat[BEST][index, evaluated]))]
+            if absolute:
+                seed["absolute_metrics"] = {name: [float(absolute[name][index])] for name in columns}
             algorithms = content.setdefault(family, {}).setdefault(task, {})
             label = _algorithm(run, runs, index)
-            algorithms.setdefault(label, {})[f"seed_{member.seed}"] = seed | {"absolute_metrics": rows[best]}
+            algorithms.setdefault(label, {})[f"seed_{member.seed}"] = seed
     return content
+
+
+def _evaluations(run: Run, metrics: Sequence[str]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Greedy evaluations `[member, iteration]` by the names of marl-eval, and the indices of iterations that have one.
+
+    Raises:
+        RunError: there are none, or a member lacks one.
+    """
+    flat = flat_metrics(run.metrics)
+    names = [name for name in flat if name.startswith(EVALUATED) and name.endswith(GREEDY)]
+    if metrics:
+        names = [name for name in choose_metrics(run.metrics, metrics) if name in names]
+    if not names:
+        raise RunError(f"{run.path} has no greedy evaluation to export; marl-eval takes nothing else")
+    evaluated = np.flatnonzero(~np.isnan(flat[names[0]]).all(0))
+    for index, member in enumerate(run.config.members):
+        if not all(np.isfinite(flat[name][index, evaluated]).all() for name in names):
+            raise RunError(
+                f"{run.config.describe(member)} of {run.path} became non-finite, for which marl-eval has no form; "
+                "leave that run out, or export csv"
+            )
+    return {_bare(name): flat[name] for name in names}, evaluated
+
+
+def _bare(name: str) -> str:
+    """`eval_win_rate_greedy` → `win_rate`."""
+    return name.removeprefix(EVALUATED).removesuffix(GREEDY)
+
+
+def _absolute(run: Run) -> dict[str, np.ndarray] | None:
+    """Of all members, by the names of marl-eval; None where the best policies cannot be evaluated here."""
+    try:
+        found = absolute_metrics(run, kinds=("greedy",))
+    except (RunError, SettingsError, jax.errors.JaxRuntimeError) as error:
+        sentence = f"absolute_metrics of {run.path} are left out, and marl-eval's aggregates need them"
+        warnings.warn(f"{sentence}: {one_line(error)}", RunWarning, stacklevel=4)
+        return None
+    return {_bare(name): values for name, values in found.items()}
 
 
 def _algorithm(run: Run, runs: Sequence[Run], index: int) -> str:

@@ -10,11 +10,14 @@ from flax.traverse_util import flatten_dict
 
 from ltro_jax.distributions import UNAVAILABLE
 from ltro_jax.ops import LAYER_NORM_EPS
+from ltro_jax.runs.evaluation import TIMES, absolute_metrics
 from ltro_jax.runs.load import Run
-from ltro_jax.runs.policy import load_actors
-from ltro_jax.storage import RunError
+from ltro_jax.runs.policy import Actors, load_actors
+from ltro_jax.storage import MetricStore, RunError
+from ltro_jax.storage.atomic import one_line
 from ltro_jax.storage.exported_policy import is_exported, write_exported
 from ltro_jax.training import make_train
+from ltro_jax.training.evaluation import KINDS
 from ltro_jax.training.parts import Parts
 
 AXES = {  # of the tensors by the last part of their name
@@ -40,7 +43,8 @@ def export_policy(
 ) -> Path:
     """Write one policy of the run at `path` as `policy.safetensors` with a card, `policy.json`.
 
-    The card says what the tensors are and how an action comes from them; `load_policy(out)` reads them back.
+    The card says what the tensors are, how an action comes from them and how they do; `load_policy(out)` reads them
+    back. The best actors are evaluated afresh for it (`absolute_metrics`).
 
     Args:
         out: new or empty directory.
@@ -64,7 +68,7 @@ def export_policy(
         "actors": "best" if best else "newest" if iteration is None else "of a checkpoint",
         "iteration": actors.iteration,
         "env_steps": actors.iteration * run.config.static.steps_per_iteration,
-        "evaluation": _evaluation(run, actors.member, actors.iteration),
+        "evaluation": _evaluation(run, actors, best, iteration),
         "versions": run.directory.environment["packages"],
     }
     write_exported(
@@ -159,10 +163,19 @@ def _flat(params: Any) -> dict[str, Any]:
     return flatten_dict(jax.device_get(params)["params"], sep=".")
 
 
-def _evaluation(run: Run, member: int, iteration: int) -> dict[str, float]:
-    """What training's evaluation after this iteration said of the member; empty where there was none."""
-    names = [str(name) for name in run.metrics.data_vars if str(name).startswith("eval_")] if run.iteration else []
-    if not 0 < iteration <= run.iteration:
-        return {}
-    row = run.metrics[names].isel(member=member).sel(iteration=iteration)
-    return {name: float(row[name]) for name in names}
+def _evaluation(run: Run, actors: Actors, best: bool, checkpoint: int | None) -> dict[str, Any]:
+    """How these actors do, and in which episodes: never in those that they were chosen by."""
+    episodes = run.config.static.eval_episodes
+    if best:
+        try:
+            found = absolute_metrics(run, KINDS, checkpoint, [actors.member])
+        except (RunError, jax.errors.JaxRuntimeError) as error:
+            return {"of": f"nothing: the best actors could not be evaluated again ({one_line(error)})"}
+        figures = {name: float(values[0]) for name, values in found.items()}
+        return {"of": f"at least {TIMES * episodes} episodes of each kind, which did not choose these actors"} | figures
+    stored = MetricStore(run.directory.metrics).last_iteration()
+    if not episodes or not 0 < actors.iteration <= stored:
+        return {"of": "nothing: there was no evaluation after this iteration"}
+    row = run.metrics.isel(member=actors.member).sel(iteration=actors.iteration)
+    figures = {str(name): float(row[name]) for name in row.data_vars if str(name).startswith("eval_")}
+    return {"of": f"{episodes} episodes of each kind, in training after this iteration"} | figures

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ltro_jax.config import Config
 from ltro_jax.parallel import compile_together, make_member_program, member_layout, stack_members
 from ltro_jax.runs.compilation_cache import use_compilation_cache
-from ltro_jax.runs.memory import device_memory, fitting_group, program_memory
+from ltro_jax.runs.memory import Compiled, compile_fitting, device_memory, program_memory
 from ltro_jax.training import make_train
 
 GIB = 2**30
@@ -26,11 +26,11 @@ def forecast(name: str, config: Config) -> str:
     """
     use_compilation_cache()
     train, everyone = make_train(config), config.members
-    at_once = config.run.members_at_once
-    while True:
+
+    def build(at_once: int | None) -> Compiled:
         layout = member_layout(len(everyone), at_once=at_once)
-        device = layout.mesh.devices.flat[0]
         some = everyone[: layout.at_once]
+        device = layout.mesh.devices.flat[0]
         group = make_member_program(train, len(some), member_layout(len(some), [device], layout.at_once))
         seeds, hypers = group.place(stack_members(some))
         began = time.perf_counter()
@@ -38,14 +38,13 @@ def forecast(name: str, config: Config) -> str:
         init, advance = compile_together(
             group.init.lower(seeds, hypers), group.advance.lower(states, hypers, jnp.int32(1))
         )
-        compiled = time.perf_counter() - began
-        memory, available = program_memory(advance), device_memory(device)
-        of_device = layout.num_rows // layout.mesh.size
-        whole = memory._replace(states=memory.states * of_device // len(some))
-        fitting = fitting_group(whole, layout.at_once, available)
-        if fitting == layout.at_once:
-            break
-        at_once = fitting
+        compiled, memory = time.perf_counter() - began, program_memory(advance)
+        states_of_device = memory.states * (layout.num_rows // layout.mesh.size) // len(some)
+        whole = memory._replace(states=states_of_device)
+        return Compiled(layout, whole, (init, advance, seeds, hypers, memory, compiled))
+
+    layout, whole, (init, advance, seeds, hypers, memory, compiled) = compile_fitting(build, config.run.members_at_once)
+    device, of_device = layout.mesh.devices.flat[0], layout.num_rows // layout.mesh.size
     states = init(seeds, hypers)
     states, *_ = jax.block_until_ready(advance(states, hypers, jnp.int32(1)))
     began = time.perf_counter()
@@ -58,8 +57,8 @@ def forecast(name: str, config: Config) -> str:
             f"{name}: {len(everyone)} members, {config.num_iterations} iterations of "
             f"{config.static.steps_per_iteration} env steps",
             f"  devices  {layout.mesh.size} × {device.device_kind}, {groups} groups of {layout.at_once} on each",
-            f"  memory   {memory.total / len(some) / 2**20:.0f} MiB for a member; {whole.total / GIB:.2f} GiB of "
-            f"{available / GIB:.1f} GiB on a device",
+            f"  memory   {memory.total / layout.at_once / 2**20:.0f} MiB for a member; {whole.total / GIB:.2f} GiB of "
+            f"{device_memory(device) / GIB:.1f} GiB on a device",
             f"  time     {compiled:.0f} s to compile, {seconds * groups:.2f} s for an iteration with its evaluation: "
             f"{timedelta(seconds=round(total))} in all, at most",
         ]

@@ -1,8 +1,9 @@
 """Open a finished, stopped or running run."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,36 +12,43 @@ import jax
 import numpy as np
 import xarray as xr
 
-from ltro_jax.config import Config
-from ltro_jax.parallel import make_member_program, stack_members
+from ltro_jax.config import Config, SettingsError
+from ltro_jax.parallel import stack_members
 from ltro_jax.runs.compilation_cache import use_compilation_cache
-from ltro_jax.storage import MetricStore, Restored, RunDirectory, RunError, list_checkpoints, restore_checkpoint
+from ltro_jax.runs.evaluate_members import evaluate_members
+from ltro_jax.storage import (
+    MetricStore,
+    Restored,
+    RunDirectory,
+    RunError,
+    RunWarning,
+    list_checkpoints,
+    restore_checkpoint,
+)
 from ltro_jax.training import Train, make_train
 from ltro_jax.training.evaluation import KINDS
-from ltro_jax.types import Best, RunnerState
-
-EPISODES_AT_ONCE = 1000  # of each kind and member; more are evaluated in several passes
-NEVER_AN_ITERATION = 2**31 - 1  # training folds the iteration into its keys
+from ltro_jax.types import AgentState, Best, RunnerState
 
 
 @dataclass(frozen=True)
 class Run:
     """A run on disk.
 
-    `run.metrics` is a labelled dataset with dimensions member, iteration, agent and position.
+    `run.metrics` is a labelled dataset with dimensions member, iteration, agent and position. It can be pickled, and
+    read from after a change of the working directory.
     """
 
-    directory: RunDirectory
+    directory: RunDirectory  # by its absolute path
     config: Config
+    path: Path  # where it is, as it was given
 
-    @property
-    def path(self) -> Path:
-        """Where it is."""
-        return self.directory.path
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the metrics that have been read."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def metrics(self) -> xr.Dataset:
-        """All metrics stored so far."""
+        """All metrics stored when this is first asked for."""
         return MetricStore(self.directory.metrics).load()
 
     @property
@@ -54,11 +62,58 @@ class Run:
         return self.config.num_iterations in list_checkpoints(self.directory.checkpoints)
 
     def restore(self, iteration: int | None = None) -> Restored:
-        """The `RunnerState` of all members, leaves `[S, …]`, at the newest or a given checkpoint."""
-        template = state_template(self.directory, self.config, make_train(self.config))
-        return restore_checkpoint(self.directory.checkpoints, template, iteration)
+        """The `RunnerState` of all members, leaves `[S, …]`, at the newest intact or a given checkpoint.
 
-    def evaluate(self, num_episodes: int = 100, *, best: bool = False, kinds: tuple[str, ...] = KINDS) -> xr.Dataset:
+        Leaves are NumPy arrays, but for typed keys. Warns (`RunWarning`) where a newer checkpoint is damaged.
+        """
+        return self._restore(self.template(), iteration)
+
+    def restore_actors(
+        self, iteration: int | None = None, *, best: bool = False, member: int | None = None
+    ) -> Restored:
+        """As `restore`, of no more than it takes to act and to evaluate.
+
+        Args:
+            best: the best actors take the place of the checkpoint's own.
+            member: of this one alone, without the axis S.
+        Returns:
+            A `RunnerState` with `agents.params`, `iteration`, `eval_key`, `failed_at` and, with `best`, `best`; all
+            else is None.
+        Raises:
+            RunError: as `restore`, or there are no best actors.
+        """
+        full = self.template()
+        wanted: Any = jax.tree.map(lambda leaf: None, full, is_leaf=lambda node: node is not full)
+        wanted = wanted.replace(iteration=full.iteration, eval_key=full.eval_key, failed_at=full.failed_at)
+        if best:
+            wanted = wanted.replace(best=self.best_of(full), agents=AgentState(None, None))
+        else:
+            wanted = wanted.replace(agents=AgentState(full.agents.params, None))
+        restored = self._restore(wanted, iteration, whole=False, row=member)
+        if not best:
+            return restored
+        state = restored.state
+        return restored._replace(state=state.replace(agents=AgentState(state.best.params, None)))
+
+    def _restore(self, template: RunnerState, iteration: int | None, **choice: Any) -> Restored:
+        restored = restore_checkpoint(self.directory.checkpoints, template, iteration, **choice)
+        for sentence in restored.damage(self.directory.checkpoints):
+            warnings.warn(sentence, RunWarning, stacklevel=3)
+        return restored
+
+    def template(self) -> RunnerState:
+        """Shapes and dtypes of the state of all members, `[S, …]`."""
+        return state_template(self.directory, self.config, make_train(self.config))
+
+    def evaluate(
+        self,
+        num_episodes: int = 100,
+        *,
+        best: bool = False,
+        kinds: Sequence[str] = KINDS,
+        members: Sequence[int] | None = None,
+        iteration: int | None = None,
+    ) -> xr.Dataset:
         """Mean return and length over whole episodes of each member's newest actors, greedy and sampled.
 
         The episodes are none of those seen during training, by which the best actors were chosen.
@@ -68,46 +123,55 @@ class Run:
             best: the actors that did best in an evaluation during training, instead of the newest. With ten times
                 `eval_episodes` that is the absolute metric of Gorsane et al. 2022.
             kinds: how the actors act, of "greedy" and "sampled".
+            members: indices of those to evaluate, as from `run.member`; None = all.
+            iteration: of a stored checkpoint; None = the newest.
         Returns:
             Variables along `member`. `frozen_at` is the iteration at which a member became non-finite and was frozen,
             -1 for the healthy; with `best`, `best_iteration` is that of its best actors, and 0 (all else NaN) where it
             was frozen before any evaluation.
         Raises:
-            RunError: no usable checkpoint, or none with best actors.
+            SettingsError: a number of episodes, kinds or members that there cannot be.
+            RunError: no usable checkpoint, none with best actors, or one member alone does not fit into a device.
         """
+        chosen = self._checked(num_episodes, kinds, members)
         use_compilation_cache()
-        restored = self.restore()
-        program, everyone = make_train(self.config), self.config.members
-        state: RunnerState = restored.state
+        restored = self.restore_actors(iteration, best=best)
+        program, everyone = make_train(self.config), [self.config.members[index] for index in chosen]
+        state = jax.tree.map(lambda leaf: leaf[np.array(chosen)], restored.state)
+        at_once = self.config.run.members_at_once
+        results = evaluate_members(program, everyone, state, int(num_episodes), tuple(kinds), at_once)
         if best:
-            state = state.replace(agents=state.agents.replace(params=self.best_of(state).params))
-        members = make_member_program(program, len(everyone))
-        _, hypers = members.place(stack_members(everyone))
-        sizes = [min(EPISODES_AT_ONCE, num_episodes - done) for done in range(0, num_episodes, EPISODES_AT_ONCE)]
-        passes, fold = [], jax.vmap(jax.random.fold_in, (0, None))
-        keys = fold(state.eval_key, NEVER_AN_ITERATION)
-        for index, size in enumerate(sizes):
-            states = members.place(state.replace(eval_key=fold(keys, index)))
-            passes.append(jax.device_get(members.collect(members.evaluate(states, hypers, size, kinds))))
-        results = {name: np.average([rows[name] for rows in passes], 0, sizes).astype(np.float32) for name in passes[0]}
-        if best:
-            found = np.asarray(self.best_of(state).iteration)
+            found = state.best.iteration
             results = {name: np.where(found > 0, values, np.nan) for name, values in results.items()}
             results["best_iteration"] = found
-        results["frozen_at"] = np.asarray(state.failed_at)
+        results["frozen_at"] = state.failed_at
         coordinates = {"seed": ("member", [member.seed for member in everyone])}
         for name, _ in self.config.run.grid:
             coordinates[name] = ("member", [getattr(member.hypers, name) for member in everyone])
         attributes = {
             "actors": "best" if best else "newest",
-            "episodes": num_episodes,
+            "episodes": int(num_episodes),
             "iteration": restored.iteration,
             "team_reward": program.parts.spec.team_reward_words,
         }
         return xr.Dataset({name: ("member", value) for name, value in results.items()}, coordinates, attributes)
 
+    def _checked(self, num_episodes: Any, kinds: Sequence[str], members: Sequence[int] | None) -> list[int]:
+        """The members to evaluate; raises `SettingsError`."""
+        if isinstance(num_episodes, bool) or not isinstance(num_episodes, (int, np.integer)) or num_episodes < 1:
+            raise SettingsError(
+                f"num_episodes = {num_episodes!r} is not allowed; it must be a whole number, at least 1"
+            )
+        if isinstance(kinds, str) or not kinds or not set(kinds) <= set(KINDS):
+            raise SettingsError(f"kinds = {kinds!r} is not allowed; give some of {KINDS}")
+        count = len(self.config.members)
+        chosen = list(range(count)) if members is None else [int(index) for index in members]
+        if not chosen or not all(0 <= index < count for index in chosen):
+            raise SettingsError(f"members = {chosen} is not allowed; give indices from 0 to {count - 1}")
+        return chosen
+
     def best_of(self, state: RunnerState) -> Best:
-        """Each member's best actors, `[S, …]`, in a restored state; zeros where their iteration is 0.
+        """Each member's best actors, `[S, …]`, in a state of this run; zeros where their iteration is 0.
 
         Raises:
             RunError: the run keeps none.
@@ -173,4 +237,4 @@ def load_run(path: str | Path) -> Run:
         RunError: not a run, damaged, or of a newer format.
     """
     directory = RunDirectory.open(path)
-    return Run(directory, Config.from_dict(directory.settings))
+    return Run(RunDirectory(directory.path.absolute()), Config.from_dict(directory.settings), directory.path)

@@ -1,12 +1,17 @@
 """How much memory a run needs and how much there is; sizes that cannot fit are refused before anything is compiled."""
 
 import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from ltro_jax.config import Config, SettingsError
+from ltro_jax.parallel import Layout
+from ltro_jax.storage import RunError
 from ltro_jax.training import Train
 from ltro_jax.training.rollout import rollout
 
@@ -60,10 +65,84 @@ def program_memory(compiled: Any) -> ProgramMemory:
 
 
 def device_memory(device: Any) -> int:
-    """Bytes that a program may use on a device; on a CPU those of the machine, 2⁶³ where nobody knows."""
+    """Bytes that a program may use on a device; on a CPU those that this process may use, 2⁶³ where nobody knows."""
     if device.platform == "cpu":
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return process_memory()
     return (device.memory_stats() or {}).get("bytes_limit") or 2**63
+
+
+def process_memory(root: Path = Path("/")) -> int:
+    """Bytes of main memory that this process may use: the machine's, or less where a container or `ulimit -v` says so.
+
+    Args:
+        root: where `proc` and `sys` are.
+    """
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_cgroup_limits(root)]
+    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return min([*limits, *([] if address_space == resource.RLIM_INFINITY else [address_space])])
+
+
+def _cgroup_limits(root: Path) -> Iterator[int]:
+    """Of this process's control groups, version 1 and 2, and of all groups that these are in."""
+    try:
+        groups = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
+    except OSError:  # no Linux
+        return
+    for _, controllers, path in groups:
+        if controllers == "":
+            mount, name = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            mount, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = Path(path.strip("/"))
+        for within in (group, *group.parents):  # in a container only the last, the mount itself, may be there
+            try:
+                yield int((mount / within / name).read_text())
+            except (OSError, ValueError):  # ValueError: "max", which is no limit
+                continue
+
+
+class Compiled(NamedTuple):
+    """Programs of members, compiled for one layout."""
+
+    layout: Layout
+    memory: ProgramMemory  # of a device
+    programs: Any
+
+
+def compile_fitting(
+    build: Callable[[int | None], Compiled], at_once: int | None, say: Callable[[str], None] = lambda text: None
+) -> Compiled:
+    """Build with `at_once` members of a device side by side, then with fewer, until it fits into a device's memory.
+
+    Args:
+        build: members side by side (None = as many as there are; 1 on a CPU) → what is compiled.
+        say: told of every size that does not fit.
+    """
+    while True:
+        built = build(at_once)
+        side_by_side, device = built.layout.at_once, built.layout.mesh.devices.flat[0]
+        at_once = fitting_group(built.memory, side_by_side, device_memory(device))
+        if at_once == side_by_side:
+            return built
+        needed = f"{built.memory.total / 2**30:.1f} GiB of a device"
+        say(f"{side_by_side} members at once would need {needed}; trying {at_once}")
+
+
+def half_after(error: Exception, at_once: int, remedy: str) -> int:
+    """How many members to try side by side after `error`, which is raised again where it is not one of memory.
+
+    Raises:
+        RunError: one member alone does not fit; it ends with the remedy.
+    """
+    if not is_out_of_memory(error):
+        raise error
+    if at_once == 1:
+        devices = jax.local_devices()
+        where = f"{len(devices)} × {devices[0].device_kind}"
+        raise RunError(f"one member alone does not fit into the memory of {where}: {remedy}") from error
+    return at_once // 2
 
 
 def fitting_group(memory: ProgramMemory, at_once: int, available: int) -> int:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax.traverse_util import unflatten_dict
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ltro_jax.config import Config, Hypers
 from ltro_jax.envs import Environment, EnvSpec
@@ -22,11 +23,16 @@ from ltro_jax.types import Array, Params
 
 @dataclass(frozen=True)
 class Policy:
-    """The independent actors of one member; `act` is pure and may be jitted and vmapped."""
+    """The independent actors of one member; `act` is pure and may be jitted and vmapped. It can be pickled."""
 
     params: Params  # leaves [N, …]
     hypers: Hypers
     parts: Parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its settings: the networks and the environment are made again."""
+        config = Config(static=self.parts.static, hypers=self.hypers)
+        return _remade, (jax.device_get(self.params), config, self.parts.num_iterations)
 
     @property
     def spec(self) -> EnvSpec:
@@ -73,6 +79,11 @@ class Policy:
         return (distribution.mode() if key is None else distribution.sample(key)), state
 
 
+def _remade(params: Any, config: Config, num_iterations: int) -> Policy:
+    parts = make_train(config).parts._replace(num_iterations=num_iterations)
+    return Policy(jax.tree.map(jnp.asarray, params), config.hypers, parts)
+
+
 class Actors(NamedTuple):
     """The actors of one member of a run."""
 
@@ -92,15 +103,12 @@ def load_actors(
     """The actors of one member of the run at `path`; arguments and errors as those of `load_policy`."""
     run = load_run(path)
     member = run.member(run.config.run.seeds[0] if seed is None else seed, point)
-    restored = run.restore(iteration)
-    params, at = restored.state.agents.params, restored.iteration
-    if best:
-        found = run.best_of(restored.state)
-        params, at = found.params, int(found.iteration[member])
+    restored = run.restore_actors(iteration, best=best, member=member)
+    at = int(restored.state.best.iteration) if best else restored.iteration
     if not at and best:
         who = run.config.describe(run.config.members[member])
         raise RunError(f"{who} of {path} was not evaluated before it was frozen; leave out best")
-    return Actors(run, member, jax.tree.map(lambda leaf: leaf[member], params), at)
+    return Actors(run, member, jax.tree.map(jnp.asarray, restored.state.agents.params), at)
 
 
 def load_policy(
@@ -131,8 +139,20 @@ def load_policy(
     card, tensors = read_exported(path)
     config = Config.from_dict(card["settings"])
     parts = make_train(config).parts
+    expected = jax.eval_shape(parts.actor.init, jax.random.key(0), config.hypers)["params"]
+    _check_tensors(path, tensors, flatten_dict(expected, sep="."))
     params = {"params": unflatten_dict({name: jnp.asarray(tensor) for name, tensor in tensors.items()}, sep=".")}
-    expected = jax.eval_shape(parts.actor.init, jax.random.key(0), config.hypers)
-    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
-        raise RunError(f"{path} does not fit its own settings; export the policy again")
     return Policy(params, config.hypers, parts)
+
+
+def _check_tensors(path: str | Path, tensors: Mapping[str, np.ndarray], expected: Mapping[str, Any]) -> None:
+    """Refuse tensors that are not those of the settings beside them, by the name of the first."""
+    for name in sorted(tensors.keys() | expected.keys()):
+        found, wanted = (
+            f"{x[name].dtype}{list(x[name].shape)}" if name in x else "absent" for x in (tensors, expected)
+        )
+        if found == wanted and not np.isfinite(tensors[name]).all():
+            found, wanted = "not finite everywhere", "finite"
+        if found != wanted:
+            problem = f"{path} does not fit its own settings: {name} is {found} and should be {wanted}"
+            raise RunError(f"{problem}; export the policy again")

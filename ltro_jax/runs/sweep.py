@@ -163,16 +163,18 @@ def open_all(paths: Sequence[str | Path]) -> list[Run]:
 
 def _open(path: Path, configs: dict[str, Config], command: str | None) -> None:
     """Process 0 makes the sweep at `path` if nothing is there, and the others wait for that."""
-    if jax.process_index() == 0 and not is_sweep(path):
-        with disk_errors(f"cannot create {path}", "choose another --out"):
-            if path.exists() and not all(map(is_leftover, path.iterdir())):
-                raise RunError(f"{path} already exists; choose another --out")
-            path.mkdir(parents=True, exist_ok=True)
-        parts = {name: config.to_dict() for name, config in configs.items()}
-        RunDirectory(path).write_json(
-            SWEEP_FILE, {"format_version": FORMAT_VERSION, "command": command, "parts": parts}
-        )
-    wait_for_all("the sweep is there")
+    try:
+        if jax.process_index() == 0 and not is_sweep(path):
+            with disk_errors(f"cannot create {path}", "choose another --out"):
+                if path.exists() and not all(map(is_leftover, path.iterdir())):
+                    raise RunError(f"{path} already exists; choose another --out")
+                path.mkdir(parents=True, exist_ok=True)
+            parts = {name: config.to_dict() for name, config in configs.items()}
+            RunDirectory(path).write_json(
+                SWEEP_FILE, {"format_version": FORMAT_VERSION, "command": command, "parts": parts}
+            )
+    finally:
+        wait_for_all("the sweep is there")  # or cannot be, which the others see too
     if load_sweep(path).configs != configs:
         raise RunError(f"{path} holds a sweep with other settings or shares; resume it, or choose another --out")
 

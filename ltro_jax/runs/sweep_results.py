@@ -24,8 +24,9 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
         metric: what is scored; None = `eval_return_greedy` where there are evaluations, else `episode_return`.
     Returns:
         `part`, `point` (the grid's hyper-parameters in words), each hyper-parameter of the grid, `seed`, `env_steps`,
-        `score` (mean over the last fifth of the values recorded; NaN of a frozen member), `best` (highest value),
-        `frozen_at` (iteration at which it became non-finite; -1 for the healthy).
+        `score` (mean over the last fifth of the values recorded; NaN of a frozen member), `highest` (of all values
+        recorded: no score, since it grows with their number and their noise), `frozen_at` (iteration at which it became
+        non-finite; -1 for the healthy).
     Raises:
         SettingsError: a run has no such metric.
     """
@@ -47,7 +48,7 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
                     "seed": member.seed,
                     "env_steps": int(metrics["env_steps"].values[-1]),
                     "score": float(scores[index]),
-                    "best": float(seen.max()) if seen.size else float("nan"),
+                    "highest": float(seen.max()) if seen.size else float("nan"),
                     "frozen_at": frozen[index],
                 }
             )

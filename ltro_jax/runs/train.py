@@ -18,9 +18,9 @@ from ltro_jax.runs.dataset import metrics_dataset
 from ltro_jax.runs.interrupts import interruptible
 from ltro_jax.runs.load import Run, load_run, state_template
 from ltro_jax.runs.memory import (
-    device_memory,
-    fitting_group,
-    is_out_of_memory,
+    Compiled,
+    compile_fitting,
+    half_after,
     program_memory,
     refuse_impossible_size,
 )
@@ -124,6 +124,7 @@ class Session:
         )
         self.trackers = Trackers(directory, config, self._tracker_failed)
         self.template = state_template(directory, config, program)
+        self.damaged: dict[int, str] = {}  # checkpoints newer than the one resumed from
         self._lay_out(config.run.members_at_once)
 
     def _lay_out(self, at_once: int | None) -> None:
@@ -144,19 +145,15 @@ class Session:
 
     def _until_it_fits(self) -> None:
         while True:
-            at_once = self.members.layout.at_once
             try:
                 return self._work()
             except jax.errors.JaxRuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                if at_once == 1:
-                    raise RunError(
-                        f"one member alone does not fit into the memory of {_devices()}: make num_envs, rollout_length "
-                        "or hidden_sizes smaller, or the minibatches more"
-                    ) from error
-            self.progress.say(f"out of memory with {at_once} members at once; going on with {at_once // 2}")
-            self._lay_out(at_once // 2)
+                at_once = self.members.layout.at_once
+                fewer = half_after(
+                    error, at_once, "make num_envs, rollout_length or hidden_sizes smaller, or the minibatches more"
+                )
+            self.progress.say(f"out of memory with {at_once} members at once; continuing with {fewer}")
+            self._lay_out(fewer)
 
     def _work(self) -> None:
         total, interval = self.config.num_iterations, self.config.static.eval_interval
@@ -175,7 +172,7 @@ class Session:
                 count = min(interval - iteration % interval, total - iteration)
                 began = time.perf_counter()
                 states, rows, evaluation = advance(states, self.hypers, jnp.int32(count))
-                rows, evaluation = jax.device_get(self.members.collect((rows, evaluation)))
+                rows, evaluation = self.members.collect((rows, evaluation))
                 seconds = time.perf_counter() - began
                 pending.append(metrics_dataset(rows, evaluation, iteration + 1, count, self.config, self.spec))
                 iteration += count
@@ -193,7 +190,7 @@ class Session:
                     return
         self.progress.close()
         self.metrics.consolidate(self.directory.path / METRICS_FILE)
-        failed_at = jax.device_get(self.members.collect(states.failed_at))
+        failed_at = self.members.collect(states.failed_at)
         frozen = [
             f"{self.config.describe(member)} (iteration {at})"
             for member, at in zip(self.config.members, failed_at, strict=True)
@@ -217,18 +214,17 @@ class Session:
 
     def _fitting_program(self, with_init: bool) -> tuple[Any, Any]:
         """Compiled with as many members side by side as the memory of a device holds."""
-        while True:
+
+        def build(at_once: int | None) -> Compiled:
+            if at_once != self.members.layout.at_once:
+                self._lay_out(at_once)
             states = jax.eval_shape(self.members.place, self.template)
             lowered = [self.members.advance.lower(states, self.hypers, jnp.int32(0))]
             lowered += [self.members.init.lower(self.seeds, self.hypers)] if with_init else []
             advance, *init = compile_together(*lowered)
-            layout, memory = self.members.layout, program_memory(advance)
-            fitting = fitting_group(memory, layout.at_once, device_memory(layout.mesh.devices.flat[0]))
-            if fitting == layout.at_once:
-                return advance, init[0] if init else None
-            needed = f"{memory.total / 2**30:.1f} GiB of a device"
-            self.progress.say(f"{layout.at_once} members at once would need {needed}; trying {fitting}")
-            self._lay_out(fitting)
+            return Compiled(self.members.layout, program_memory(advance), (advance, init[0] if init else None))
+
+        return compile_fitting(build, self.members.layout.at_once, self.progress.say).programs
 
     def _restore(self) -> tuple[int, RunnerState | None]:
         """Iterations done, and the newest intact state; None at the start of a run."""
@@ -241,11 +237,17 @@ class Session:
             self.metrics.truncate(0)  # a kill may have come between the first metrics and the first checkpoint
             self.progress.say(self._headline("training"))
             return 0, None
-        restored = restore_checkpoint(self.directory.checkpoints, self.template)
-        for sentence in restored.skipped:
-            self.progress.say(f"{sentence}; the previous one is used")
-        truncate_checkpoints(self.directory.checkpoints, restored.iteration)
-        self.metrics.truncate(restored.iteration)
+        restored = restore_checkpoint(
+            self.directory.checkpoints, self.template, last_metrics=self.metrics.last_iteration()
+        )
+        for name in restored.unfinished:
+            self.progress.say(f"{name} was never finished; the previous one is used")
+        for sentence in restored.damage(self.directory.checkpoints):
+            self.progress.warn(sentence)
+        self.damaged = restored.damaged
+        if not self.damaged:  # else nothing newer is deleted before there is something in its place
+            truncate_checkpoints(self.directory.checkpoints, restored.iteration)
+            self.metrics.truncate(restored.iteration)
         self.progress.say(self._headline(f"resuming at iteration {restored.iteration}"))
         for sentence in self.directory.changes_since_start():
             self.progress.say(sentence)
@@ -259,10 +261,14 @@ class Session:
     def _save(self, iteration: int, states: RunnerState, pending: list[xr.Dataset], seconds: float) -> None:
         """Metrics first: a checkpoint then never stands without its rows; trackers last, they never undo one."""
         rows = xr.concat(pending, "iteration", data_vars="minimal", coords="minimal", compat="override")
-        self.metrics.append(rows)
         first = int(rows["iteration"].values[0])
+        if self.damaged:
+            self.metrics.truncate(first - 1)
+        self.metrics.append(rows)
         record_stretch(self.directory, Stretch(first, iteration, seconds, _devices()))
-        save_checkpoint(self.directory.checkpoints, iteration, states, self.config.run.keep_checkpoints)
+        keep = self.config.run.keep_checkpoints
+        save_checkpoint(self.directory.checkpoints, iteration, states, keep, self.damaged)
+        self.damaged = {}
         self.trackers.log(rows)
 
     def _stopped(self, iteration: int) -> None:

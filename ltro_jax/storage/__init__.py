@@ -1,6 +1,6 @@
 """Storage: everything a run leaves on disk. Knows pytrees, dictionaries and datasets, nothing of training."""
 
-from ltro_jax.storage.atomic import RunError
+from ltro_jax.storage.atomic import RunError, RunWarning
 from ltro_jax.storage.checkpoints import (
     Restored,
     has_checkpoints,
@@ -19,6 +19,7 @@ __all__ = [
     "Restored",
     "RunDirectory",
     "RunError",
+    "RunWarning",
     "Stretch",
     "has_checkpoints",
     "json_text",

@@ -13,6 +13,10 @@ class RunError(Exception):
     """A run on disk cannot be used as asked. One sentence for the user: the path and the remedy."""
 
 
+class RunWarning(UserWarning):
+    """Something of a run on disk is not as asked, and what is used instead. One sentence for the user."""
+
+
 @contextmanager
 def disk_errors(problem: str, remedy: str, also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Turns an `OSError` in the body, or an error of the types `also`, into a `RunError`.

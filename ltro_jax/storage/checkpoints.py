@@ -15,7 +15,9 @@ import json
 import os
 import re
 import shutil
-from contextlib import suppress
+import zipfile
+from collections.abc import Collection
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,20 +25,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ltro_jax.storage.atomic import RunError, disk_errors, flush, write_atomically
+from ltro_jax.storage.atomic import RunError, disk_errors, flush, one_line, write_atomically
 
 MANIFEST = "manifest.json"
 STATE = "state.npz"
-_NAME = re.compile(r"\d{9,}|\.(writing|replaced)-\d+")
+_OURS = r"\d{9,}|\.(writing|replaced)-\d+"
 
 
 class Restored(NamedTuple):
     iteration: int
-    state: Any  # The template's structure, uncommitted arrays.
-    skipped: tuple[str, ...]  # One sentence for every checkpoint passed over.
+    state: Any  # the template's structure; NumPy arrays, but for typed keys, which are JAX arrays
+    damaged: dict[int, str]  # newer checkpoints that were passed over, newest first, and what is wrong with each
+    unfinished: tuple[str, ...]  # names of what a kill, or a process that is writing now, leaves
+
+    def damage(self, directory: Path) -> list[str]:
+        """A sentence for each damaged checkpoint: which one it is and which one is used instead."""
+        return [
+            f"checkpoint {number:09d} of {directory} is damaged ({reason}); checkpoint {self.iteration:09d} is used"
+            for number, reason in self.damaged.items()
+        ]
 
 
-def save_checkpoint(directory: Path, iteration: int, state: Any, keep: int) -> None:
+class Damage(Exception):
+    """The content of a checkpoint is not what was written."""
+
+
+def save_checkpoint(directory: Path, iteration: int, state: Any, keep: int, damaged: Collection[int] = ()) -> None:
     """Saves `state` as the checkpoint of `iteration`; on return it is on the disk.
 
     Only then the oldest are deleted, so that the newest `keep` remain, and whatever lies beyond `iteration`:
@@ -47,6 +61,7 @@ def save_checkpoint(directory: Path, iteration: int, state: Any, keep: int) -> N
         iteration: ≥ 0; a checkpoint of the same iteration is replaced.
         state: pytree of arrays this process can address, typed keys among them.
         keep: ≥ 1.
+        damaged: iterations of checkpoints that are of no use, to be deleted too.
     Raises:
         RunError: the disk refuses; the older checkpoints are as they were.
     """
@@ -64,34 +79,42 @@ def save_checkpoint(directory: Path, iteration: int, state: Any, keep: int) -> N
             shutil.rmtree(writing, ignore_errors=True)
             raise
     with suppress(RunError):  # The new one is safe; the next save tries again.
-        truncate_checkpoints(directory, iteration, keep)
+        truncate_checkpoints(directory, iteration, keep, set(damaged) - {iteration})
 
 
-def truncate_checkpoints(directory: Path, iteration: int, keep: int | None = None) -> None:
-    """Deletes all but the newest `keep` (None = every) finished checkpoints up to `iteration`.
+def truncate_checkpoints(
+    directory: Path, iteration: int, keep: int | None = None, damaged: Collection[int] = ()
+) -> None:
+    """Deletes all but the newest `keep` (None = every) finished checkpoints up to `iteration`, and those `damaged`.
 
     On resuming from `iteration` it goes together with `MetricStore.truncate`.
 
     Raises:
         RunError: the disk refuses.
     """
-    places = _places(directory)
-    eligible = [number for number in list_checkpoints(directory) if number <= iteration]
-    kept = {places[number] for number in (eligible if keep is None else eligible[-keep:])}
     with disk_errors(f"cannot delete old checkpoints in {directory}", "check the permissions there"):
-        for path in list(directory.glob("*")):
-            if path not in kept and _NAME.fullmatch(path.name):
-                shutil.rmtree(path)
+        places = _places(directory)
+        usable = [n for n in list_checkpoints(directory) if n <= iteration and n not in damaged]
+        kept = {places[number] for number in (usable if keep is None else usable[-keep:])}
+        for name in _names(directory, _OURS):
+            if directory / name not in kept:
+                shutil.rmtree(directory / name)
 
 
 def has_checkpoints(directory: Path) -> bool:
-    """Whether any checkpoint, damaged ones included, is there."""
-    return bool(_places(directory))
+    """Whether any checkpoint, damaged ones included, is there; raises `RunError` where the disk does not say."""
+    with _reading(directory):
+        return bool(_places(directory))
 
 
 def list_checkpoints(directory: Path) -> list[int]:
-    """Iterations of the finished checkpoints, ascending; whether they are undamaged shows on restoring."""
-    return sorted(number for number, path in _places(directory).items() if (path / MANIFEST).is_file())
+    """Iterations of the finished checkpoints, ascending; whether they are undamaged shows on restoring.
+
+    Raises:
+        RunError: the disk cannot be read.
+    """
+    with _reading(directory):
+        return sorted(number for number, path in _places(directory).items() if (path / MANIFEST).is_file())
 
 
 def newest_checkpoint(directory: Path) -> tuple[int, float] | None:
@@ -102,34 +125,69 @@ def newest_checkpoint(directory: Path) -> tuple[int, float] | None:
     return None
 
 
-def restore_checkpoint(directory: Path, template: Any, iteration: int | None = None) -> Restored:
-    """Restores the newest undamaged checkpoint, or the one of `iteration`.
+def restore_checkpoint(
+    directory: Path,
+    template: Any,
+    iteration: int | None = None,
+    *,
+    whole: bool = True,
+    row: int | None = None,
+    last_metrics: int | None = None,
+) -> Restored:
+    """Restores the newest undamaged checkpoint, or the one of `iteration`, into the memory of the host.
 
     Args:
-        template: pytree of arrays or `jax.ShapeDtypeStruct`, as from `jax.eval_shape`. NumPy leaves are
-            restored as NumPy arrays, all others as JAX arrays on the default device.
-        iteration: None = the newest; then damaged ones are passed over and named in `skipped`.
+        template: pytree of arrays or `jax.ShapeDtypeStruct`, as from `jax.eval_shape`.
+        iteration: None = the newest; then damaged ones are passed over and named in `damaged`.
+        whole: False = the template has some of the leaves, under their paths, and no others are read.
+        row: None = every leaf as the template has it; else only this index of its first axis.
+        last_metrics: where the metrics end; a newer checkpoint cannot go on without its own and counts as damaged.
     Raises:
-        RunError: no such checkpoint, none undamaged, or one that does not fit the template.
+        RunError: no such checkpoint, none undamaged, one that does not fit the template, or the disk cannot be read;
+            an error of the disk is no damage, and never leads to an older checkpoint.
     """
-    places = _places(directory)
-    if iteration is not None and iteration not in places:
-        available = ", ".join(map(str, list_checkpoints(directory))) or "none"
-        raise RunError(f"{directory} has no checkpoint of iteration {iteration}; available: {available}")
-    skipped = [f"{path.name} was never finished" for path in sorted(directory.glob(".writing-*"))]
-    for number in sorted(places, reverse=True) if iteration is None else [iteration]:
-        damage = _damage(places[number], number)
-        if damage is None:
-            return Restored(number, _read(places[number], template), tuple(skipped))
-        skipped.append(f"checkpoint {number:09d} is damaged ({damage})")
-    reasons = "; ".join(skipped) or "there is none"
-    raise RunError(f"no usable checkpoint in {directory}: {reasons}; use a copy or start a new run")
+    with _reading(directory):
+        places = _places(directory)
+        if iteration is not None and iteration not in places:
+            available = ", ".join(map(str, list_checkpoints(directory))) or "none"
+            raise RunError(f"{directory} has no checkpoint of iteration {iteration}; available: {available}")
+        unfinished = tuple(sorted(_names(directory, r"\.writing-\d+")))
+        damaged: dict[int, str] = {}
+        for number in sorted(places, reverse=True) if iteration is None else [iteration]:
+            try:
+                if last_metrics is not None and number > last_metrics:
+                    raise Damage(f"the metrics end at iteration {last_metrics}")
+                _check(places[number], number)
+                return Restored(number, _read(places[number], template, whole, row), damaged, unfinished)
+            except Damage as damage:
+                if iteration is None and _places(directory) != places:  # a process that trains has deleted it just now
+                    return restore_checkpoint(directory, template, whole=whole, row=row, last_metrics=last_metrics)
+                damaged[number] = str(damage)
+    reasons = [f"{name} was never finished" for name in unfinished]
+    reasons += [f"checkpoint {number:09d} is damaged ({reason})" for number, reason in damaged.items()]
+    raise RunError(
+        f"no usable checkpoint in {directory}: {'; '.join(reasons) or 'there is none'}; use a copy or start a new run"
+    )
+
+
+def _reading(directory: Path) -> AbstractContextManager[None]:
+    return disk_errors(
+        f"cannot read the checkpoints in {directory}", "nothing is changed: check the disk and try again"
+    )
+
+
+def _names(directory: Path, pattern: str) -> list[str]:
+    """Entries of the directory whose whole name matches; none where it is missing. Raises `OSError`."""
+    try:
+        return [name for name in os.listdir(directory) if re.fullmatch(pattern, name)]
+    except FileNotFoundError:
+        return []
 
 
 def _places(directory: Path) -> dict[int, Path]:
     """Where each iteration's checkpoint lies; one caught in the middle of its replacement counts."""
-    replaced = {int(path.name.split("-")[1]): path for path in directory.glob(".replaced-*")}
-    return replaced | {int(path.name): path for path in directory.glob("[0-9]*") if _NAME.match(path.name)}
+    replaced = {int(name.split("-")[1]): directory / name for name in _names(directory, r"\.replaced-\d+")}
+    return replaced | {int(name): directory / name for name in _names(directory, r"\d{9,}")}
 
 
 def _move_into_place(writing: Path, final: Path) -> None:
@@ -155,20 +213,25 @@ def _write(path: Path, iteration: int, state: Any) -> None:
     write_atomically(path / MANIFEST, _json({"iteration": iteration, "files": digests}))
 
 
-def _read(path: Path, template: Any) -> Any:
+def _read(path: Path, template: Any, whole: bool, row: int | None) -> Any:
     """The state in the template's structure; `RunError` names the first leaf that differs."""
-    stored, wanted = json.loads((path / "leaves.json").read_bytes()), _leaves(template)
-    for name in sorted(stored.keys() | wanted.keys()):
-        there = _signature(stored[name]) if name in stored else "absent"
-        here = _signature(_describe(wanted[name])) if name in wanted else "absent"
-        if there != here:
-            raise RunError(
-                f"checkpoint {path} does not fit this program: {name} is {there} there and {here} here; "
-                "use the settings and the version of ltro_jax the run was started with"
-            )
-    with disk_errors(f"cannot read checkpoint {path}", "use an older one or a copy", also=(ValueError, KeyError)):
+    wanted = _leaves(template)
+    try:
+        stored = json.loads((path / "leaves.json").read_bytes())
+        for name in sorted(stored.keys() | wanted.keys() if whole else wanted):
+            there = _signature(stored[name]) if name in stored else "absent"
+            here = _signature(_describe(wanted[name])) if name in wanted else "absent"
+            if there != here:
+                raise RunError(
+                    f"checkpoint {path} does not fit this program: {name} is {there} there and {here} here; "
+                    "use the settings and the version of ltro_jax the run was started with"
+                )
         with np.load(path / STATE) as arrays:
-            leaves = [_wrapped(arrays[name], stored[name], like) for name, like in wanted.items()]
+            leaves = [_wrapped(arrays[name], stored[name], row) for name in wanted]
+    except FileNotFoundError as error:
+        raise Damage(f"{Path(error.filename or STATE).name}: missing") from error
+    except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:  # sealed, and yet not ours
+        raise Damage(f"unreadable, {one_line(error)}") from error
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
@@ -191,15 +254,12 @@ def _unwrapped(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _wrapped(array: np.ndarray, stored: dict[str, Any], like: Any) -> Any:
-    """One leaf as the template wants it: NumPy array, JAX array or typed key."""
+def _wrapped(array: np.ndarray, stored: dict[str, Any], row: int | None) -> Any:
+    """One leaf: a NumPy array or, of a typed key, a JAX array; of a row the copy, without the array behind it."""
     if array.dtype.kind == "V":  # NumPy has no bfloat16 of its own
         array = array.view(jnp.dtype(stored["dtype"]))
-    if isinstance(like, (np.ndarray, np.generic)):
-        return array
-    # A copy: a JAX array that shares memory with NumPy must not be donated.
-    copy = jnp.array(array)
-    return jax.random.wrap_key_data(copy, impl=stored["key"]) if _is_key(like) else copy
+    array = array if row is None else np.array(array[row])
+    return jax.random.wrap_key_data(jnp.asarray(array), impl=stored["key"]) if stored["key"] else array
 
 
 def _describe(leaf: Any) -> dict[str, Any]:
@@ -212,23 +272,24 @@ def _signature(description: dict[str, Any]) -> str:
     return f"{description['dtype']}{description['shape']}"
 
 
-def _damage(path: Path, iteration: int) -> str | None:
-    """Why the checkpoint cannot be trusted, or None."""
+def _check(path: Path, iteration: int) -> None:
+    """Raise `Damage` where the content is not what was written, `OSError` where the disk cannot be read."""
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
-        if manifest["iteration"] != iteration:
-            return f"{MANIFEST}: written for iteration {manifest['iteration']}"
-        for name, digest in manifest["files"].items():
-            file = path / name
-            if not file.is_file():
-                return f"{name}: missing"
-            if _digest(file) != digest:
-                return f"{name}: checksum differs"
+        number, digests = manifest["iteration"], manifest["files"].items()
     except FileNotFoundError:
-        return f"{MANIFEST}: missing"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{MANIFEST}: unreadable, {error}"
-    return None
+        raise Damage(f"{MANIFEST}: missing") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damage(f"{MANIFEST}: unreadable, {one_line(error)}") from error
+    if number != iteration:
+        raise Damage(f"{MANIFEST}: written for iteration {number}")
+    for name, digest in digests:
+        try:
+            found = _digest(path / name)
+        except FileNotFoundError:
+            raise Damage(f"{name}: missing") from None
+        if found != digest:
+            raise Damage(f"{name}: checksum differs")
 
 
 def _digest(file: Path) -> dict[str, Any]:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ltro_jax.storage.atomic import RunError, disk_errors, is_leftover, remove_leftovers, write_atomically
-from ltro_jax.storage.run_directory import json_text
+from ltro_jax.storage.atomic import RunError, disk_errors, is_leftover, one_line, remove_leftovers, write_atomically
+from ltro_jax.storage.run_directory import json_text, parse_json
 
 CARD, TENSORS = "policy.json", "policy.safetensors"
 FORMAT, FORMAT_VERSION = "ltro_jax policy", 1
@@ -59,20 +58,26 @@ def read_exported(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarra
     """
     path, safetensors = Path(path), _safetensors()
     remedy = "export the policy again"
-    with disk_errors(f"{path / CARD} is damaged", remedy, also=(ValueError,)):
-        card = json.loads((path / CARD).read_bytes())
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    with disk_errors(f"{path / CARD} is damaged", remedy, also=(ValueError, RecursionError)):
+        card = parse_json((path / CARD).read_bytes())
+    if card.get("format") != FORMAT:
         raise RunError(f"{path / CARD} is not the card of a policy of ltro_jax; check the path")
-    if card["format_version"] > FORMAT_VERSION:
+    for name, kind in (("format_version", int), ("sha256", str), ("settings", dict)):
+        if not isinstance(card.get(name), kind):
+            raise RunError(f"{path / CARD} is damaged: it has no {name}; {remedy}")
+    version = card["format_version"]
+    if version > FORMAT_VERSION:
         raise RunError(
-            f"{path} was written by a newer ltro_jax (format {card['format_version']}; this one reads up to "
-            f"{FORMAT_VERSION}): upgrade"
+            f"{path} was written by a newer ltro_jax (format {version}; this one reads up to {FORMAT_VERSION}): upgrade"
         )
     with disk_errors(f"cannot read {path / TENSORS}", remedy):
         data = (path / TENSORS).read_bytes()
     if hashlib.sha256(data).hexdigest() != card["sha256"]:
         raise RunError(f"{path / TENSORS} is damaged (checksum differs); {remedy}")
-    return card, safetensors.load(data)
+    try:
+        return card, safetensors.load(data)
+    except Exception as error:  # whatever the parser makes of content that is none of ours
+        raise RunError(f"{path / TENSORS} is damaged ({one_line(error)}); {remedy}") from error
 
 
 def _safetensors() -> Any:

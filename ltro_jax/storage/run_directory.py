@@ -22,6 +22,7 @@ from ltro_jax.storage.lock import LOCK_FILE, lock
 FORMAT_VERSION = 2  # 1: checkpoints without the best actors
 SWEEP_FILE = "sweep.json"  # in the directory above, or above that, of a run that is part of a sweep
 PACKAGES = ("ltro_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "numpy")
+NON_FINITE, TEXT = ("inf", "-inf", "nan"), "$text"  # in JSON: numbers as strings, and strings that look like these
 CHECK_DISK = "check the free space and the permissions there"
 
 
@@ -139,18 +140,12 @@ class RunDirectory:
         """
         file = self.path / name
         try:
-            content = json.loads(file.read_bytes())
+            return parse_json(file.read_bytes())
         except (OSError, ValueError) as error:
             raise RunError(_damaged(file, str(error))) from error
-        if not isinstance(content, dict):
-            raise RunError(_damaged(file, "it holds no dictionary"))
-        return _decode(content)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Writes a dictionary atomically; NumPy and JAX values become numbers and lists.
-
-        Non-finite numbers are written as the strings "inf", "-inf" and "nan", since JSON has none; those
-        three strings are therefore read back as numbers.
+        """Writes a dictionary atomically, as `json_text`.
 
         Raises:
             RunError: the disk refuses.
@@ -182,12 +177,27 @@ def check_format(file: Path, content: dict[str, Any]) -> None:
 
 
 def json_text(content: dict[str, Any]) -> str:
-    """JSON of a dictionary, with numbers and lists for NumPy and JAX values and strings for non-finite numbers.
+    """JSON of a dictionary, which `parse_json` reads back; NumPy and JAX values become numbers and lists.
+
+    JSON has no non-finite numbers: they are written as "inf", "-inf" and "nan", and text of these letters as
+    `{"$text": "inf"}`.
 
     Raises:
         TypeError: a value has no form in JSON.
     """
     return json.dumps(_encode(content), indent=2, allow_nan=False) + "\n"
+
+
+def parse_json(text: str | bytes) -> dict[str, Any]:
+    """The dictionary that `json_text` was given.
+
+    Raises:
+        ValueError: it is not JSON, or no dictionary.
+    """
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("it holds no dictionary")
+    return _decode(content)
 
 
 def _refuse_existing(path: Path) -> None:
@@ -232,12 +242,12 @@ def _encode(value: Any) -> Any:
         return _encode(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    return value
+    return {TEXT: value} if isinstance(value, str) and value in NON_FINITE else value
 
 
 def _decode(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _decode(item) for key, item in value.items()}
+        return value[TEXT] if value.keys() == {TEXT} else {key: _decode(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_decode(item) for item in value]
-    return float(value) if value in ("inf", "-inf", "nan") else value
+    return float(value) if isinstance(value, str) and value in NON_FINITE else value

@@ -135,7 +135,24 @@ def test_export_policy(trained, tmp_path, capsys):
     assert "policy.safetensors, described in" in capsys.readouterr().out
     card = json.loads((tmp_path / "policy" / "policy.json").read_text())
     assert card["origin"]["seed"] == 7 and card["origin"]["actors"] == "best"
-    assert card["origin"]["evaluation"]["eval_return_greedy"] == load_run(trained).restore().state.best.score[1]
+    again = load_run(trained).evaluate(40, best=True, members=[1])
+    assert card["origin"]["evaluation"]["eval_return_greedy"] == float(again["eval_return_greedy"][0])
+
+
+def test_a_damaged_checkpoint_is_one_line_on_stderr(trained, tmp_path, capsys):
+    pytest.importorskip("safetensors")
+    path = shutil.copytree(trained, tmp_path / "run")
+    (path / "checkpoints" / "000000008" / "manifest.json").unlink()
+    capsys.readouterr()
+    for command in (
+        ["eval", str(path), "--episodes", "4"],
+        ["export-policy", str(path), "-o", str(tmp_path / "policy")],
+    ):
+        assert main(command) == 0
+        assert capsys.readouterr().err == (
+            f"ltro: checkpoint 000000008 of {path / 'checkpoints'} is damaged (manifest.json: missing); "
+            "checkpoint 000000004 is used\n"
+        )
 
 
 def test_render(tiny, stored, tmp_path, monkeypatch, capsys):

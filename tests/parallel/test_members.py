@@ -60,6 +60,73 @@ def test_eight_devices_with_one_member_each_equal_eight_single_runs():
     assert done.returncode == 0, done.stderr
 
 
+SHARES = """
+import sys
+from pathlib import Path
+import jax, numpy as np
+from comparing import assert_same_bits
+from conftest import TINY
+from ltro_jax import Config, make_train
+from ltro_jax.parallel import make_member_program, stack_members
+from ltro_jax.storage import checkpoints
+
+def bytes_of_devices():
+    shards = [shard for array in jax.live_arrays() for shard in array.addressable_shards]
+    sizes = {(s.device.id, s.data.unsafe_buffer_pointer()): s.data.nbytes for s in shards}
+    return [sum(size for (device, _), size in sizes.items() if device == number) for number in range(4)]
+
+config = Config.from_dict(TINY | {"seeds": tuple(range(7)), "hidden_sizes": (64, 64)})
+train = make_train(config)
+members = make_member_program(train, 7)
+assert (members.layout.mesh.size, members.layout.num_rows) == (4, 8)
+template = jax.eval_shape(jax.vmap(train.init), *stack_members(config.members))
+is_key = lambda leaf: jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+draw = np.random.default_rng(0)
+fill = lambda leaf: (
+    jax.random.split(jax.random.key(0), leaf.shape) if is_key(leaf) else draw.normal(size=leaf.shape).astype(leaf.dtype)
+)
+state = jax.tree.map(fill, template)
+of_member = sum(leaf.nbytes for leaf in jax.tree.leaves(state) if not is_key(leaf)) // 7
+share, keys = 2 * of_member, 2_000
+before = bytes_of_devices()
+assert max(before) < keys, before
+
+rows = members.place(state)
+placed = bytes_of_devices()
+assert all(share <= size < share + keys for size in placed), (share, placed)
+
+during, write = [], checkpoints._write
+checkpoints._write = lambda *rest: (during.append(bytes_of_devices()), write(*rest), during.append(bytes_of_devices()))
+checkpoints.save_checkpoint(Path(sys.argv[1]), 4, members.collect(rows), keep=1)
+assert len(during) == 2 and max(map(max, during)) < share + keys, (share, during)
+
+del rows
+restored = checkpoints.restore_checkpoint(Path(sys.argv[1]), template).state
+assert max(bytes_of_devices()) < keys
+again = members.place(restored)
+assert all(share <= size < share + keys for size in bytes_of_devices())
+assert_same_bits(members.collect(again), state)
+for leaf in jax.tree.leaves(restored):
+    if not is_key(leaf):
+        leaf[...] = 0  # what was placed is a copy: it is donated to the next device call
+assert_same_bits(members.collect(again), state)
+"""
+
+
+def test_a_device_never_holds_more_than_its_share(tmp_path):
+    """Seven members on four devices, while they are placed, saved and restored: two members of bytes on each."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    environment = os.environ | {
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join([here, os.path.dirname(here)]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SHARES, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_seed_gives_the_same_run_alone_and_in_a_sweep(tiny):
     """The same keys, resets and first actions to the last bit; what matrix products made, to rounding."""
     config = tiny(eval_interval=1, eval_episodes=0, actor_minibatches=1, critic_minibatches=1)

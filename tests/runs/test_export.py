@@ -1,13 +1,15 @@
 """Exports: every number is there once, in the form that its readers want."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from stored import made_up, stored_run
 
-from ltro_jax import RunError, SettingsError, load_run
+from ltro_jax import RunError, RunWarning, SettingsError, load_run
+from ltro_jax.runs.evaluation import absolute_metrics
 from ltro_jax.runs.export import export_runs, marl_eval, tidy
 
 KEY = ["run", "seed", "actor_lr", "iteration", "metric", "axis", "index"]
@@ -54,7 +56,16 @@ def test_tables_are_read_back(runs, tmp_path, form):
     assert table["index"].tolist() == wanted["index"].tolist()
 
 
-def test_marl_eval_by_its_schema(runs, tmp_path):
+@pytest.fixture
+def absolute(monkeypatch) -> np.ndarray:
+    """What the best policies of the four members are said to do when they are evaluated again."""
+    values = np.array([0.25, 0.5, 0.75, 1.0])
+    found = {"eval_return_greedy": values, "eval_length_greedy": 0 * values}
+    monkeypatch.setattr("ltro_jax.runs.export.absolute_metrics", lambda run, kinds: found)
+    return values
+
+
+def test_marl_eval_by_its_schema(runs, tmp_path, absolute):
     (steps,) = (json.loads(export_runs(runs[:1], "marl-eval", tmp_path / "m.json").read_text())["probe"]["climbing"],)
     assert list(steps) == ["clip_happo actor_lr=0.001", "clip_happo actor_lr=0.1"]
     metrics = runs[0].metrics.isel(member=3)
@@ -64,12 +75,34 @@ def test_marl_eval_by_its_schema(runs, tmp_path):
     assert [seed["step_0"], seed["step_1"]] == [
         {"step_count": steps, "return": [value]} for steps, value in zip((64, 128), returns, strict=True)
     ]
-    assert seed["absolute_metrics"] == {"return": [max(returns)]}
+    assert seed["absolute_metrics"] == {"return": [1.0]} and max(returns) != 1.0
     twice = marl_eval([runs[0], load_run(runs[0].path)])["probe"]["climbing"]
     assert len(twice) == 2 and all("clip_happo actor_lr=" in name for name in twice)
 
 
-def test_marl_eval_reads_it(runs):
+def test_absolute_metrics_are_of_new_episodes_or_left_out(finished, runs, tmp_path):
+    """Never the highest evaluation of training: it was chosen for being high."""
+    path = shutil.copytree(finished.path, tmp_path / "run")
+    run = load_run(path)
+    (seeds,) = marl_eval([run])["probe"]["matching"].values()
+    again = run.evaluate(10 * run.config.static.eval_episodes, best=True, kinds=("greedy",))
+    assert [seeds[f"seed_{seed}"]["absolute_metrics"]["return"] for seed in (3, 7)] == [
+        [value] for value in again["eval_return_greedy"].values.tolist()
+    ]
+    kept = {"actors": "best", "episodes": 40, "iteration": 8, "seed": [3, 7], "eval_return_greedy": [5.0, 6.0]}
+    run.directory.write_json("evaluation_best.json", kept)
+    assert absolute_metrics(run, ("greedy",), members=[1])["eval_return_greedy"].tolist() == [6.0]
+    for other in ({"episodes": 39}, {"iteration": 4}, {"actors": "newest"}, {"seed": [3]}):
+        run.directory.write_json("evaluation_best.json", kept | other)
+        found = absolute_metrics(run, ("greedy",))["eval_return_greedy"]
+        np.testing.assert_array_equal(found, again["eval_return_greedy"])
+    with pytest.warns(RunWarning, match=r"absolute_metrics of .* are left out, .*: no usable checkpoint in") as warned:
+        content = marl_eval(runs[:1])["probe"]["climbing"]
+    assert len(warned) == 1
+    assert not any("absolute_metrics" in seed for seeds in content.values() for seed in seeds.values())
+
+
+def test_marl_eval_reads_it(runs, absolute):
     """Its own pipeline, up to the matrices that rliable takes."""
     processing = pytest.importorskip("marl_eval.utils.data_processing_utils")
     processed = processing.data_process_pipeline(marl_eval(runs[:1]), ["return"])

@@ -1,5 +1,6 @@
 """Exported policies: what the card says is all it takes to act, and what is read back is what was written."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from ltro_jax import RunError, export_policy, load_policy, load_run
 from ltro_jax.storage import MetricStore
 
 load_file: Any = pytest.importorskip("safetensors.numpy").load_file
+save: Any = pytest.importorskip("safetensors.numpy").save
 
 CASES = {
     "unlike sizes, continuous": {"task": "mpe/simple_speaker_listener", "algorithm": "happo"},
@@ -97,11 +99,18 @@ def test_the_card_says_where_it_comes_from(tiny, stored, tmp_path):
     )
     MetricStore(run.directory.metrics).append(scores)
     newest, best = (export_policy(run.path, tmp_path / str(best), seed=7, best=best) for best in (False, True))
-    for out, iteration, score in ((newest, 4, 6.0), (best, 2, 8.0)):
+    again = run.evaluate(40, best=True, members=[1])
+    fresh = {str(name): float(values[0]) for name, values in again.items() if str(name).startswith("eval_")}
+    evaluated = {
+        newest: {"of": "4 episodes of each kind, in training after this iteration", "eval_return_greedy": 6.0},
+        best: {"of": "at least 40 episodes of each kind, which did not choose these actors"} | fresh,
+    }
+    assert fresh["eval_return_greedy"] <= 3.0  # the most there is to get, and not the 8 it was chosen by
+    for out, iteration in ((newest, 4), (best, 2)):
         card = json.loads((out / "policy.json").read_text())
         origin = card["origin"]
         assert (origin["seed"], origin["iteration"], origin["env_steps"]) == (7, iteration, iteration * 32)
-        assert origin["evaluation"] == {"eval_return_greedy": score}
+        assert origin["evaluation"] == evaluated[out]
         assert origin["versions"]["jax"] and card["settings"]["seeds"] == [7]
     assert_same_bits(load_policy(best).params, load_policy(run.path, seed=7, best=True).params)
     assert differing_leaves(load_policy(best).params, load_policy(newest).params)
@@ -144,3 +153,55 @@ def test_what_is_refused(tiny, stored, tmp_path, monkeypatch):
         (out / "policy.json").write_text(text)
         with pytest.raises(RunError, match=f"policy.json {sentence}"):
             load_policy(out)
+
+
+def edited(out: Path, tensors: dict[str, np.ndarray] | None = None, **changes: Any) -> None:
+    """Change the card, and the tensors with their checksum."""
+    if tensors is not None:
+        data = save(tensors)
+        (out / "policy.safetensors").write_bytes(data)
+        changes["sha256"] = hashlib.sha256(data).hexdigest()
+    card = json.loads((out / "policy.json").read_text()) | changes
+    card = {name: value for name, value in card.items() if value is not None}
+    (out / "policy.json").write_text(json.dumps(card))
+
+
+def test_an_export_that_is_none_of_ours_is_one_sentence(tiny, stored, tmp_path):
+    out = export_policy(stored(tiny(), tmp_path / "run"), tmp_path / "policy")
+    card, good = (out / "policy.json").read_text(), load_file(out / "policy.safetensors")
+    name, tensor = next(iter(good.items()))
+    broken = tensor.copy()
+    broken.flat[0] = np.nan
+    for tensors, words in (
+        (good | {name: tensor.astype(np.float16)}, rf"{name} is float16\[.*\] and should be float32\["),
+        (good | {name: tensor.astype(np.int32)}, rf"{name} is int32\[.*\] and should be float32\["),
+        (good | {name: broken}, f"{name} is not finite everywhere and should be finite"),
+        (good | {"more": tensor}, r"more is float32\[.*\] and should be absent"),
+        ({other: value for other, value in good.items() if other != name}, rf"{name} is absent and should be float32"),
+    ):
+        edited(out, tensors)
+        with pytest.raises(RunError, match=f"does not fit its own settings: {words}.*; export the policy again$"):
+            load_policy(out)
+    (out / "policy.safetensors").write_bytes(b"no tensors")
+    edited(out, sha256=hashlib.sha256(b"no tensors").hexdigest())
+    with pytest.raises(RunError, match=r"policy\.safetensors is damaged \(.*; export the policy again$"):
+        load_policy(out)
+    changes: dict[str, Any]
+    for changes, words in (
+        ({"format_version": None}, "has no format_version"),
+        ({"format_version": "1"}, "has no format_version"),
+        ({"sha256": None}, "has no sha256"),
+        ({"settings": [1]}, "has no settings"),
+        ({"format_version": 99}, "was written by a newer ltro_jax"),
+    ):
+        (out / "policy.json").write_text(card)
+        edited(out, **changes)
+        with pytest.raises(RunError, match=words):
+            load_policy(out)
+
+
+def test_a_project_called_inf_is_opened_again(tiny, stored, tmp_path):
+    config = tiny(tracker_project="inf", algorithm="happo")  # factor_clip = inf is a number
+    run = stored(config, tmp_path / "run")
+    assert load_run(run).config == config
+    assert load_policy(export_policy(run, tmp_path / "policy")).parts.static == config.static

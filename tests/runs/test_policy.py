@@ -1,5 +1,9 @@
 """Trained policies: shapes, greedy and sampled actions, masks, unlike agents, and what is refused."""
 
+import pickle
+import re
+import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +13,10 @@ import numpy as np
 import pytest
 from comparing import assert_same_bits
 
-from ltro_jax import Config, RunError, load_policy, load_run, make_train, train
-from ltro_jax.storage import RunDirectory, save_checkpoint
+from ltro_jax import Config, RunError, RunWarning, SettingsError, load_policy, load_run, make_train, train
+from ltro_jax.runs import evaluate_members
+from ltro_jax.runs.memory import ProgramMemory
+from ltro_jax.storage import RunDirectory, checkpoints, save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +151,7 @@ def test_the_best_policy_is_that_of_the_best_evaluation(finished):
 
 def test_evaluation_in_several_passes(finished, monkeypatch):
     """The mean over all episodes, and each pass with episodes of its own."""
-    monkeypatch.setattr("ltro_jax.runs.load.EPISODES_AT_ONCE", 8)
+    monkeypatch.setattr("ltro_jax.runs.evaluate_members.EPISODES_AT_ONCE", 8)
     result = finished.evaluate(20, best=True, kinds=("sampled",))
     assert {str(name) for name in result} == {
         "eval_return_sampled",
@@ -158,6 +164,109 @@ def test_evaluation_in_several_passes(finished, monkeypatch):
     once = finished.evaluate(8, best=True, kinds=("sampled",))
     assert (once["eval_return_sampled"].values != result["eval_return_sampled"].values).any()
     assert result["best_iteration"].values.tolist() == finished.restore().state.best.iteration.tolist()
+
+
+def test_some_members_alone(finished):
+    """As among the others, to the last bit; and bad arguments are one sentence each."""
+    everyone, second = finished.evaluate(20), finished.evaluate(20, members=[1])
+    assert second["seed"].values.tolist() == [7]
+    for name in everyone.data_vars:
+        np.testing.assert_array_equal(everyone[name].values[1:], second[name].values)
+    for number in (0, -1, 2.5, "20", None, True):
+        with pytest.raises(
+            SettingsError, match=r"^num_episodes = .* is not allowed; it must be a whole number, at least 1$"
+        ):
+            finished.evaluate(number)
+    assert finished.evaluate(np.int64(20), members=[0]).attrs["episodes"] == 20
+    for kinds in ("greedy", (), ("best",)):
+        with pytest.raises(SettingsError, match=r"^kinds = .* is not allowed; give some of"):
+            finished.evaluate(20, kinds=kinds)
+    for members in ([], [2], [-1]):
+        with pytest.raises(SettingsError, match=r"^members = .* is not allowed; give indices from 0 to 1$"):
+            finished.evaluate(20, members=members)
+
+
+def test_evaluation_is_fitted_into_memory(tiny, stored, tmp_path, monkeypatch):
+    """Groups as in training, smaller ones where XLA plans too much, and half of it where memory runs out anyway."""
+    run = load_run(stored(tiny(seeds=(1, 2, 3, 4), members_at_once=4), tmp_path / "run", iteration=2))
+    make, groups = evaluate_members.make_member_program, []
+
+    def small_memory(program: Any, count: int, layout: Any) -> Any:
+        groups.append(layout.at_once)
+        members = make(program, count, layout)
+
+        def collect(tree: Any) -> Any:
+            if layout.at_once > 1:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+            return members.collect(tree)
+
+        return members._replace(collect=collect)
+
+    plan = ProgramMemory(states=100, working=800)
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate_members, "make_member_program", small_memory)
+        patch.setattr(
+            evaluate_members, "program_memory", lambda compiled: plan if groups[-1] > 2 else ProgramMemory(0, 0)
+        )
+        patch.setattr("ltro_jax.runs.memory.device_memory", lambda device: 500)
+        fitted = run.evaluate(4, kinds=("greedy",))
+        assert groups == [4, 2, 1]
+        patch.setattr("ltro_jax.runs.memory.is_out_of_memory", lambda error: False)
+        with pytest.raises(jax.errors.JaxRuntimeError):
+            run.evaluate(4, kinds=("greedy",))
+    alone = run.evaluate(4, kinds=("greedy",), members=[3])
+    np.testing.assert_array_equal(fitted["eval_return_greedy"][3:], alone["eval_return_greedy"])
+
+
+def test_one_policy_reads_its_own_leaves(finished, monkeypatch):
+    read = []
+    wrapped = checkpoints._wrapped
+    monkeypatch.setattr(checkpoints, "_wrapped", lambda array, *rest: read.append(array) or wrapped(array, *rest))
+    actors = finished.restore_actors(member=1).state
+    assert actors.critic is actors.env_state is actors.agents.opt_state is actors.best is None
+    assert {type(leaf) for leaf in jax.tree.leaves(actors.agents.params)} == {np.ndarray}
+    assert len(read) == len(jax.tree.leaves(actors)) < len(jax.tree.leaves(finished.restore().state)) / 4
+    assert actors.agents.params["params"]["head"]["kernel"].shape == (2, 8, 3)  # without the axis of members
+
+
+def test_runs_and_policies_are_passed_between_processes(finished, monkeypatch, tmp_path):
+    monkeypatch.chdir(finished.path.parent)
+    run = load_run(finished.path.name)
+    assert run.path == Path(finished.path.name) and run.metrics.sizes["member"] == 2
+    monkeypatch.chdir(tmp_path)  # a relative path was where the run was opened
+    other = pickle.loads(pickle.dumps(run))
+    assert len(pickle.dumps(run)) < 10_000 and other == run and other.config == run.config
+    assert other.metrics.identical(run.metrics) and other.finished
+    policy = load_policy(finished.path, seed=7)
+    again = pickle.loads(pickle.dumps(policy))
+    assert again.spec == policy.spec == pickle.loads(pickle.dumps(policy.spec)) and again.hypers == policy.hypers
+    assert_same_bits(again.params, policy.params)
+    observation = jnp.eye(3)[:2]
+    assert_same_bits(again.act(observation, ())[0], policy.act(observation, ())[0])
+
+
+def damaged_newest(path: Path, finished: Any) -> Path:
+    shutil.copytree(finished.path, path)
+    (path / "checkpoints" / ".writing-12").mkdir()  # a process that trains writes it; no damage
+    (path / "checkpoints" / "000000008" / "leaves.json").unlink()
+    return path
+
+
+def test_a_damaged_checkpoint_is_named_with_the_one_used(finished, tmp_path):
+    path = damaged_newest(tmp_path / "run", finished)
+    words = r"checkpoint 000000008 of .* is damaged \(leaves\.json: missing\); checkpoint 000000004 is used"
+    for read in (
+        lambda: load_policy(path),
+        lambda: load_policy(path, best=True),
+        lambda: load_run(path).restore(),
+        lambda: load_run(path).evaluate(4, members=[0]),
+    ):
+        with pytest.warns(RunWarning) as warned:
+            read()
+        assert [re.fullmatch(words, str(warning.message)) is not None for warning in warned] == [True]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_policy(path, iteration=4)
 
 
 def test_no_best_policy(tiny, stored, tmp_path):

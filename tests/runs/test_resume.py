@@ -1,6 +1,7 @@
 """A run that was stopped, killed or damaged ends exactly as one that never was."""
 
 import importlib
+import io
 import json
 import os
 import shutil
@@ -15,8 +16,8 @@ import pytest
 import xarray as xr
 from comparing import assert_same_bits, assert_same_run
 
-from ltro_jax import Config, RunError, load_run, resume, train
-from ltro_jax.storage import MetricStore, list_checkpoints, save_checkpoint
+from ltro_jax import Config, RunError, load_policy, load_run, resume, train
+from ltro_jax.storage import MetricStore, checkpoints, list_checkpoints, save_checkpoint
 
 host_loop: Any = importlib.import_module("ltro_jax.runs.train")  # the package's `train` is the function
 
@@ -161,10 +162,87 @@ def test_a_damaged_checkpoint_is_named_and_the_previous_one_used(finished, tmp_p
     path = shutil.copytree(finished.path, tmp_path / "run")
     damage(path / "checkpoints" / "000000008")
     resumed = resume(path)
-    output = capsys.readouterr().out
-    assert "checkpoint 000000008 is damaged (" in output and "the previous one is used" in output
-    assert "resuming at iteration 4" in output
+    output, warned = capsys.readouterr()
+    place = path / "checkpoints"
+    assert warned.startswith(f"ltro: checkpoint 000000008 of {place} is damaged (state.npz: checksum differs)")
+    assert warned.endswith("; checkpoint 000000004 is used\n") and "resuming at iteration 4" in output
     assert_same_run(resumed, finished)
+
+
+@pytest.mark.parametrize("moment", ["truncate", "append", "save"])
+def test_nothing_newer_goes_before_the_next_checkpoint_is_safe(finished, tmp_path, monkeypatch, moment):
+    """The newest checkpoint is damaged, and the process killed in its first save after the resume."""
+    path = shutil.copytree(finished.path, tmp_path / "run")
+    newest = path / "checkpoints" / "000000008"
+    damage(newest)
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    place, name = {
+        "truncate": (MetricStore, "truncate"),
+        "append": (MetricStore, "append"),
+        "save": (host_loop, "save_checkpoint"),
+    }[moment]
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, die)
+        with pytest.raises(Killed):
+            resume(path, progress=False)
+    assert list_checkpoints(path / "checkpoints") == [4, 8]
+    assert load_run(path).iteration == (4 if moment == "append" else 8)
+    shutil.rmtree(newest)
+    shutil.copytree(finished.path / "checkpoints" / "000000008", newest)  # the damage was one of reading, or mended
+    assert_same_run(resume(path, progress=False), finished)
+
+
+def test_a_damaged_checkpoint_displaces_no_intact_one(finished, tmp_path):
+    save_checkpoint(tmp_path, 4, finished.restore(4).state, keep=2)
+    save_checkpoint(tmp_path, 8, finished.restore(8).state, keep=2)
+    save_checkpoint(tmp_path, 12, finished.restore(8).state, keep=2, damaged={8: "checksum differs"})
+    assert list_checkpoints(tmp_path) == [4, 12]
+    save_checkpoint(tmp_path, 12, finished.restore(8).state, keep=2, damaged={12: "checksum differs"})
+    assert list_checkpoints(tmp_path) == [4, 12]
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "leaves.json", "state.npz", "checkpoints"])
+def test_a_disk_that_cannot_be_read_is_no_damage(finished, tmp_path, monkeypatch, file):
+    """One transient error of reading: a sentence, and every file is as it was."""
+    path = shutil.copytree(finished.path, tmp_path / "run")
+    before = {entry: entry.stat().st_mtime_ns for entry in path.rglob("*") if entry.name != ".lock"}
+
+    def failing(read: Any) -> Any:
+        def call(at: Any, *rest: Any, **more: Any) -> Any:
+            if str(at).endswith((f"000000008/{file}", f"run/{file}")):
+                raise OSError(5, "Input/output error", str(at))
+            return read(at, *rest, **more)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", failing(os.listdir))
+        patch.setattr("builtins.open", failing(open))
+        patch.setattr("io.open", failing(io.open))
+        for attempt in (lambda: resume(path, progress=False), lambda: load_policy(path)):
+            with pytest.raises(RunError, match=r"^cannot read the checkpoints in .*: Input/output error; nothing is"):
+                attempt()
+    assert {entry: entry.stat().st_mtime_ns for entry in path.rglob("*") if entry.name != ".lock"} == before
+    assert resume(path, progress=False).restore().iteration == 8
+
+
+def test_a_checkpoint_that_is_deleted_while_it_is_read_is_no_damage(finished, tmp_path, monkeypatch):
+    """A process that trains keeps one checkpoint, and replaces it just when a reader has chosen it."""
+    path = shutil.copytree(finished.path, tmp_path / "run")
+    shutil.rmtree(path / "checkpoints" / "000000008")
+    digest = checkpoints._digest
+
+    def replaced(file: Path) -> Any:
+        if "000000004" in str(file):
+            save_checkpoint(path / "checkpoints", 8, finished.restore(8).state, keep=1)
+        return digest(file)
+
+    monkeypatch.setattr(checkpoints, "_digest", replaced)
+    restored = load_run(path).restore()
+    assert (restored.iteration, restored.damaged) == (8, {})
 
 
 def test_without_an_intact_checkpoint_nothing_is_touched(finished, tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from comparing import assert_same_bits
 
 from ltro_jax import Config, RunError, SettingsError, load_policy, load_run, train
 from ltro_jax.parallel import member_layout
-from ltro_jax.runs.memory import ProgramMemory, fitting_group
+from ltro_jax.runs.memory import ProgramMemory, fitting_group, process_memory
 from ltro_jax.runs.sweep import load_sweep, plan, resume_sweep, sweep
 from ltro_jax.runs.sweep_results import member_rows, summary, write_tables
 
@@ -92,7 +93,7 @@ def test_tables(swept):
     (run,) = swept.runs.values()
     returns = run.metrics["episode_return"].values
     np.testing.assert_allclose([row["score"] for row in rows], returns[:, -1:].mean(1))  # a fifth of 8: one
-    np.testing.assert_allclose([row["best"] for row in rows], np.nanmax(returns, 1))
+    np.testing.assert_allclose([row["highest"] for row in rows], np.nanmax(returns, 1))
     ranking = summary(rows)
     assert [row["score"] for row in ranking] == sorted((row["score"] for row in ranking), reverse=True)
     assert ranking[0]["seeds"] == 2 and ranking[0]["low"] <= ranking[0]["score"] <= ranking[0]["high"]
@@ -141,6 +142,40 @@ def test_groups_are_as_large_as_the_memory_allows():
     assert fitting_group(ProgramMemory(states=2000, working=80), at_once=8, available=1000) == 1
 
 
+@pytest.mark.parametrize(
+    "membership, files, limit",
+    [
+        ("0::/job/step", {"job/step/memory.max": "max", "job/memory.max": "4096"}, 4096),
+        ("0::/job", {"job/memory.max": "8192", "memory.max": "4096"}, 4096),
+        ("0::/docker/abc", {"memory.max": "4096"}, 4096),  # a container that sees its own group as the root
+        ("0::/../other", {"memory.max": "4096"}, 4096),
+        ("5:cpu,memory:/job", {"memory/job/memory.limit_in_bytes": "4096"}, 4096),
+        ("5:memory:/docker/abc", {"memory/memory.limit_in_bytes": "4096"}, 4096),
+        ("5:memory:/", {"memory/memory.limit_in_bytes": "9223372036854771712"}, None),
+        ("0::/", {"memory.max": "max"}, None),
+        ("5:cpu:/job", {"job/memory.max": "4096"}, None),
+        (None, {}, None),
+    ],
+)
+def test_a_container_has_the_memory_of_its_control_group(membership, files, limit, tmp_path):
+    if membership:
+        (tmp_path / "proc" / "self").mkdir(parents=True)
+        (tmp_path / "proc" / "self" / "cgroup").write_text(f"12:pids:/x\n{membership}\n")
+    for name, text in files.items():
+        file = tmp_path / "sys" / "fs" / "cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text}\n")
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert process_memory(tmp_path) == (limit or machine)
+
+
+def test_a_limit_of_the_shell_counts(monkeypatch, tmp_path):
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (4096, resource.RLIM_INFINITY))
+    assert process_memory(tmp_path) == 4096
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert process_memory(tmp_path) > 4096
+
+
 def test_running_out_of_memory_halves_the_group(tiny, tmp_path, monkeypatch, capsys):
     """The first call with more than two members at once fails; the run goes on from its checkpoint, and says so."""
     config: Config = tiny(seeds=(1, 2, 3, 4, 5), members_at_once=5, eval_episodes=0)
@@ -170,13 +205,14 @@ def test_running_out_of_memory_halves_the_group(tiny, tmp_path, monkeypatch, cap
     run = train(config, tmp_path / "run")
     said = capsys.readouterr().out
     assert failed == [5] and run.finished
-    assert "out of memory with 5 members at once; going on with 2" in said
+    assert "out of memory with 5 members at once; continuing with 2" in said
     assert run.metrics["iteration"].values.tolist() == list(range(1, 9))
     assert run.metrics["finite"].all() and len(np.unique(run.metrics["value_loss"][:, -1])) == 5
 
 
 # ---- devices and processes
 
+ALONE = "from jax.experimental import multihost_utils as m; m.process_allgather = m.sync_global_devices = None; "
 COMMAND = "import sys; from ltro_jax.cli import main; sys.exit(main())"
 
 
@@ -190,7 +226,7 @@ def options_of(config: Config) -> list[str]:
     return [f"--{name}={text}" for name, text in texts.items()]
 
 
-def start(arguments: list[str], num_devices: int = 1) -> subprocess.Popen:
+def start(arguments: list[str], num_devices: int = 1, before: str = "") -> subprocess.Popen:
     """`ltro …` in a process of its own with that many CPU devices, compiled lightly as the tests' own programs are."""
     environment = os.environ | {
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={num_devices}",
@@ -198,7 +234,10 @@ def start(arguments: list[str], num_devices: int = 1) -> subprocess.Popen:
         "PYTHONPATH": str(ROOT),
     }
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", before + COMMAND, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -215,14 +254,17 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_two_processes_do_what_one_does(swept, tiny, tmp_path):
-    """Each trains its share of the seeds on its own device; process 0 merges the tables. Bitwise equal."""
+    """Each trains its share of the seeds on its own device; process 0 merges the tables. Bitwise equal.
+
+    They wait for each other without a collective of the devices, which would give up after half an hour.
+    """
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     config: Config = tiny(seeds=(3, 7))
     command = ["sweep", config.static.task, "--grid", "actor_lr=1e-3,1e-2", f"--out={tmp_path / 'both'}", "--quiet"]
     joined = ["--coordinator", f"localhost:{port}", "--num_processes=2"]
-    ended(*(start([*command, *options_of(config), *joined, f"--process_id={index}"]) for index in range(2)))
+    ended(*(start([*command, *options_of(config), *joined, f"--process_id={index}"], 1, ALONE) for index in range(2)))
     both = load_sweep(tmp_path / "both")
     assert both.finished and [part.run.seeds for part in both.configs.values()] == [(3,), (7,)]
     write_tables(swept)

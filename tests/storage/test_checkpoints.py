@@ -67,7 +67,7 @@ def test_round_trip_is_bitwise(tmp_path):
     state = make_state()
     save_checkpoint(tmp_path / "new", 3, state, keep=1)
     restored = restore_checkpoint(tmp_path / "new", state)
-    assert restored.iteration == 3 and restored.skipped == ()
+    assert restored.iteration == 3 and restored.damaged == {} and restored.unfinished == ()
     assert_same(restored.state, state)
     assert isinstance(restored.state.optimiser[0], optax.ScaleByAdamState)
     assert isinstance(restored.state.extra, np.ndarray)
@@ -146,8 +146,9 @@ def test_damage_is_passed_over_and_named(saved, reason):
     restored = restore_checkpoint(saved, make_state())
     assert restored.iteration == 40
     assert_same(restored.state, make_state(40))
-    (sentence,) = restored.skipped
-    assert sentence.startswith("checkpoint 000000060 is damaged (")
+    (sentence,) = restored.damage(saved)
+    assert sentence.startswith(f"checkpoint 000000060 of {saved} is damaged (")
+    assert sentence.endswith("); checkpoint 000000040 is used")
     with pytest.raises(RunError, match=reason):
         restore_checkpoint(saved, make_state(), iteration=60)
 
@@ -155,7 +156,7 @@ def test_damage_is_passed_over_and_named(saved, reason):
 def test_an_unfinished_checkpoint_is_named(saved):
     (saved / "000000060").rename(saved / ".writing-60")
     restored = restore_checkpoint(saved, make_state())
-    assert restored.iteration == 40 and restored.skipped == (".writing-60 was never finished",)
+    assert (restored.iteration, restored.damaged, restored.unfinished) == (40, {}, (".writing-60",))
 
 
 def test_no_usable_checkpoint(saved):

@@ -36,6 +36,14 @@ def test_results_of_numpy_become_numbers(run):
     assert content["returns"] == [1.5, math.inf] and math.isnan(content["nan"])
 
 
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan", "Infinity", ""])
+def test_text_that_looks_like_a_number_stays_text(run, text):
+    content = {"name": text, "in": [text, {"deep": text}], "number": math.inf}
+    run.write_json("settings.json", content)
+    assert run.settings == content
+    assert run.read_json("settings.json")["number"] == math.inf
+
+
 def test_an_existing_run_is_not_overwritten(run, tmp_path):
     with pytest.raises(RunError, match=r"already exists; resume it with `ltro resume .*` or choose another --out"):
         RunDirectory.create(run.path, {})
