@@ -166,6 +166,13 @@ def point_label(point: Mapping[str, float]) -> str:
     return " ".join(f"{name}={value:g}" for name, value in point.items())
 
 
+class Stopped(RunError):
+    """What needs finished runs was stopped before their end."""
+
+    def __init__(self, path: Path):
+        super().__init__(f"stopped before the end; the same command resumes what is in {path}")
+
+
 def load_run(path: str | Path) -> Run:
     """Open the run at `path`.
 
