@@ -101,13 +101,9 @@ def run_command(arguments: Sequence[str]) -> int:
 
 def _foreseen(error: Exception) -> tuple[int, str | None]:
     """Exit code and sentence of an error; None: it was not foreseen."""
-    if isinstance(error, SettingsError):
-        return 2, str(error)
-    from ltro_jax.runs.load import Stopped
-    from ltro_jax.storage import RunError
-
-    if isinstance(error, RunError):
-        return STOPPED if isinstance(error, Stopped) else 2, str(error)
+    code = getattr(error, "exit_code", None)  # of a SettingsError or a RunError
+    if isinstance(code, int):
+        return code, str(error)
     if isinstance(error, RuntimeError | AssertionError) and os.environ.get("JAX_PLATFORMS"):
         return 2, _missing_device(os.environ["JAX_PLATFORMS"])
     return 1, None

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = exit_.code if isinstance(exit_.code, int) else 1
     except OSError as error:
         lost = lost_stdout()
-        if lost is not error and (lost is None or lost.errno != error.errno):
+        if lost is None or lost.errno != error.errno:
             raise
         return _without_stdout(lost)
     lost = lost_stdout()

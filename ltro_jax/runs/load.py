@@ -13,6 +13,7 @@ import xarray as xr
 
 from ltro_jax.config import Config
 from ltro_jax.parallel import make_member_program, stack_members
+from ltro_jax.process.interrupts import STOPPED
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.storage import MetricStore, Restored, RunDirectory, RunError, list_checkpoints, restore_checkpoint
 from ltro_jax.training import Train, make_train
@@ -168,6 +169,8 @@ def point_label(point: Mapping[str, float]) -> str:
 
 class Stopped(RunError):
     """What needs finished runs was stopped before their end."""
+
+    exit_code = STOPPED
 
     def __init__(self, path: Path):
         super().__init__(f"stopped before the end; the same command resumes what is in {path}")
