@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import ltro_jax
 from ltro_jax.config import Static
 from ltro_jax.envs import Environment, list_tasks, make_env, missing_extra, step_and_reset
-from ltro_jax.envs.quiet import quiet_import
+from ltro_jax.process.imports import import_quietly
 
 TASKS = ("mpe/simple_spread", "smax/3m", "smax/27m_vs_30m", "mabrax/ant_4x2", "mabrax/halfcheetah_6x1")
 
@@ -150,8 +150,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--train", action="store_true", help="time training instead of environments")
     options = parser.parse_args()
-    with quiet_import():
-        import jaxmarl  # noqa: F401
+    import_quietly("jaxmarl")
     device = jax.devices()[0]
     emit("machine", device=device.device_kind, python=platform.python_version(), jax=jax.__version__)
     for task in options.tasks:

@@ -1,27 +1,30 @@
 """ltro_jax: sequential-update, trust-region multi-agent reinforcement learning with independent actors, in JAX."""
 
-from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-from ltro_jax.config import Config, Hypers, SettingsError
-from ltro_jax.presets import list_presets, load_preset
-from ltro_jax.runs import (
-    Policy,
-    Run,
-    Sweep,
-    export_policy,
-    load_policy,
-    load_run,
-    load_sweep,
-    render,
-    report,
-    resume,
-    sweep,
-    train,
-)
-from ltro_jax.storage import RunError, RunWarning
-from ltro_jax.training import Train, make_train
+from ltro_jax.process.imports import first_use
 
-__version__ = version("ltro_jax")
+if TYPE_CHECKING:
+    from ltro_jax.config import Config, Hypers, SettingsError
+    from ltro_jax.presets import list_presets, load_preset
+    from ltro_jax.runs import (
+        Policy,
+        Run,
+        Sweep,
+        export_policy,
+        load_policy,
+        load_run,
+        load_sweep,
+        render,
+        report,
+        resume,
+        sweep,
+        train,
+    )
+    from ltro_jax.storage import RunError, RunWarning
+    from ltro_jax.training import Train, make_train
+
+    __version__: str
 
 __all__ = [
     "Config",
@@ -46,3 +49,24 @@ __all__ = [
     "sweep",
     "train",
 ]
+
+# Imported at first use: `ltro --help`, which passes here, does not wait for JAX.
+_ROOMS = {
+    "config": ("Config", "Hypers", "SettingsError"),
+    "presets": ("list_presets", "load_preset"),
+    "storage": ("RunError", "RunWarning"),
+    "training": ("Train", "make_train"),
+}
+_LATER = {name: "runs" for name in __all__} | {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ltro_jax")
+    return first_use(__name__, _LATER, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1] / PACKAGE
 
 # Top to bottom: a room imports itself and the rooms above it.
 ROOMS = (
+    "process",
     "types",
     "config",
     "presets",

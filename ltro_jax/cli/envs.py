@@ -3,9 +3,6 @@
 import argparse
 from typing import Any
 
-from ltro_jax.config import Static
-from ltro_jax.envs import list_tasks, make_env, missing_extra
-
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
@@ -17,6 +14,9 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table."""
+    from ltro_jax.config import Static
+    from ltro_jax.envs import list_tasks, make_env, missing_extra
+
     print(f"{'task':<30} {'agents':>6} {'observation':>12} {'action':>16} {'state':>6} {'episode':>8}")
     for task in list_tasks():
         extra = missing_extra(task)

@@ -1,26 +1,22 @@
 """`ltro eval`."""
 
-import argparse
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-import xarray as xr
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
 
 from ltro_jax.cli.options import add_cache_option, set_cache
 from ltro_jax.config import SettingsError
-from ltro_jax.runs import Run, load_run
-from ltro_jax.runs.evaluation import (
-    KEPT,
-    KEPT_BEST,
-    TIMES,
-    counted_members,
-    evaluation_report,
-    evaluation_summary,
-)
-from ltro_jax.storage import json_text
-from ltro_jax.storage.atomic import disk_errors, write_atomically
-from ltro_jax.training.evaluation import KINDS
+from ltro_jax.process.paths import run_path, typed_path
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+    from ltro_jax.runs import Run
+
+KINDS = ("greedy", "sampled")  # those of `training.evaluation`
 
 
 def add_parser(commands: Any) -> None:
@@ -33,7 +29,7 @@ def add_parser(commands: Any) -> None:
         "of Gorsane et al. 2022; kept as RUN/evaluation_best.json. No episode is one that training was evaluated on. "
         "Mean and interquartile mean are over the members that are not frozen.",
     )
-    parser.add_argument("path", metavar="RUN", help="run directory")
+    parser.add_argument("path", type=run_path, metavar="RUN", help="run directory")
     parser.add_argument("--best", action="store_true", help="each seed's policy of its best evaluation during training")
     parser.add_argument(
         "--episodes", type=int, help="episodes per seed and kind (default 100; with --best ten times eval_episodes)"
@@ -48,9 +44,14 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, print a table or JSON, and keep it."""
+    from ltro_jax.runs import load_run
+    from ltro_jax.runs.evaluation import KEPT, KEPT_BEST, TIMES, evaluation_report, evaluation_summary
+    from ltro_jax.storage import RunError, json_text
+    from ltro_jax.storage.atomic import disk_errors, write_atomically
+
     if options.episodes is not None and options.episodes < 1:
         raise SettingsError(f"episodes = {options.episodes} is not allowed; it must be at least 1")
-    if options.json not in (None, "-") and not Path(options.json).parent.is_dir():
+    if options.json not in (None, "-") and not typed_path(options.json).parent.is_dir():
         raise SettingsError(f"json = {options.json} is in no directory that there is; make it, or choose another")
     set_cache(options)
     opened = load_run(options.path)
@@ -59,18 +60,25 @@ def run(options: argparse.Namespace) -> int:
     result = opened.evaluate(options.episodes or usual or 100, best=options.best, kinds=kinds)
     summary = evaluation_summary(opened, result)
     report = evaluation_report(opened, result, summary)
-    opened.directory.write_json(KEPT_BEST if options.best else KEPT, report)
     if options.json == "-":
         print(json_text(report), end="")
-        return 0
-    _print_table(opened, result, summary, kinds)
-    if options.json:
+    else:
+        _print_table(opened, result, summary, kinds)
+    if options.json not in (None, "-"):
         with disk_errors(f"cannot write {options.json}", "choose another file"):
-            write_atomically(Path(options.json), json_text(report).encode())
+            write_atomically(typed_path(options.json), json_text(report).encode())
+    try:
+        opened.directory.write_json(KEPT_BEST if options.best else KEPT, report)
+    except RunError as error:  # another user's run: the result is printed all the same
+        print(f"ltro: the result is not kept with the run: {error}", file=sys.stderr)
     return 0
 
 
 def _print_table(opened: Run, result: xr.Dataset, summary: list[dict[str, Any]], kinds: tuple[str, ...]) -> None:
+    import numpy as np
+
+    from ltro_jax.runs.evaluation import counted_members
+
     static, episodes = opened.config.static, result.attrs["episodes"]
     actors = "the best policies up to iteration" if result.attrs["actors"] == "best" else "iteration"
     print(

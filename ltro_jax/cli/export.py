@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ltro_jax.cli.options import add_cache_option, set_cache
-from ltro_jax.runs.export import FORMS, SUFFIXES, export_runs
-from ltro_jax.runs.sweep import open_all
+from ltro_jax.process.paths import run_path, typed_path
+
+SUFFIXES = {"csv": "csv", "parquet": "parquet", "marl-eval": "json"}  # of the formats of `export_runs`
 
 
 def add_parser(commands: Any) -> None:
@@ -21,16 +22,21 @@ def add_parser(commands: Any) -> None:
         epilog="example: ltro export runs/happo runs/clip_happo --format parquet -o both.parquet",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("paths", metavar="RUN", nargs="+", help="directories of runs or sweeps")
-    parser.add_argument("--format", choices=tuple(FORMS), default="csv", help="default csv; parquet: extra `export`")
+    parser.add_argument("paths", type=run_path, metavar="RUN", nargs="+", help="directories of runs or sweeps")
+    parser.add_argument("--format", choices=tuple(SUFFIXES), default="csv", help="default csv; parquet: extra `export`")
     parser.add_argument("--metric", nargs="+", default=[], metavar="NAME", help="only these (default: all)")
-    parser.add_argument("-o", "--output", metavar="FILE", help="default: RUN/metrics.<suffix> of the first run")
+    parser.add_argument(
+        "-o", "--output", type=typed_path, metavar="FILE", help="default: RUN/metrics.<suffix> of the first run"
+    )
     add_cache_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write and say where."""
+    from ltro_jax.runs.export import export_runs
+    from ltro_jax.runs.sweep import open_all
+
     set_cache(options)
     runs = open_all(options.paths)
     output = options.output or Path(options.paths[0]) / f"metrics.{SUFFIXES[options.format]}"

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from ltro_jax.cli.options import add_cache_option, add_policy_options, chosen_policy, set_cache
-from ltro_jax.runs.export_policy import export_policy
+from ltro_jax.process.paths import typed_path
 
 
 def add_parser(commands: Any) -> None:
@@ -20,13 +20,15 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_policy_options(parser)
-    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="new directory")
+    parser.add_argument("-o", "--output", type=typed_path, metavar="DIR", required=True, help="new directory")
     add_cache_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Export and say where the files are."""
+    from ltro_jax.runs.export_policy import export_policy
+
     set_cache(options)
     output = export_policy(options.path, options.output, **chosen_policy(options))
     print(f"exported: {output}/policy.safetensors, described in {output}/policy.json")

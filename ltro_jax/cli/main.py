@@ -1,118 +1,50 @@
-"""`ltro`: the entry point and its exit codes."""
+"""`ltro`: the entry point, and what befalls its process."""
 
-import argparse
-import difflib
-import re
+import errno
+import os
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from collections.abc import Sequence
 
-from ltro_jax.cli import (
-    envs,
-    evaluate,
-    export,
-    export_policy,
-    plot,
-    presets,
-    render,
-    report,
-    resume,
-    status,
-    sweep,
-    tail,
-    theory,
-    track,
-    train,
-    variance,
-    verify,
-)
-from ltro_jax.config import SETTINGS, SettingsError
-from ltro_jax.storage import RunError, RunWarning
+from ltro_jax.process.interrupts import own_signals
+from ltro_jax.process.streams import lost_stdout, own_streams, was_lost
 
-
-class Parser(argparse.ArgumentParser):
-    """Bad input is one sentence, not a page of usage; negative numbers in any notation are values."""
-
-    def __init__(self, *arguments: Any, **options: Any):
-        super().__init__(*arguments, **options)
-        self._negative_number_matcher = re.compile(r"^-(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?$")
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
-
-
-COMMANDS = (
-    train,
-    sweep,
-    resume,
-    status,
-    tail,
-    evaluate,
-    render,
-    plot,
-    report,
-    export,
-    export_policy,
-    track,
-    variance,
-    theory,
-    verify,
-    presets,
-    envs,
-)
-EXIT_CODES = """exit codes:
-  0    done
-  1    an error that ltro_jax did not foresee, with a traceback; `ltro verify`: outside the band
-  2    bad input, a run that cannot be used, or a disk that refuses: one sentence on stderr
-  130  stopped by Ctrl-C; a run is saved and can be resumed"""
+READER_GONE = 141  # what a shell reports of a tool that a closed pipe has ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
-    parser = Parser(
-        prog="ltro",
-        description="Sequential-update, trust-region multi-agent RL with independent actors, in JAX.",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in COMMANDS:
-        module.add_parser(commands)
-    options, unknown = parser.parse_known_args(arguments)
+    """Run one command; returns the exit code.
+
+    Args:
+        arguments: the words after `ltro`; None takes those of this process, which is then our own: its signals, its
+            streams and its environment are set up for the command.
+    """
+    if arguments is not None:
+        return _run(arguments)
+    own_signals()
+    own_streams()
+    os.environ["MPLBACKEND"] = "agg"  # only files are drawn, whatever Jupyter has set for its children
     try:
-        if unknown:
-            raise SettingsError(_unknown_option(unknown[0]))
-        with _warnings_in_one_line():
-            return options.run(options)
-    except (SettingsError, RunError) as error:
-        print(f"ltro: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("ltro: interrupted; what the last checkpoint holds is kept", file=sys.stderr)
-        return 130
+        code = _run(sys.argv[1:])
+    except SystemExit as exit_:  # of the parser: help, or bad input
+        code = exit_.code if isinstance(exit_.code, int) else 1
+    except OSError as error:
+        lost = lost_stdout()
+        if lost is None or lost.errno != error.errno:
+            raise
+        return _without_stdout(lost)
+    lost = lost_stdout()
+    return _without_stdout(lost) if lost and not was_lost() else code
 
 
-@contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
-    """Every `RunWarning` as a sentence on stderr; other warnings as Python shows them."""
-    with warnings.catch_warnings():
-        show = warnings.showwarning
+def _run(arguments: Sequence[str]) -> int:
+    from ltro_jax.cli.commands import run_command  # takes a moment, in which the signals are ours already
 
-        def one_line(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, RunWarning):
-                print(f"ltro: {message}", file=sys.stderr, flush=True)
-            else:
-                show(message, category, *where, **more)
-
-        warnings.simplefilter("always", RunWarning)
-        warnings.showwarning = one_line
-        yield
+    return run_command(arguments)
 
 
-def _unknown_option(option: str) -> str:
-    name = option.lstrip("-").split("=")[0].replace("-", "_")
-    near = difflib.get_close_matches(name, SETTINGS, 1)
-    hint = f"did you mean --{near[0]}? " if near and near[0] != name else ""
-    return f"unknown option {option!r}; {hint}`ltro COMMAND --help` lists what is allowed"
+def _without_stdout(error: OSError) -> int:
+    """The exit code of a command whose output nobody takes; silent where the reader has just seen enough (`| head`)."""
+    if error.errno == errno.EPIPE:
+        return READER_GONE
+    print(f"ltro: cannot write to standard output: {error.strerror}; check where it goes", file=sys.stderr)
+    return 2

@@ -1,14 +1,17 @@
 """Options that several commands share."""
 
+from __future__ import annotations
+
 import argparse
-import os
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.config.coercion import NAMES
-from ltro_jax.runs.compilation_cache import VARIABLE
-from ltro_jax.runs.progress import Mode
+from ltro_jax.process.paths import run_path
+
+if TYPE_CHECKING:
+    from ltro_jax.runs.progress import Mode
 
 TITLES = {
     "static": "settings of the program (a change compiles anew)",
@@ -45,7 +48,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
     """Which policy of a run; `chosen_policy` reads them."""
-    parser.add_argument("path", metavar="RUN", help="run directory")
+    parser.add_argument("path", type=run_path, metavar="RUN", help="run directory")
     parser.add_argument("--seed", type=int, help="whose policy (default: the run's first seed)")
     parser.add_argument("--point", nargs="+", metavar="NAME=VALUE", help="of the run's grid, e.g. actor_lr=3e-4")
     parser.add_argument("--iteration", type=int, help="of a stored checkpoint (default: the newest)")
@@ -70,14 +73,15 @@ def add_cache_option(parser: argparse.ArgumentParser) -> None:
         "--compilation_cache",
         "--compilation-cache",
         metavar="DIR",
-        help=f"where compiled programs are kept, or off (default: ~/.cache/ltro_jax/xla; variable {VARIABLE})",
+        help="where compiled programs are kept, or off (default: $LTRO_COMPILATION_CACHE, else ~/.cache/ltro_jax/xla)",
     )
 
 
 def set_cache(options: argparse.Namespace) -> None:
-    """Pass the choice on to the runner."""
-    if options.compilation_cache:
-        os.environ[VARIABLE] = options.compilation_cache
+    """Pass the choice on to the runner, for this command only."""
+    from ltro_jax.runs.compilation_cache import CHOICE
+
+    CHOICE.set(options.compilation_cache)
 
 
 def add_progress_options(parser: argparse.ArgumentParser) -> None:

@@ -1,17 +1,18 @@
 """`ltro plot`."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import xarray as xr
-
-from ltro_jax.analysis.figures import learning_curves, position_curves, save_figure
 from ltro_jax.config import SettingsError
-from ltro_jax.runs import Run, load_run
-from ltro_jax.runs.load import default_metric, metric_words
-from ltro_jax.runs.metric_names import unknown_metric
-from ltro_jax.storage import RunError
+from ltro_jax.process.paths import run_path, typed_path
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ltro_jax.runs import Run
 
 
 def add_parser(commands: Any) -> None:
@@ -21,14 +22,22 @@ def add_parser(commands: Any) -> None:
         help="draw learning curves of one or several runs",
         description="IQM over seeds with a 95 % bootstrap interval, as PNG or PDF by the name of the output.",
     )
-    parser.add_argument("paths", metavar="RUN", nargs="+", help="run directories, each one curve")
+    parser.add_argument("paths", type=run_path, metavar="RUN", nargs="+", help="run directories, each one curve")
     parser.add_argument("--metric", default=None, help="what to draw (default: greedy evaluation, else episode return)")
-    parser.add_argument("-o", "--output", metavar="FILE", help="default: RUN/<metric>.png of the first run")
+    parser.add_argument(
+        "-o", "--output", type=typed_path, metavar="FILE", help="default: RUN/<metric>.png of the first run"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Draw and say where the picture is."""
+    from ltro_jax.analysis.figures import save_figure
+    from ltro_jax.runs import load_run
+    from ltro_jax.runs.load import default_metric
+    from ltro_jax.runs.metric_names import unknown_metric
+    from ltro_jax.storage import RunError
+
     runs = [load_run(path) for path in options.paths]
     tasks = {opened.config.static.task for opened in runs}
     if len(tasks) > 1:
@@ -56,6 +65,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _figure(curves: dict[str, xr.DataArray], metric: str, first: Run) -> Any:
+    from ltro_jax.analysis.figures import learning_curves, position_curves
+    from ltro_jax.runs.load import metric_words
+
     static = first.config.static
     if "position" in next(iter(curves.values())).dims:
         return position_curves(curves, ylabel=metric.replace("_", " "), title=static.task)

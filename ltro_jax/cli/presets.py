@@ -4,7 +4,6 @@ import argparse
 import textwrap
 from typing import Any
 
-from ltro_jax.algorithms import ALGORITHMS
 from ltro_jax.presets import NO_COUNTERPART, list_presets, load_preset
 
 
@@ -20,6 +19,8 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table, or one preset's settings."""
+    from ltro_jax.algorithms import ALGORITHMS
+
     if options.preset:
         for name, value in load_preset(options.preset, options.algorithm).to_dict().items():
             print(f"{name} = {value}")

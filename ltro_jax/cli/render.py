@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from ltro_jax.cli.options import add_cache_option, add_policy_options, chosen_policy, set_cache
-from ltro_jax.runs.render import render
+from ltro_jax.process.paths import typed_path
 
 
 def add_parser(commands: Any) -> None:
@@ -18,7 +18,9 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_policy_options(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="ends in .gif, .mp4 or .html")
+    parser.add_argument(
+        "-o", "--output", type=typed_path, metavar="FILE", required=True, help="ends in .gif, .mp4 or .html"
+    )
     parser.add_argument("--episodes", type=int, default=1, help="how many, one after another (default 1)")
     parser.add_argument("--max_steps", "--max-steps", type=int, help="of each episode (default: to its end)")
     parser.add_argument("--sampled", action="store_true", help="act by chance, as in training, instead of greedily")
@@ -30,6 +32,8 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw and say where the file is."""
+    from ltro_jax.runs.render import render
+
     set_cache(options)
     names = ("episodes", "max_steps", "sampled", "fps", "reset_seed")
     output = render(

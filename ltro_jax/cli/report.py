@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from ltro_jax.runs import report
+from ltro_jax.process.paths import run_path, typed_path
 
 
 def add_parser(commands: Any) -> None:
@@ -16,10 +16,11 @@ def add_parser(commands: Any) -> None:
         "HTML file that needs no other, and the same as Markdown beside it.",
         epilog="example: ltro report runs/happo runs/clip_happo -o happo-or-not.html",
     )
-    parser.add_argument("paths", metavar="RUN", nargs="+", help="directories of runs or sweeps")
+    parser.add_argument("paths", type=run_path, metavar="RUN", nargs="+", help="directories of runs or sweeps")
     parser.add_argument(
         "-o",
         "--out",
+        type=typed_path,
         metavar="PLACE",
         help="an .html file, or a directory for report.html (default: RUN/report.html; several RUNs: ./report.html)",
     )
@@ -30,5 +31,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the report and say where it is."""
+    from ltro_jax.runs import report
+
     print(f"written: {report(options.paths, options.out, metric=options.metric, title=options.title)}")
     return 0

@@ -4,11 +4,7 @@ import argparse
 from typing import Any
 
 from ltro_jax.cli.options import add_cache_option, add_progress_options, progress_mode, set_cache
-from ltro_jax.config import Config
-from ltro_jax.runs import resume
-from ltro_jax.runs.progress import Progress
-from ltro_jax.runs.sweep import is_sweep, resume_sweep
-from ltro_jax.runs.sweep_results import write_tables
+from ltro_jax.process.paths import run_path
 
 
 def add_parser(commands: Any) -> None:
@@ -18,7 +14,7 @@ def add_parser(commands: Any) -> None:
         help="continue a stopped run or sweep",
         description="Continue a run from its newest intact checkpoint, on the CPU bit for bit as if never stopped.",
     )
-    parser.add_argument("path", metavar="RUN", help="directory of a run or a sweep")
+    parser.add_argument("path", type=run_path, metavar="RUN", help="directory of a run or a sweep")
     add_progress_options(parser)
     parser.add_argument(
         "--tracker", nargs="+", metavar="NAME", help="other trackers than those that training was started with, or none"
@@ -29,6 +25,12 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Resume; 130 when stopped by Ctrl-C before the end."""
+    from ltro_jax.config import Config
+    from ltro_jax.runs import resume
+    from ltro_jax.runs.progress import Progress
+    from ltro_jax.runs.sweep import is_sweep, resume_sweep
+    from ltro_jax.runs.sweep_results import write_tables
+
     set_cache(options)
     mode, tracker = progress_mode(options), None
     if options.tracker:

@@ -1,16 +1,20 @@
 """`ltro status`."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ltro_jax.runs.progress import short
-from ltro_jax.runs.status import RunStatus, statuses
-from ltro_jax.runs.sweep import is_sweep
+from ltro_jax.process.interrupts import STOPPED, when_ended
+from ltro_jax.process.paths import run_path
+
+if TYPE_CHECKING:
+    from ltro_jax.runs.status import RunStatus
 
 
 def add_parser(commands: Any) -> None:
@@ -21,7 +25,7 @@ def add_parser(commands: Any) -> None:
         description="Iteration, rate, time left, newest metrics, checkpoint and frozen members, without disturbing the "
         "process that trains. Metrics are those stored with the last checkpoint: IQM over the members of each point.",
     )
-    parser.add_argument("path", metavar="RUN", help="directory of a run or a sweep")
+    parser.add_argument("path", type=run_path, metavar="RUN", help="directory of a run or a sweep")
     parser.add_argument("--metric", nargs="+", default=[], metavar="NAME", help="which (default: returns)")
     parser.add_argument("--json", action="store_true", help="everything, of each member too, as one line of JSON")
     parser.add_argument("--watch", action="store_true", help="again and again, until all is finished or Ctrl-C")
@@ -31,6 +35,12 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print; 130 when --watch was ended by Ctrl-C."""
+    from ltro_jax.runs.status import statuses
+    from ltro_jax.runs.sweep import is_sweep
+
+    if options.watch:
+        when_ended("")  # how it is meant to end
+
     try:
         while True:
             found = statuses(options.path, options.metric)
@@ -45,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
             if not options.json:
                 print()
     except KeyboardInterrupt:
-        return 130
+        return STOPPED
 
 
 def _run_lines(status: RunStatus) -> list[str]:
@@ -76,6 +86,8 @@ def _sweep_lines(found: Sequence[RunStatus]) -> list[str]:
 
 
 def _position(status: RunStatus) -> str:
+    from ltro_jax.runs.progress import short
+
     parts = [
         f"iteration {status.iteration}/{status.num_iterations}",
         f"{short(status.env_steps)} of {short(status.total_env_steps)} env steps",

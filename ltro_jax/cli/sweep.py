@@ -1,12 +1,8 @@
 """`ltro sweep`."""
 
 import argparse
-import shlex
-import sys
 from collections.abc import Sequence
 from typing import Any
-
-import jax
 
 from ltro_jax.cli.options import (
     add_cache_option,
@@ -17,12 +13,7 @@ from ltro_jax.cli.options import (
     set_cache,
 )
 from ltro_jax.config import SettingsError
-from ltro_jax.parallel import join_processes, wait_for_all
-from ltro_jax.presets import preset_or_defaults
-from ltro_jax.runs.forecast import forecast
-from ltro_jax.runs.progress import Progress
-from ltro_jax.runs.sweep import plan, sweep
-from ltro_jax.runs.sweep_results import refuse_unknown_score, write_tables
+from ltro_jax.process.paths import typed_path
 
 
 def add_parser(commands: Any) -> None:
@@ -44,7 +35,9 @@ def add_parser(commands: Any) -> None:
         metavar="NAME=A,B",
         help="settings and their values; values that hold commas themselves are parted by semicolons",
     )
-    parser.add_argument("--out", metavar="DIR", help="directory of the sweep (default: runs/sweep-<time>)")
+    parser.add_argument(
+        "--out", type=typed_path, metavar="DIR", help="directory of the sweep (default: runs/sweep-<time>)"
+    )
     parser.add_argument("--metric", help="what members are ranked by (default: greedy evaluation, else episode return)")
     parser.add_argument("--dry-run", "--dry_run", action="store_true", help="say what it would take, and train nothing")
     add_progress_options(parser)
@@ -62,6 +55,15 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, rank and write tables; 130 when stopped by Ctrl-C before the end."""
+    import jax
+
+    from ltro_jax.parallel import join_processes, wait_for_all
+    from ltro_jax.presets import preset_or_defaults
+    from ltro_jax.runs.forecast import forecast
+    from ltro_jax.runs.progress import Progress
+    from ltro_jax.runs.sweep import plan, sweep
+    from ltro_jax.runs.sweep_results import refuse_unknown_score, write_tables
+
     set_cache(options)
     given = options.coordinator, options.num_processes, options.process_id
     if options.distributed or given != (None, None, None):
@@ -82,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
             print(forecast(name, part))
         return 0
     mode = progress_mode(options)
-    found = sweep(config, grid, options.out, progress=mode, command=shlex.join(sys.argv))
+    found = sweep(config, grid, options.out, progress=mode, command=options.command_line)
     try:
         if jax.process_index() == 0:
             ranking = write_tables(found, options.metric)

@@ -1,13 +1,18 @@
 """`ltro tail`."""
 
+from __future__ import annotations
+
 import argparse
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ltro_jax.config import SettingsError
-from ltro_jax.runs import Run
-from ltro_jax.runs.sweep import is_sweep, load_sweep, open_all
-from ltro_jax.runs.tail import TailRow, tail
+from ltro_jax.process.interrupts import STOPPED, when_ended
+from ltro_jax.process.paths import run_path
+
+if TYPE_CHECKING:
+    from ltro_jax.runs import Run
+    from ltro_jax.runs.tail import TailRow
 
 
 def add_parser(commands: Any) -> None:
@@ -20,7 +25,7 @@ def add_parser(commands: Any) -> None:
         epilog="example: ltro tail runs/spread --metric episode_return position/adv_variance_used/2 --follow",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("path", metavar="RUN", help="directory of a run or a sweep")
+    parser.add_argument("path", type=run_path, metavar="RUN", help="directory of a run or a sweep")
     parser.add_argument("--metric", nargs="+", default=["episode_return"], metavar="NAME", help="of agents and "
         "positions all, or one: agent/entropy/0 (default episode_return)")  # fmt: skip
     parser.add_argument("-n", "--lines", type=int, default=10, help="newest iterations to begin with (default 10)")
@@ -30,8 +35,12 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print; 130 when --follow was ended by Ctrl-C."""
+    from ltro_jax.runs.sweep import is_sweep, open_all
+
     if options.lines < 1:
         raise SettingsError(f"lines = {options.lines} is not allowed; it must be at least 1")
+    if options.follow:
+        when_ended("")  # how it is meant to end
     seen: dict[str, int] = {}
     try:
         while True:
@@ -46,15 +55,19 @@ def run(options: argparse.Namespace) -> int:
                 return 0
             time.sleep(1.0)
     except KeyboardInterrupt:
-        return 130
+        return STOPPED
 
 
 def _new_rows(opened: Run, options: argparse.Namespace, seen: dict[str, int]) -> list[TailRow]:
+    from ltro_jax.runs.tail import tail
+
     known = str(opened.path) in seen
     return tail(opened, options.metric, None if known else options.lines, seen.get(str(opened.path), 0))
 
 
 def _finished(path: str) -> bool:
+    from ltro_jax.runs.sweep import is_sweep, load_sweep, open_all
+
     return load_sweep(path).finished if is_sweep(path) else open_all([path])[0].finished
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ltro_jax.cli.options import add_cache_option, set_cache
-from ltro_jax.runs.theory import STUDIES, TheorySettings, run_studies
+from ltro_jax.config.studies import STUDIES, TheorySettings
+from ltro_jax.process.paths import typed_path
 
 HELP = {
     "games": "random games in each study",
@@ -35,7 +36,7 @@ def add_parser(commands: Any) -> None:
         "figure (PNG, PDF), a table (CSV, Markdown) and a dataset.",
         epilog="example: ltro theory --studies nash_gap --games 200 -o runs/gap",
     )
-    parser.add_argument("-o", "--output", metavar="DIR", help="default: runs/theory-<time>")
+    parser.add_argument("-o", "--output", type=typed_path, metavar="DIR", help="default: runs/theory-<time>")
     parser.add_argument("--studies", nargs="+", choices=STUDIES, default=list(STUDIES), help="default: all")
     for name, words in HELP.items():
         default = getattr(TheorySettings, name)
@@ -54,6 +55,8 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, write, and print the reports."""
+    from ltro_jax.runs.theory import run_studies
+
     set_cache(options)
     settings = TheorySettings(**{name: getattr(options, name) for name in HELP})
     output = Path(options.output or f"runs/theory-{datetime.now():%Y%m%d-%H%M%S}")

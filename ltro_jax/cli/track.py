@@ -4,8 +4,7 @@ import argparse
 from typing import Any
 
 from ltro_jax.config import SETTINGS
-from ltro_jax.runs.sweep import open_all
-from ltro_jax.runs.trackers import track
+from ltro_jax.process.paths import run_path
 
 
 def add_parser(commands: Any) -> None:
@@ -19,7 +18,7 @@ def add_parser(commands: Any) -> None:
         epilog="example: ltro track runs/spread --tracker tensorboard",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("path", metavar="RUN", help="directory of a run or a sweep")
+    parser.add_argument("path", type=run_path, metavar="RUN", help="directory of a run or a sweep")
     parser.add_argument("--tracker", nargs="+", required=True, metavar="NAME", help=" or ".join(names))
     for name in ("tracker_project", "tracker_group"):
         spec = SETTINGS[name].metadata
@@ -31,6 +30,9 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Send and say how much."""
+    from ltro_jax.runs.sweep import open_all
+    from ltro_jax.runs.trackers import track
+
     for opened in open_all([options.path]):
         sent = track(opened, options.tracker, options.tracker_project, options.tracker_group)
         for name, count in sent.items():

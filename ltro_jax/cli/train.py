@@ -1,8 +1,6 @@
 """`ltro train`."""
 
 import argparse
-import shlex
-import sys
 from typing import Any
 
 from ltro_jax.cli.options import (
@@ -13,8 +11,7 @@ from ltro_jax.cli.options import (
     progress_mode,
     set_cache,
 )
-from ltro_jax.presets import preset_or_defaults
-from ltro_jax.runs import train
+from ltro_jax.process.paths import typed_path
 
 
 def add_parser(commands: Any) -> None:
@@ -27,7 +24,9 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("preset", metavar="PRESET", help="task to train on, e.g. mpe/simple_spread")
-    parser.add_argument("--out", metavar="DIR", help="new run directory (default: runs/<task>-<algorithm>-<time>)")
+    parser.add_argument(
+        "--out", type=typed_path, metavar="DIR", help="new run directory (default: runs/<task>-<algorithm>-<time>)"
+    )
     add_progress_options(parser)
     add_cache_option(parser)
     add_settings(parser, leave_out=("task",))
@@ -36,8 +35,11 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; 130 when stopped by Ctrl-C before the end."""
+    from ltro_jax.presets import preset_or_defaults
+    from ltro_jax.runs import train
+
     set_cache(options)
     settings = given_settings(options)
     config = preset_or_defaults(options.preset, settings.pop("algorithm", "clip_happo"), **settings)
-    result = train(config, options.out, progress=progress_mode(options), command=shlex.join(sys.argv))
+    result = train(config, options.out, progress=progress_mode(options), command=options.command_line)
     return 0 if result.finished else 130

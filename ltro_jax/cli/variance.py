@@ -1,8 +1,6 @@
 """`ltro variance`."""
 
 import argparse
-import shlex
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,7 @@ from ltro_jax.cli.options import (
     set_cache,
 )
 from ltro_jax.config import SettingsError
-from ltro_jax.runs import load_run
-from ltro_jax.runs.controlled import controlled_rows
-from ltro_jax.runs.progress import Progress
-from ltro_jax.runs.variance import configurations, train_all, write_study
+from ltro_jax.process.paths import typed_path
 
 
 def add_parser(commands: Any) -> None:
@@ -33,7 +28,7 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("targets", metavar="RUN|TASK", nargs="+", help="run directories, or tasks to train on")
-    parser.add_argument("-o", "--output", metavar="DIR", help="default: runs/variance-<time>")
+    parser.add_argument("-o", "--output", type=typed_path, metavar="DIR", help="default: runs/variance-<time>")
     parser.add_argument("--algorithms", nargs="+", default=["clip_happo", "happo"], help="default clip_happo happo")
     parser.add_argument("--factor_clips", nargs="+", type=float, default=[], help="default: each algorithm's own")
     parser.add_argument("--agents", nargs="+", type=int, default=[], help="numbers of agents (default: the task's)")
@@ -53,6 +48,11 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train what is to be trained, measure, and say what was written."""
+    from ltro_jax.runs import load_run
+    from ltro_jax.runs.controlled import controlled_rows
+    from ltro_jax.runs.progress import Progress
+    from ltro_jax.runs.variance import configurations, train_all, write_study
+
     set_cache(options)
     output = Path(options.output or f"runs/variance-{datetime.now():%Y%m%d-%H%M%S}")
     paths = [target for target in options.targets if (Path(target) / "settings.json").exists()]
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         if opened.config.run.grid:
             raise SettingsError(f"{path} has a grid of hyper-parameters, whose seeds are no sample of one setting")
     configs = configurations(tasks, options.algorithms, options.factor_clips, options.agents, **settings)
-    runs |= train_all(configs, output / "runs", progress_mode(options), shlex.join(sys.argv))
+    runs |= train_all(configs, output / "runs", progress_mode(options), options.command_line)
     controlled = None
     if options.controlled:
         controlled = {

@@ -1,13 +1,11 @@
 """`ltro verify`."""
 
 import argparse
-import shlex
-import sys
 from typing import Any
 
 from ltro_jax.cli.options import add_cache_option, add_progress_options, progress_mode, set_cache
 from ltro_jax.presets.bands import list_bands
-from ltro_jax.runs.verify import verify
+from ltro_jax.process.paths import typed_path
 
 
 def add_parser(commands: Any) -> None:
@@ -23,7 +21,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("preset", metavar="PRESET", help="as listed by `ltro presets`")
     parser.add_argument("--algorithm", default="clip_happo", help="default clip_happo")
-    parser.add_argument("-o", "--out", metavar="DIR", help="run directory (default runs/verify-<preset>-<algorithm>)")
+    parser.add_argument(
+        "-o", "--out", type=typed_path, metavar="DIR", help="run directory (default runs/verify-<preset>-<algorithm>)"
+    )
     add_progress_options(parser)
     add_cache_option(parser)
     parser.set_defaults(run=run)
@@ -31,8 +31,10 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, compare, say."""
+    from ltro_jax.runs.verify import verify
+
     set_cache(options)
-    mode, command = progress_mode(options), shlex.join(sys.argv)
+    mode, command = progress_mode(options), options.command_line
     found = verify(options.preset, options.algorithm, options.out, progress=mode, command=command)
     band, members = found.band, len(found.band.scores)
     print(f"{band.metric} of {members} seeds, {found.run.config.run.total_env_steps:,} env steps each:")

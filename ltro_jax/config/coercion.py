@@ -13,6 +13,8 @@ TUPLE_WORDS = {GRID: "names with values like actor_lr=3e-4,5e-4 factor_clip=1,in
 class SettingsError(ValueError):
     """A setting is wrong; the message is one sentence naming the key, its value and what is allowed."""
 
+    exit_code = 2  # of a command
+
 
 def coerce(name: str, value: Any, kind: Any) -> Any:
     """Convert a Python, TOML, JSON or command-line value of the setting `name` to its type `kind`.

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ltro_jax.config.coercion import SettingsError, coerce
-from ltro_jax.config.groups import Hypers, Run, Static
-
-GROUPS = ("static", "hypers", "run")
+from ltro_jax.config.groups import Run, Static
+from ltro_jax.config.hypers import Hypers
+from ltro_jax.config.specs import GROUPS, SETTINGS
 
 
 @dataclass(frozen=True)
@@ -82,28 +82,6 @@ class Member(typing.NamedTuple):
 
     seed: int
     hypers: Hypers
-
-
-class SettingSpec(typing.NamedTuple):
-    """Where a setting lives and what it may be."""
-
-    group: str
-    type: Any
-    default: Any
-    metadata: Mapping[str, Any]
-
-
-def _specs() -> dict[str, SettingSpec]:
-    specs = {}
-    for group, cls in zip(GROUPS, (Static, Hypers, Run), strict=True):
-        hints = typing.get_type_hints(cls)
-        for item in dataclasses.fields(cls):
-            kind = float if group == "hypers" else hints[item.name]
-            specs[item.name] = SettingSpec(group, kind, item.default, item.metadata)
-    return specs
-
-
-SETTINGS: dict[str, SettingSpec] = _specs()
 
 
 def _check_range(name: str, value: Any, allowed: Mapping[str, Any]) -> None:

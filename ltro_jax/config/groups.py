@@ -1,9 +1,7 @@
-"""The three groups of settings, each with its default, its meaning and what it may be."""
+"""The three groups of settings, each with its default, its meaning and what it may be. Needs no JAX."""
 
 from dataclasses import dataclass, field
 from typing import Any
-
-from flax import struct
 
 
 def setting(default: Any, help: str, compare: bool = True, **check: Any) -> Any:
@@ -16,7 +14,7 @@ def setting(default: Any, help: str, compare: bool = True, **check: Any) -> Any:
 
 def hyper(default: float, help: str, **check: Any) -> Any:
     """As `setting`, for a leaf of the traced pytree."""
-    return struct.field(default=default, metadata={"help": help, **check})
+    return setting(default, help, **check)
 
 
 TRACKERS = ("wandb", "tensorboard", "mlflow")
@@ -103,8 +101,9 @@ class Static:
         return self.chunk_length if self.recurrent else None
 
 
-class Hypers(struct.PyTreeNode):
-    """Traced hyper-parameters: scalars float32, or `[S]` once stacked over members."""
+@dataclass(frozen=True)
+class HyperSettings:
+    """Hyper-parameters, as declared; the pytree of them is `Hypers`."""
 
     actor_lr: Any = hyper(5e-4, "actor learning rate", above=0)
     critic_lr: Any = hyper(5e-4, "critic learning rate", above=0)

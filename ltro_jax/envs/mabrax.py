@@ -10,10 +10,8 @@ as they are. The global state is Brax's observation, standardised.
 Rewards and returns are Brax's and not comparable with those of MuJoCo.
 """
 
-import contextlib
 import importlib
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -24,7 +22,7 @@ from flax import struct
 from ltro_jax.config import Static
 from ltro_jax.envs.base import EnvSpec, pad_last, size_mask, standardise_vector
 from ltro_jax.envs.mabrax_joints import TASKS, action_places, body_of, hidden_positions, observed_joints, partition
-from ltro_jax.envs.quiet import quiet_import
+from ltro_jax.process.imports import import_quietly, without_warnings
 from ltro_jax.types import Array, TimeStep
 
 DEFAULT_EPISODE_LENGTH = 1000
@@ -51,13 +49,12 @@ class MABrax:
     """A body of Brax behind the `Environment` protocol; the team's one reward is Brax's."""
 
     def __init__(self, name: str, settings: Static):
-        with quiet_import():
-            self._brax, self._brax_state = _create(body_of(name), settings.backend or DEFAULT_BACKEND)
+        self._brax, self._brax_state = _create(body_of(name), settings.backend or DEFAULT_BACKEND)
         model = self._brax.sys.mj_model
         self._check_action_range(body_of(name))
         self.parts = partition(name)
         self._action_places = action_places(model, self.parts)
-        with _without_warnings():
+        with without_warnings():  # while Brax is traced: it reads deprecated attributes of MJX
             state_size = int(jax.eval_shape(self._brax.reset, jax.random.key(0)).obs.shape[0])
         assert state_size >= model.nq - hidden_positions(model) + model.nv
         self._observed = observed_joints(model, self.parts) if settings.observation == "joints" else None
@@ -76,7 +73,7 @@ class MABrax:
 
     def reset(self, key: Array) -> tuple[MABraxState, TimeStep]:
         """A new episode."""
-        with _without_warnings():
+        with without_warnings():
             state = self._brax.reset(key)
         env_state = MABraxState(_strong(state.pipeline_state), jnp.zeros((), jnp.int32))
         return env_state, self._timestep(state.obs, jnp.zeros(()), jnp.zeros((), bool), jnp.zeros((), bool))
@@ -87,7 +84,7 @@ class MABrax:
         control = jnp.clip(action.reshape(-1)[self._action_places], -1.0, 1.0)
         zero = jnp.zeros((), jnp.float32)
         before = self._brax_state(env_state.physics, jnp.zeros(self.spec.state_size), zero, zero)
-        with _without_warnings():
+        with without_warnings():
             after = self._brax.step(before, control)
         count = env_state.count + 1
         terminated = jnp.asarray(after.done > 0.5, bool)
@@ -97,10 +94,8 @@ class MABrax:
 
     def webpage(self, states: Sequence[MABraxState]) -> str:
         """An HTML page in which Brax's own viewer (loaded from the web) plays the states of an episode."""
-        with quiet_import():
-            from brax.io import html
-
-        with _without_warnings():
+        html: Any = import_quietly("brax.io.html")
+        with without_warnings():
             return html.render(self._brax.sys, [state.physics for state in states])
 
     def _timestep(self, seen: Array, reward: Array, terminated: Array, truncated: Array) -> TimeStep:
@@ -133,25 +128,17 @@ class MABrax:
 
 def _create(body: str, backend: str) -> tuple[Any, type]:
     """Brax's environment of `body`, and the class of its states."""
-    from brax import envs
-
+    envs: Any = import_quietly("brax.envs")
     mujoco: Any = importlib.import_module("mujoco")  # no type checker sees what its extension modules bring
     # While it compiles a model MuJoCo prints warnings past Python, and into a file where the process stands.
     handler = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda message: None)
     try:
-        env = envs.get_environment(body, backend=backend, exclude_current_positions_from_observation=True)
+        with without_warnings():
+            env = envs.get_environment(body, backend=backend, exclude_current_positions_from_observation=True)
     finally:
         mujoco.set_mju_user_warning(handler)
     return env, envs.State
-
-
-@contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    """While Brax is traced: it reads deprecated attributes of MJX."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _strong(tree: Any) -> Any:

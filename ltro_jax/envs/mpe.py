@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs.base import EnvSpec, combine_rewards, pad_last, size_mask
 from ltro_jax.envs.mpe_spread import make_simple_spread
-from ltro_jax.envs.quiet import quiet_import
 from ltro_jax.envs.scenes import ParticleScene
+from ltro_jax.process.imports import import_quietly
 from ltro_jax.types import Array, TimeStep
 
 DEFAULT_EPISODE_LENGTH = 25
@@ -43,9 +43,9 @@ class MPE:
     """An MPE scenario behind the `Environment` protocol."""
 
     def __init__(self, scenario: str, settings: Static):
-        with quiet_import():
-            from jaxmarl.environments import mpe
-            from jaxmarl.environments.mpe.default_params import CONTINUOUS_ACT, DISCRETE_ACT
+        mpe = import_quietly("jaxmarl.environments.mpe")
+        from jaxmarl.environments.mpe.default_params import CONTINUOUS_ACT, DISCRETE_ACT
+
         episode_length = settings.episode_length or DEFAULT_EPISODE_LENGTH
         discrete = settings.continuous_actions is False  # the paper's MPE tasks are continuous
         options: dict[str, Any] = {

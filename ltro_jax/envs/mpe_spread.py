@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ltro_jax.envs.quiet import quiet_import
+from ltro_jax.process.imports import import_quietly
 from ltro_jax.types import Array
 
 
@@ -15,8 +15,8 @@ def make_simple_spread(**options: Any) -> Any:
     JaxMARL moves all entities at once already; only what stands between its dictionaries and its physics is written
     out agent by agent, and is replaced here. A test holds every number to JaxMARL's.
     """
-    with quiet_import():
-        from jaxmarl.environments.mpe import SimpleSpreadMPE
+    import_quietly("jaxmarl.environments.mpe")
+    from jaxmarl.environments.mpe import SimpleSpreadMPE
 
     class SimpleSpread(SimpleSpreadMPE):
         def set_actions(self, actions: Array) -> tuple[Array, Array]:

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs.base import EnvSpec
-from ltro_jax.envs.quiet import quiet_import
 from ltro_jax.envs.scenes import BattleScene
+from ltro_jax.process.imports import import_quietly
 from ltro_jax.types import Array, TimeStep
 
 DEFAULT_EPISODE_LENGTH = 100
@@ -52,9 +52,10 @@ class SMAX:
     """A battle behind the `Environment` protocol; the agents are the allies."""
 
     def __init__(self, scenario: str, settings: Static):
-        with quiet_import():
-            from jaxmarl.environments.smax import HeuristicEnemySMAX
-            from jaxmarl.environments.smax.smax_env import Scenario, map_name_to_scenario
+        import_quietly("jaxmarl.environments.smax")
+        from jaxmarl.environments.smax import HeuristicEnemySMAX
+        from jaxmarl.environments.smax.smax_env import Scenario, map_name_to_scenario
+
         episode_length = settings.episode_length or DEFAULT_EPISODE_LENGTH
         if episode_length < 2:
             raise SettingsError(f"episode_length = {episode_length} is not possible on smax/{scenario}; at least 2 is")

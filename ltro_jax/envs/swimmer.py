@@ -13,6 +13,7 @@ compiles for minutes, is thousands of times slower on a CPU, and rounds more (1e
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +22,9 @@ from flax import struct
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs import swimmer_model as model
 from ltro_jax.envs.base import EnvSpec, standardise_vector
-from ltro_jax.envs.quiet import quiet_import
 from ltro_jax.envs.scenes import ChainScene
 from ltro_jax.envs.swimmer_physics import make_advance
+from ltro_jax.process.imports import import_quietly, without_warnings
 from ltro_jax.types import Array, TimeStep
 
 SWIMMERS = ("10x2", "20x1")  # agents × hinges of each
@@ -124,11 +125,10 @@ def mjx_advance(num_hinges: int) -> Advance:
     Raises:
         ImportError: MuJoCo MJX is not installed.
     """
-    with quiet_import():
-        import mujoco
-        from mujoco import mjx
-
-        compiled = mujoco.MjModel.from_xml_string(model.mjcf(num_hinges))  # pyright: ignore[reportAttributeAccessIssue]
+    mujoco: Any = import_quietly("mujoco")
+    mjx: Any = import_quietly("mujoco.mjx")
+    with without_warnings():
+        compiled = mujoco.MjModel.from_xml_string(model.mjcf(num_hinges))
         on_device = mjx.put_model(compiled)
         template = mjx.make_data(compiled)
 

@@ -5,12 +5,17 @@ A file has a table `[paper]` (the paper's name of the task, and what differs fro
 algorithm's table: the paper lists no settings of its own, and comparisons differ in nothing else.
 """
 
+from __future__ import annotations
+
 import tomllib
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ltro_jax.config import Config, SettingsError
+from ltro_jax.config import SettingsError
+
+if TYPE_CHECKING:
+    from ltro_jax.config import Config
 
 NOT_ALGORITHMS = ("paper", "settings")
 NO_COUNTERPART = {"MMM2": "needs medivacs, which SMAX does not have"}  # tasks of the paper without a preset, and why
@@ -44,6 +49,8 @@ def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> C
     Raises:
         SettingsError: no such preset or algorithm, or a wrong override.
     """
+    from ltro_jax.config import Config  # needs JAX, which the names of presets do not
+
     if task not in _preset_files():
         raise SettingsError(f"preset {task!r} is unknown; allowed are {', '.join(sorted(_preset_files()))}")
     tables = _read(task)
@@ -58,6 +65,8 @@ def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> C
 
 def preset_or_defaults(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
     """As `load_preset`; a task without a preset takes the default settings."""
+    from ltro_jax.config import Config
+
     if task in _preset_files():
         return load_preset(task, algorithm, **overrides)
     return Config.from_dict({"algorithm": algorithm} | overrides | {"task": task})

@@ -1,33 +1,40 @@
 """The persistent compilation cache: a program compiled once starts in seconds the next time."""
 
 import os
+from contextvars import ContextVar
 from pathlib import Path
 
 import jax
 
 VARIABLE = "LTRO_COMPILATION_CACHE"
 WORTH_KEEPING = 0.5  # seconds of compiling
+CHOICE: ContextVar[str | None] = ContextVar("compilation_cache", default=None)  # of a command
 
 
 def use_compilation_cache(choice: str | None = None) -> Path | None:
     """Turn the cache on, unless JAX is already configured with one.
 
     Args:
-        choice: a directory, or `"off"`; None takes the environment variable `LTRO_COMPILATION_CACHE`, and without it
+        choice: a directory, or `"off"`; None takes `CHOICE`, else the variable `LTRO_COMPILATION_CACHE`, and without it
             `$XDG_CACHE_HOME/ltro_jax/xla` (`~/.cache/ltro_jax/xla`).
     Returns:
-        The directory, or None when off.
+        The directory, or None when off, as where there is no home directory.
     """
-    choice = choice or os.environ.get(VARIABLE)
-    if choice == "off":
-        jax.config.update("jax_compilation_cache_dir", None)
-        return None
+    choice = choice or CHOICE.get() or os.environ.get(VARIABLE)
     configured = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if choice is None and configured:
         return Path(configured)
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    directory = Path(choice) if choice else base / "ltro_jax" / "xla"
-    jax.config.update("jax_compilation_cache_dir", str(directory))
+    directory = os.path.expanduser(choice) if choice else _default()
+    if directory in ("off", None):
+        jax.config.update("jax_compilation_cache_dir", None)
+        return None
+    jax.config.update("jax_compilation_cache_dir", directory)
     threshold = min(jax.config.jax_persistent_cache_min_compile_time_secs, WORTH_KEEPING)  # type: ignore[attr-defined]
     jax.config.update("jax_persistent_cache_min_compile_time_secs", threshold)
-    return directory
+    return Path(directory)
+
+
+def _default() -> str | None:
+    """None: no variable says where, and the user has no home (an unknown number in a container)."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return None if base.startswith("~") else os.path.join(base, "ltro_jax", "xla")

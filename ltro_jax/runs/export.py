@@ -178,4 +178,3 @@ FORMS: dict[str, Callable[[Sequence[Run], Sequence[str]], bytes]] = {
     "parquet": _parquet,
     "marl-eval": _marl_eval,
 }
-SUFFIXES = {"csv": "csv", "parquet": "parquet", "marl-eval": "json"}

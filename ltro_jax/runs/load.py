@@ -14,6 +14,7 @@ import xarray as xr
 
 from ltro_jax.config import Config, SettingsError
 from ltro_jax.parallel import stack_members
+from ltro_jax.process.interrupts import STOPPED
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.evaluate_members import evaluate_members
 from ltro_jax.storage import (
@@ -228,6 +229,15 @@ def state_template(directory: RunDirectory, config: Config, program: Train) -> R
 def point_label(point: Mapping[str, float]) -> str:
     """`{"actor_lr": 3e-4}` → `actor_lr=0.0003`."""
     return " ".join(f"{name}={value:g}" for name, value in point.items())
+
+
+class Stopped(RunError):
+    """What needs finished runs was stopped before their end."""
+
+    exit_code = STOPPED
+
+    def __init__(self, path: Path):
+        super().__init__(f"stopped before the end; the same command resumes what is in {path}")
 
 
 def load_run(path: str | Path) -> Run:

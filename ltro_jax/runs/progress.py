@@ -1,6 +1,7 @@
 """What the host tells the user between device calls, and leaves for readers in other processes."""
 
 import json
+import shutil
 import sys
 import time
 from contextlib import suppress
@@ -10,6 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+
+from ltro_jax.process.streams import emit, is_terminal, was_lost
 
 PROGRESS_FILE = "progress.json"  # in the run directory: the latest record, for `ltro status`
 
@@ -41,6 +44,8 @@ def read_progress(directory: Path) -> dict[str, Any] | None:
 class Progress:
     """A record of each device call: one line, rewritten in place on a terminal, else printed every few seconds.
 
+    Where standard output takes no more (a closed pipe, a full disk), that is said once and nothing else changes.
+
     As JSON every record is printed: `{"event": "progress", "iteration": …, …}`, and what is said besides as
     `{"event": "message", "text": …}`. The latest record is kept in `file`, written at most once a second.
     """
@@ -58,22 +63,22 @@ class Progress:
         self._steps = steps_per_iteration
         self._members = num_members
         self._file = file
-        self._terminal = sys.stdout.isatty()
+        self._terminal = is_terminal(sys.stdout)
         self._busy, self._done, self._printed, self._kept = 0.0, 0, 0.0, 0.0
         self._open_line = False
 
     def say(self, text: str) -> None:
         """A line of its own."""
         if self._mode == "json":
-            print(json.dumps({"event": "message", "text": text}), flush=True)
+            self._print(json.dumps({"event": "message", "text": text}) + "\n")
         elif self._mode:
             self._end_line()
-            print(text, flush=True)
+            self._print(text + "\n")
 
     def warn(self, text: str) -> None:
         """A sentence on stderr, also where nothing else is printed."""
         self._end_line()
-        print(f"ltro: {text}", file=sys.stderr, flush=True)
+        emit(f"ltro: {text}\n", sys.stderr)
 
     def began(self, iteration: int) -> None:
         """Before the first device call of this process."""
@@ -88,11 +93,13 @@ class Progress:
         if last or time.monotonic() - self._kept >= 1.0:
             self._keep(record)
         if self._mode == "json":
-            print(json.dumps(record), flush=True)
+            self._print(json.dumps(record) + "\n")
         elif self._mode and (self._terminal or last or time.monotonic() - self._printed >= 5.0):
             self._printed = time.monotonic()
-            line = _line(record)
-            print(f"\r\033[K{line}" if self._terminal else line, end="" if self._terminal else "\n", flush=True)
+            if self._terminal:  # its width is asked each time, and its last column makes some of them wrap
+                self._print(f"\r\033[K{_line(record, shutil.get_terminal_size().columns - 1)}")
+            else:
+                self._print(_line(record) + "\n")
             self._open_line = self._terminal
 
     def close(self) -> None:
@@ -128,25 +135,37 @@ class Progress:
 
     def _end_line(self) -> None:
         if self._open_line:
-            print(flush=True)
+            self._print("\n")
         self._open_line = False
 
+    def _print(self, text: str) -> None:
+        known = was_lost()
+        reason = emit(text, sys.stdout)
+        if reason and not known:
+            emit(f"ltro: standard output takes nothing more ({reason}); training goes on\n", sys.stderr)
 
-def _line(record: dict[str, Any]) -> str:
+
+def _line(record: dict[str, Any], width: int | None = None) -> str:
+    """The record in words; in at most `width` characters what says least is left out."""
+
     def number(name: str) -> str:
         return "nan" if record[name] is None else f"{record[name]:.2f}"
 
-    parts = [
-        f"iteration {record['iteration']}/{record['num_iterations']}",
-        f"{short(record['env_steps'])} env steps × {record['members']} members",
-        f"{short(record['steps_per_second'])} steps/s",
-        f"return {number('episode_return')}",
-    ]
+    parts = {
+        "iteration": f"iteration {record['iteration']}/{record['num_iterations']}",
+        "steps": f"{short(record['env_steps'])} env steps × {record['members']} members",
+        "rate": f"{short(record['steps_per_second'])} steps/s",
+        "return": f"return {number('episode_return')}",
+    }
     if "eval_return_greedy" in record:
-        parts.append(f"eval {number('eval_return_greedy')}")
+        parts["eval"] = f"eval {number('eval_return_greedy')}"
     if record["frozen"]:
-        parts.append(f"{record['frozen']} members frozen (non-finite)")
-    return ", ".join([*parts, f"{timedelta(seconds=round(record['seconds_left']))} left"])
+        parts["frozen"] = f"{record['frozen']} members frozen (non-finite)"
+    parts["left"] = f"{timedelta(seconds=round(record['seconds_left']))} left"
+    for name in ("steps", "rate", "eval", "frozen", "return", "left"):
+        if width is not None and len(", ".join(parts.values())) > width:
+            parts.pop(name, None)
+    return ", ".join(parts.values())[: None if width is None else max(1, width)]
 
 
 def _mean(values: xr.DataArray) -> float | None:

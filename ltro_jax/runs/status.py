@@ -61,8 +61,9 @@ def statuses(path: str | Path, metrics: Sequence[str] = ()) -> list[RunStatus]:
     if not is_sweep(path):
         return [run_status(load_run(path), metrics)]
     found = []
-    for name, config in load_sweep(path).configs.items():
-        part = Path(path) / name
+    sweep = load_sweep(path)
+    for name, config in sweep.configs.items():
+        part = sweep.path / name
         try:
             begun = (part / "settings.json").exists()
             found.append(run_status(load_run(part), metrics) if begun else _waiting(part, config))

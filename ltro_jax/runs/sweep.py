@@ -12,6 +12,8 @@ import jax
 
 from ltro_jax.config import SETTINGS, Config, SettingsError
 from ltro_jax.parallel import wait_for_all
+from ltro_jax.process.interrupts import forget_interrupt, was_interrupted
+from ltro_jax.process.paths import run_path, typed_path
 from ltro_jax.runs.load import Run, load_run
 from ltro_jax.runs.memory import refuse_impossible_size
 from ltro_jax.runs.progress import Mode, Progress
@@ -103,7 +105,7 @@ def sweep(
     require_trackers(config.run.tracker)
     for part in configs.values():
         refuse_impossible_size(make_train(part), part)
-    path = Path(out or f"runs/sweep-{datetime.now():%Y%m%d-%H%M%S}")
+    path = typed_path(out or f"runs/sweep-{datetime.now():%Y%m%d-%H%M%S}")
     _open(path, configs, command)
     return _work(Sweep(path, configs), progress, command)
 
@@ -117,12 +119,13 @@ def resume_sweep(path: str | Path, *, progress: Mode = True, tracker: Sequence[s
         SettingsError: a tracker that there is not, or that is not installed.
         RunError: no sweep there, or one of its runs cannot go on.
     """
-    configs = load_sweep(path).configs
+    found = load_sweep(path)
+    configs = found.configs
     if tracker is not None:
         configs = {name: config.replace(tracker=tracker) for name, config in configs.items()}
     for config in configs.values():
         require_trackers(config.run.tracker)
-    return _work(Sweep(Path(path), configs), progress, None)
+    return _work(Sweep(found.path, configs), progress, None)
 
 
 def load_sweep(path: str | Path) -> Sweep:
@@ -131,7 +134,7 @@ def load_sweep(path: str | Path) -> Sweep:
     Raises:
         RunError: not there, not a sweep, damaged, or written by a newer ltro_jax.
     """
-    path = Path(path)
+    path = run_path(path)
     if not (path / SWEEP_FILE).is_file():
         raise RunError(f"{path} is not a sweep: it has no {SWEEP_FILE}; check the path")
     content = RunDirectory(path).read_json(SWEEP_FILE)
@@ -144,7 +147,7 @@ def load_sweep(path: str | Path) -> Sweep:
 
 def is_sweep(path: str | Path) -> bool:
     """Whether a sweep is there."""
-    return (Path(path) / SWEEP_FILE).is_file()
+    return (run_path(path) / SWEEP_FILE).is_file()
 
 
 def open_all(paths: Sequence[str | Path]) -> list[Run]:
@@ -181,11 +184,12 @@ def _open(path: Path, configs: dict[str, Config], command: str | None) -> None:
 
 def _work(found: Sweep, progress: Mode, command: str | None) -> Sweep:
     """Every part in turn; with several processes those that fall to this one."""
+    forget_interrupt()
     own = list(found.configs)[jax.process_index() :: jax.process_count()]
     for number, name in enumerate(own, start=1):
         Progress(progress).say(f"[{number}/{len(own)}] {name}")
         run = train_or_resume(found.configs[name], found.path / name, progress=progress, command=command)
-        if not run.finished:
-            break  # Ctrl-C
+        if not run.finished or was_interrupted():
+            break
     wait_for_all("the sweep is done")
     return Sweep(found.path, found.configs)

@@ -1,7 +1,6 @@
 """The exact studies: measure the paper's claims on random games, from settings to labelled datasets and files."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from ltro_jax.analysis.rates import log_spaced
 from ltro_jax.analysis.theory import MOMENTS
 from ltro_jax.config import SettingsError
+from ltro_jax.config.studies import VARIANCE_ACTIONS, TheorySettings
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.results import write_results
 from ltro_jax.runs.theory_reports import report_gap, report_improvement, report_variance
@@ -19,78 +19,8 @@ from ltro_jax.theory import Hypers, float64, gradient_step, trust_region_step
 from ltro_jax.theory.studies import Problems, courses, random_problems, weight_moments
 
 AGENT_UPDATES = {"gradient_step": gradient_step, "trust_region_step": trust_region_step}
-VARIANCE_ACTIONS = 2  # of each agent in the variance study, so that many agents can be enumerated
-MAX_AGENTS = 20
-MAX_NUMBERS = 2**27  # float64 values of one batch, about 1 GB
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class TheorySettings:
-    """Sizes of the studies; those of another study than the one that is run are not read.
-
-    Raises:
-        SettingsError: one of them cannot be used.
-    """
-
-    games: int = 100
-    num_states: int = 4
-    gamma: float = 0.9
-    factor_clips: Sequence[float] = (0.5, 1.0, 2.0, np.inf)
-    kl_thresholds: Sequence[float] = (0.001, 0.01, 0.1)  # variance and improvement, nats
-    agents: Sequence[int] = (2, 3, 4, 6, 8)  # variance
-    num_agents: int = 4  # improvement and Nash gap
-    num_actions: int = 3  # likewise
-    iterations: int = 20  # improvement
-    gap_iterations: int = 1000
-    gap_kl_threshold: float = 0.01
-    learning_rate: float = 10.0  # Nash gap, gradient steps
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        at_least = {"games": 2, "num_states": 1, "num_agents": 1, "num_actions": 2, "iterations": 1, "seed": 0}
-        at_least["gap_iterations"] = 10
-        for name, least in at_least.items():
-            if getattr(self, name) < least:
-                raise SettingsError(f"{name} = {getattr(self, name)} must be at least {least}")
-        if not 0 <= self.gamma < 1:
-            raise SettingsError(f"gamma = {self.gamma:g} must be at least 0 and less than 1")
-        for name in ("factor_clips", "kl_thresholds", "agents"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values) or not all(value > 0 for value in values):
-                shown = " ".join(f"{value:g}" for value in values)
-                raise SettingsError(f"{name} = {shown} must be numbers above 0, each of them once")
-        for name in ("gap_kl_threshold", "learning_rate"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise SettingsError(f"{name} = {getattr(self, name):g} must be a number above 0")
-        if np.inf in self.kl_thresholds:
-            raise SettingsError("kl_thresholds must be finite")
-        if self.seed > 2**31 - 1:
-            raise SettingsError(f"seed = {self.seed} must be at most {2**31 - 1}")
-        if max(self.num_agents, *self.agents) > MAX_AGENTS:
-            raise SettingsError(f"games of more than {MAX_AGENTS} agents are too large to be enumerated")
-        if len(self.agents) < 2:
-            raise SettingsError(f"agents = {self.agents[0]} is one number; growth needs at least 2")
-        for agents, actions, iterations in (
-            (max(self.agents), VARIANCE_ACTIONS, 1),
-            (self.num_agents, self.num_actions, max(self.iterations, self.gap_iterations)),
-        ):
-            states = self.num_states
-            game = states * actions**agents * (states + 6 * agents)
-            policies = iterations * agents * states * actions
-            numbers = self.games * (game + policies)
-            if numbers > MAX_NUMBERS:
-                raise SettingsError(
-                    f"{self.games} games of {agents} agents with {actions} actions in {states} states for {iterations} "
-                    f"iterations would need about {8e-9 * numbers:.3g} GB; choose fewer of them"
-                )
-
-    @property
-    def rules(self) -> dict[str, tuple[str, float]]:
-        """Name → schedule and clamp."""
-        sequential = {f"c = {clip:.12g}".replace("inf", "∞"): ("random", float(clip)) for clip in self.factor_clips}
-        return sequential | {"simultaneous": ("simultaneous", 1.0)}
 
 
 def measure_variance(settings: TheorySettings, say: Say) -> xr.Dataset:
@@ -176,7 +106,7 @@ def measure_gap(settings: TheorySettings, say: Say) -> xr.Dataset:
     return xr.Dataset(variables, coordinates, _attributes(settings, **own))
 
 
-STUDIES = {
+MEASURES = {
     "variance": (measure_variance, report_variance),
     "improvement": (measure_improvement, report_improvement),
     "nash_gap": (measure_gap, report_gap),
@@ -187,7 +117,7 @@ def run_studies(names: Sequence[str], settings: TheorySettings, directory: Path,
     """Measure, and write tables, datasets and figures, all made before the first is written.
 
     Args:
-        names: of `STUDIES`.
+        names: of `MEASURES`.
         say: is told what is under way.
     Returns:
         The files; `<study>.md` is the report.
@@ -196,13 +126,13 @@ def run_studies(names: Sequence[str], settings: TheorySettings, directory: Path,
         RunError: the disk refuses.
     """
     for name in names:
-        if name not in STUDIES:
-            raise SettingsError(f"study = {name!r} is not one of {', '.join(STUDIES)}")
+        if name not in MEASURES:
+            raise SettingsError(f"study = {name!r} is not one of {', '.join(MEASURES)}")
     use_compilation_cache()
     files: dict[str, bytes] = {}
     figures: dict[str, Figure] = {}
     for name in dict.fromkeys(names):
-        measure, report = STUDIES[name]
+        measure, report = MEASURES[name]
         with float64():
             study = measure(settings, say)
         made = report(study)

@@ -13,9 +13,9 @@ import xarray as xr
 
 from ltro_jax.config import Config
 from ltro_jax.parallel import MemberProgram, compile_together, make_member_program, member_layout, stack_members
+from ltro_jax.process.interrupts import interruptible, when_ended
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.dataset import metrics_dataset
-from ltro_jax.runs.interrupts import interruptible
 from ltro_jax.runs.load import Run, load_run, state_template
 from ltro_jax.runs.memory import (
     Compiled,
@@ -39,6 +39,7 @@ from ltro_jax.storage import (
     truncate_checkpoints,
 )
 from ltro_jax.storage.atomic import one_line
+from ltro_jax.storage.run_directory import nothing_saved
 from ltro_jax.training import Train, make_train
 from ltro_jax.types import RunnerState
 
@@ -66,6 +67,8 @@ def train(config: Config, out: str | Path | None = None, *, progress: Mode = Tru
         out = Path("runs") / name
     directory = RunDirectory.create(out, config.to_dict(), command)
     with directory.lock():
+        if Config.from_dict(directory.settings) != config:
+            raise RunError(f"another process has begun a run in {directory.path}; choose another --out")
         Session(directory, config, program, progress).to_the_end()
     return load_run(directory.path)
 
@@ -96,7 +99,7 @@ def train_or_resume(config: Config, path: str | Path, *, progress: Mode = True, 
     Raises:
         RunError: the directory holds a run with other settings.
     """
-    if not (Path(path) / "settings.json").exists():
+    if not (Path(path) / "settings.json").exists() or nothing_saved(Path(path)):
         return train(config, path, progress=progress, command=command)
     there = load_run(path)
     if there.config != config:
@@ -141,6 +144,7 @@ class Session:
         try:
             self._until_it_fits()
         finally:
+            when_ended()
             self.trackers.close(self.config.num_iterations in list_checkpoints(self.directory.checkpoints))
 
     def _until_it_fits(self) -> None:
@@ -158,6 +162,7 @@ class Session:
     def _work(self) -> None:
         total, interval = self.config.num_iterations, self.config.static.eval_interval
         iteration, states = self._restore()
+        when_ended(self._ended(iteration))
         self.trackers.start(self.metrics)
         if iteration >= total:
             self.metrics.consolidate(self.directory.path / METRICS_FILE)  # a kill may have come just before it
@@ -269,12 +274,22 @@ class Session:
         keep = self.config.run.keep_checkpoints
         save_checkpoint(self.directory.checkpoints, iteration, states, keep, self.damaged)
         self.damaged = {}
+        when_ended(self._ended(iteration))
         self.trackers.log(rows)
 
     def _stopped(self, iteration: int) -> None:
         self.metrics.consolidate(self.directory.path / METRICS_FILE)
-        command = f"ltro resume {shlex.quote(str(self.directory.path))}"
-        self.progress.say(f"stopped at iteration {iteration}, everything is saved; go on with `{command}`")
+        self.progress.say(f"stopped at iteration {iteration}, everything is saved; resume it with `{self._command}`")
+
+    def _ended(self, saved: int) -> str:
+        """What to say when the process ends at once."""
+        if saved == 0:
+            return "stopped before anything was saved; the same command starts again"
+        return f"stopped at once; iteration {saved} is saved, resume it with `{self._command}`"
+
+    @property
+    def _command(self) -> str:
+        return f"ltro resume {shlex.quote(str(self.directory.path))}"
 
     def _tracker_failed(self, name: str, error: Exception) -> None:
         command = f"ltro track {shlex.quote(str(self.directory.path))} --tracker {name}"

@@ -16,12 +16,12 @@ from ltro_jax.analysis.figures import count_curves, learning_curves, position_cu
 from ltro_jax.analysis.statistics import Interval
 from ltro_jax.config import Config, SettingsError
 from ltro_jax.presets import preset_or_defaults
+from ltro_jax.process.interrupts import forget_interrupt, was_interrupted
 from ltro_jax.runs.controlled import controlled_markdown
-from ltro_jax.runs.load import Run
+from ltro_jax.runs.load import Run, Stopped
 from ltro_jax.runs.progress import Mode
 from ltro_jax.runs.results import csv_text, file_name, write_results
 from ltro_jax.runs.train import train_or_resume
-from ltro_jax.storage import RunError
 
 KINDS = {"raw": "adv_variance_raw", "used": "adv_variance_used"}  # R·A, and with the weight that the update used
 
@@ -60,12 +60,15 @@ def train_all(configs: Mapping[str, Config], directory: Path, progress: Mode, co
     Raises:
         RunError: one was stopped before its end, or its directory holds other settings.
     """
-    runs = {}
+    runs: dict[str, Run] = {}
+    forget_interrupt()
     for label, config in configs.items():
+        if was_interrupted():
+            raise Stopped(directory)
         path = directory / file_name(label)
         runs[label] = train_or_resume(config, path, progress=progress, command=command)
         if not runs[label].finished:
-            raise RunError(f"{path} was stopped before its end; the same command goes on")
+            raise Stopped(directory)
     return runs
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ltro_jax.analysis.statistics import iqm, repetition_band
 from ltro_jax.presets import load_preset
 from ltro_jax.presets.bands import SUFFIX, Band, load_band
-from ltro_jax.runs.load import Run
+from ltro_jax.runs.load import Run, Stopped
 from ltro_jax.runs.progress import Mode
 from ltro_jax.runs.results import file_name
 from ltro_jax.runs.scores import member_scores
@@ -59,7 +59,7 @@ def verify(
     path = Path(out or Path("runs") / file_name(f"verify-{task}-{algorithm}"))
     run = train_or_resume(config, path, progress=progress, command=command)
     if not run.finished:
-        raise RunError(f"{path} was stopped before its end; the same command goes on")
+        raise Stopped(path)
     return compare(band, run)
 
 

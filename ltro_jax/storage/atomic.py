@@ -12,6 +12,8 @@ from pathlib import Path
 class RunError(Exception):
     """A run on disk cannot be used as asked. One sentence for the user: the path and the remedy."""
 
+    exit_code = 2  # of a command
+
 
 class RunWarning(UserWarning):
     """Something of a run on disk is not as asked, and what is used instead. One sentence for the user."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +17,7 @@ from typing import Any
 
 import jax
 
+from ltro_jax.process.paths import run_path, typed_path
 from ltro_jax.storage.atomic import RunError, disk_errors, is_leftover, remove_leftovers, write_atomically
 from ltro_jax.storage.lock import LOCK_FILE, lock
 
@@ -23,6 +25,7 @@ FORMAT_VERSION = 2  # 1: checkpoints without the best actors
 SWEEP_FILE = "sweep.json"  # in the directory above, or above that, of a run that is part of a sweep
 PACKAGES = ("ltro_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "numpy")
 NON_FINITE, TEXT = ("inf", "-inf", "nan"), "$text"  # in JSON: numbers as strings, and strings that look like these
+OF_NO_ITERATION = ("progress.json", "trackers")  # besides, what a run without a saved iteration may have left
 CHECK_DISK = "check the free space and the permissions there"
 
 
@@ -52,7 +55,7 @@ class RunDirectory:
         """Makes the directory, its parents too, and writes down how the run starts.
 
         Args:
-            path: new or empty directory, or one whose making was killed.
+            path: new or empty directory, or one of a run that has saved nothing, whose settings are replaced.
             settings: strings, numbers, booleans, None, arrays, and lists and dicts of them. Tuples and arrays
                 are read back as lists, non-finite numbers as themselves.
             command: the command line, to be shown to a reader.
@@ -60,7 +63,9 @@ class RunDirectory:
         Raises:
             RunError: something is there already, another process is making it, or the disk refuses.
         """
-        path = Path(path)
+        path = typed_path(path)
+        if not str(path).isprintable():
+            raise RunError(f"{str(path)!r} has characters that cannot be printed; choose another --out")
         problem, remedy = f"cannot create the run directory {path}", "choose another --out"
         with disk_errors(problem, remedy):
             _refuse_existing(path)
@@ -69,6 +74,8 @@ class RunDirectory:
         with run.lock(), disk_errors(problem, remedy):
             _refuse_existing(path)  # another process may have been faster
             remove_leftovers(path)
+            for name in OF_NO_ITERATION:
+                _remove(path / name)
             run.write_json("environment.json", _environment(command, devices or jax.local_devices()))
             run.write_json("settings.json", settings)
         return run
@@ -80,7 +87,7 @@ class RunDirectory:
         Raises:
             RunError: not there, not a run directory, killed while it was made, damaged, or written by a newer ltro_jax.
         """
-        run = cls(Path(path))
+        run = cls(run_path(path))
         if not run.path.is_dir():
             raise RunError(f"there is no run {path}; check the path or start one with `ltro train`")
         with disk_errors(f"cannot read {path}", CHECK_DISK):
@@ -200,8 +207,29 @@ def parse_json(text: str | bytes) -> dict[str, Any]:
     return _decode(content)
 
 
+def nothing_saved(path: Path) -> bool:
+    """Whether a run there, if there is one, has been stopped or has failed before its first iteration was saved."""
+    known = {LOCK_FILE, "environment.json", "settings.json", *OF_NO_ITERATION}
+    return all(
+        entry.name in known or is_leftover(entry) or (entry.name in ("checkpoints", "metrics") and not _visible(entry))
+        for entry in path.iterdir()
+    )
+
+
+def _visible(directory: Path) -> list[Path]:
+    """What is not under way: kills leave hidden entries."""
+    return [entry for entry in directory.iterdir() if not entry.name.startswith(".")]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _refuse_existing(path: Path) -> None:
-    if path.exists() and not (path.is_dir() and _never_begun(path)):
+    if path.exists() and not (path.is_dir() and nothing_saved(path)):
         raise RunError(f"{path} already exists; resume it with `ltro resume {path}` or choose another --out")
 
 

@@ -59,7 +59,7 @@ LTRO = sorted({command for _, command in COMMANDS if command.startswith("ltro ")
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Options of the commands that were given to `main`, which only parses them."""
     given: list[Any] = []
-    for module in importlib.import_module("ltro_jax.cli.main").COMMANDS:
+    for module in importlib.import_module("ltro_jax.cli.commands").COMMANDS:
         monkeypatch.setattr(module, "run", lambda options: given.append(options) or 0)
     return given
 

@@ -135,7 +135,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny, tmp_path, capfd):
             process.kill()
     output = "".join(said) + rest
     assert process.returncode == 130, errors
-    assert "stopping after this device call" in errors and f"go on with `ltro resume {path}`" in output
+    assert "stopping after this device call" in errors and f"resume it with `ltro resume {path}`" in output
     stopped = load_run(path)
     assert 2 <= stopped.iteration < 200 and not stopped.finished
     assert list_checkpoints(stopped.directory.checkpoints)[-1] == stopped.iteration

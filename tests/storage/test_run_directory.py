@@ -45,6 +45,8 @@ def test_text_that_looks_like_a_number_stays_text(run, text):
 
 
 def test_an_existing_run_is_not_overwritten(run, tmp_path):
+    run.metrics.mkdir()
+    (run.metrics / "000000001-000000002.nc").touch()
     with pytest.raises(RunError, match=r"already exists; resume it with `ltro resume .*` or choose another --out"):
         RunDirectory.create(run.path, {})
     (tmp_path / "empty").mkdir()
@@ -54,6 +56,30 @@ def test_an_existing_run_is_not_overwritten(run, tmp_path):
         RunDirectory.create(tmp_path / "file", {})
     with pytest.raises(RunError, match="cannot create the run directory"):
         RunDirectory.create(tmp_path / "file" / "below", {})
+
+
+def test_a_run_that_saved_nothing_is_begun_again(run):
+    """It failed, was stopped or killed before its first checkpoint; what it left belongs to no iteration."""
+    for name in ("checkpoints/.writing-2", "metrics", "trackers/mlflow"):
+        (run.path / name).mkdir(parents=True)
+    (run.path / "progress.json").write_text("{}")
+    again = RunDirectory.create(run.path, {"algorithm": "hatrpo"})
+    assert RunDirectory.open(run.path).settings == {"algorithm": "hatrpo"} and again == run
+    assert not (run.path / "trackers").exists() and not (run.path / "progress.json").exists()
+    (run.path / "notes.txt").touch()  # a person's
+    with pytest.raises(RunError, match="already exists"):
+        RunDirectory.create(run.path, SETTINGS)
+
+
+def test_paths_as_people_type_them(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for typed in ("~/deep/run", "~/deep/run/", f"{run.path}/settings.json", f"{run.path}/.lock"):
+        assert RunDirectory.open(typed) == run
+    assert RunDirectory.create("~/other run", {}).path == tmp_path / "other run"
+    with pytest.raises(
+        RunError, match=r"^'.*two\\nlines' has characters that cannot be printed; choose another --out$"
+    ):
+        RunDirectory.create(tmp_path / "two\nlines", {})
 
 
 class Killed(BaseException):

@@ -1,0 +1,149 @@
+"""The commands of `ltro`, their parser and their exit codes."""
+
+import argparse
+import contextvars
+import difflib
+import os
+import re
+import shlex
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from ltro_jax.cli import (
+    envs,
+    evaluate,
+    export,
+    export_policy,
+    plot,
+    presets,
+    render,
+    report,
+    resume,
+    status,
+    sweep,
+    tail,
+    theory,
+    track,
+    train,
+    variance,
+    verify,
+)
+from ltro_jax.config import SETTINGS, SettingsError
+from ltro_jax.process.interrupts import STOPPED
+
+
+class Parser(argparse.ArgumentParser):
+    """Bad input is one sentence, not a page of usage; negative numbers in any notation are values."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self._negative_number_matcher = re.compile(r"^-(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?$")
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+COMMANDS = (
+    train,
+    sweep,
+    resume,
+    status,
+    tail,
+    evaluate,
+    render,
+    plot,
+    report,
+    export,
+    export_policy,
+    track,
+    variance,
+    theory,
+    verify,
+    presets,
+    envs,
+)
+EXIT_CODES = """exit codes:
+  0    done
+  1    an error that ltro_jax did not foresee, with a traceback; `ltro verify`: outside the band
+  2    bad input, a run that cannot be used, or a disk that refuses: one sentence on stderr
+  130  stopped by Ctrl-C, SIGTERM or a closed terminal; a run is saved and can be resumed
+  141  nobody reads the output any more (`| head`); training goes on without it"""
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Parse and run one command; returns the exit code."""
+    parser = Parser(
+        prog="ltro",
+        description="Sequential-update, trust-region multi-agent RL with independent actors, in JAX.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for module in COMMANDS:
+        module.add_parser(commands)
+    options, unknown = parser.parse_known_args(arguments)
+    options.command_line = shlex.join(["ltro", *arguments])
+    try:
+        if unknown:
+            raise SettingsError(_unknown_option(unknown[0]))
+        with _warnings_in_one_line():
+            return contextvars.copy_context().run(options.run, options)
+    except KeyboardInterrupt:
+        print("ltro: interrupted; what the last checkpoint holds is kept", file=sys.stderr)
+        return STOPPED
+    except Exception as error:
+        code, sentence = _foreseen(error)
+        if sentence is None:
+            raise
+        print(f"ltro: {sentence}".replace("\n", " "), file=sys.stderr)  # one line, whatever a path is like
+        return code
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Every `RunWarning` as a sentence on stderr; other warnings as Python shows them."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def one_line(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if category.__name__ == "RunWarning":  # of `storage`, which need not be imported here
+                print(f"ltro: {message}", file=sys.stderr, flush=True)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = one_line
+        yield
+
+
+def _foreseen(error: Exception) -> tuple[int, str | None]:
+    """Exit code and sentence of an error; None: it was not foreseen."""
+    code = getattr(error, "exit_code", None)  # of a SettingsError or a RunError
+    if isinstance(code, int):
+        return code, str(error)
+    if isinstance(error, RuntimeError | AssertionError) and os.environ.get("JAX_PLATFORMS"):
+        return 2, _missing_device(os.environ["JAX_PLATFORMS"])
+    return 1, None
+
+
+def _missing_device(platforms: str) -> str | None:
+    """JAX says it in many words, and once more as a bare AssertionError."""
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError):
+        return (
+            f"JAX_PLATFORMS = {platforms} asks for devices that JAX does not find; unset it, set it to cpu, or install "
+            "the driver and the extra (cuda or tpu)"
+        )
+    return None
+
+
+def _unknown_option(option: str) -> str:
+    name = option.lstrip("-").split("=")[0].replace("-", "_")
+    near = difflib.get_close_matches(name, SETTINGS, 1)
+    hint = f"did you mean --{near[0]}? " if near and near[0] != name else ""
+    return f"unknown option {option!r}; {hint}`ltro COMMAND --help` lists what is allowed"

@@ -1,0 +1,9 @@
+"""The traced hyper-parameters as a pytree."""
+
+from flax import struct
+
+from ltro_jax.config.groups import HyperSettings
+
+
+class Hypers(HyperSettings, struct.PyTreeNode, frozen=True):
+    """Traced hyper-parameters: scalars float32, or `[S]` once stacked over members."""

@@ -1,0 +1,91 @@
+"""Printing never fails, whatever the stream is like; a line of progress fits into the terminal."""
+
+import errno
+import io
+import os
+import sys
+from typing import Any
+
+import pytest
+
+from ltro_jax.process.streams import emit, is_terminal, was_lost
+from ltro_jax.runs.progress import Progress, _line
+
+RECORD = {
+    "iteration": 12,
+    "num_iterations": 5000,
+    "env_steps": 48_000,
+    "members": 10,
+    "steps_per_second": 123_456.0,
+    "seconds_left": 7384.0,
+    "episode_return": -123.456,
+    "eval_return_greedy": -100.0,
+    "frozen": 2,
+}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("encoding, shown", [("ascii", "? ?"), ("latin-1", "? ×"), ("cp1252", "? ×"), ("utf-8", "ε ×")])
+def test_characters_that_cannot_be_shown(encoding, shown):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    assert emit("ε ×\n", stream) is None
+    assert stream.buffer.getvalue().decode(encoding) == f"{shown}\n"
+
+
+def test_streams_that_take_nothing():
+    closed = io.StringIO()
+    closed.close()
+    assert emit("x", None) == emit("x", closed) == "it is closed"
+    assert emit("x", Full()) == "No space left on device"
+    assert not is_terminal(None) and not is_terminal(closed)
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    assert is_terminal(Terminal())
+    monkeypatch.setenv("TERM", "dumb")
+    assert not is_terminal(Terminal())
+
+
+@pytest.mark.parametrize("mode", [True, "json"])
+def test_lost_output_is_said_once_and_training_goes_on(mode, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert not was_lost()
+    progress = Progress(mode, 5000)
+    progress.say("one")
+    Progress(mode).say("two")
+    progress.close()
+    assert was_lost()
+    assert capsys.readouterr().err == (
+        "ltro: standard output takes nothing more (No space left on device); training goes on\n"
+    )
+
+
+@pytest.mark.parametrize("width", [119, 79, 60, 40, 20, 1, 0])
+def test_a_line_fits(width):
+    line, whole = _line(RECORD, width), _line(RECORD)
+    assert len(line) <= max(1, width) < len(whole) and whole.startswith(line[:17])
+    if width >= 60:
+        assert "return -123.46" in line and line.endswith("2:03:04 left")
+
+
+def test_the_width_is_asked_each_time(monkeypatch):
+    terminal: Any = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress(True, 5000)
+    monkeypatch.setattr(Progress, "_record", lambda *_: RECORD)
+    for columns in ("80", "30"):
+        monkeypatch.setenv("COLUMNS", columns)
+        progress.advanced(12, 1, 1.0, None)  # type: ignore[arg-type]
+    first, second = terminal.getvalue().split("\r\033[K")[1:]
+    assert 40 < len(first) < 80 and len(second) < 30 and "\n" not in terminal.getvalue()
