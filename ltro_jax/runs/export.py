@@ -76,31 +76,39 @@ def tidy(runs: Sequence[Run], metrics: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def marl_eval(runs: Sequence[Run], metrics: Sequence[str] = ()) -> dict[str, Any]:
-    """The raw data that marl-eval reads: environment → task → algorithm → seed → step → metric → list of one mean.
+    """The raw data that marl-eval reads: environment → task → algorithm → run → step → metric → list of one mean.
 
-    The steps are the evaluations. `eval_return_greedy` is called `return`, `eval_win_rate_greedy` `win_rate`, and so
-    on. `absolute_metrics` are those of each seed's best policy in ten times `eval_episodes` new episodes, as
+    marl-eval takes the names of runs and steps from the first algorithm and looks them up in all others. So the runs
+    of each algorithm are numbered by position (`seed_0`, `seed_1`, …, whatever their seeds are), and the algorithms of
+    a task must have equally many runs and the same steps.
+
+    The steps are the evaluations after every `eval_interval` iterations; a last one off this grid is left out with a
+    `RunWarning`. `eval_return_greedy` is called `return`, `eval_win_rate_greedy` `win_rate`, and so on.
+    `absolute_metrics` are those of each seed's best policy in ten times `eval_episodes` new episodes, as
     `ltro eval --best` has kept them or evaluated now. Where that is not possible (no checkpoint, an environment that is
     not installed, too little memory) they are left out and a `RunWarning` says so: the highest of the evaluations in
     training is no score. Several points of a grid, and runs of one algorithm on one task, are told apart in the name of
     the algorithm.
 
     Raises:
-        RunError: no evaluations, or a seed was frozen: there is no form for what is missing.
+        RunError: no evaluations, a seed was frozen (there is no form for what is missing), or algorithms of a task
+            that differ in their steps or their number of runs.
     Source: Gorsane et al. 2022 (arXiv 2209.10485), section 4; the README of github.com/instadeepai/marl-eval.
     """
     content: dict[str, Any] = {}
-    for run, (columns, evaluated) in [(run, _evaluations(run, metrics)) for run in runs]:  # all are checked first
+    chosen = [(run, *_evaluations(run, metrics)) for run in runs]
+    _require_comparable(runs, [run.metrics["env_steps"].values[evaluated].tolist() for run, _, evaluated in chosen])
+    for run, columns, evaluated in chosen:  # all are checked first
         family, _, task = run.config.static.task.partition("/")
         steps, absolute = run.metrics["env_steps"].values, _absolute(run)
-        for index, member in enumerate(run.config.members):
+        for index in range(len(run.config.members)):
             rows = {at: {name: [float(column[index, at])] for name, column in columns.items()} for at in evaluated}
-            seed = {f"step_{k}": {"step_count": int(steps[at])} | rows[at] for k, at in enumerate(evaluated)}
+            numbered = {f"step_{k}": {"step_count": int(steps[at])} | rows[at] for k, at in enumerate(evaluated)}
             if absolute:
-                seed["absolute_metrics"] = {name: [float(absolute[name][index])] for name in columns}
+                numbered["absolute_metrics"] = {name: [float(absolute[name][index])] for name in columns}
             algorithms = content.setdefault(family, {}).setdefault(task, {})
-            label = _algorithm(run, runs, index)
-            algorithms.setdefault(label, {})[f"seed_{member.seed}"] = seed
+            of_one = algorithms.setdefault(_algorithm(run, runs, index), {})
+            of_one[f"seed_{len(of_one)}"] = numbered
     return content
 
 
@@ -116,7 +124,7 @@ def _evaluations(run: Run, metrics: Sequence[str]) -> tuple[dict[str, np.ndarray
         names = [name for name in choose_metrics(run.metrics, metrics) if name in names]
     if not names:
         raise RunError(f"{run.path} has no greedy evaluation to export; marl-eval takes nothing else")
-    evaluated = np.flatnonzero(~np.isnan(flat[names[0]]).all(0))
+    evaluated = _regular(run, np.flatnonzero(~np.isnan(flat[names[0]]).all(0)))
     for index, member in enumerate(run.config.members):
         if not all(np.isfinite(flat[name][index, evaluated]).all() for name in names):
             raise RunError(
@@ -124,6 +132,54 @@ def _evaluations(run: Run, metrics: Sequence[str]) -> tuple[dict[str, np.ndarray
                 "leave that run out, or export csv"
             )
     return {_bare(name): flat[name] for name in names}, evaluated
+
+
+def _regular(run: Run, evaluated: np.ndarray) -> np.ndarray:
+    """Without a last evaluation that came sooner than the others: marl-eval's time axis has equal distances."""
+    interval, iterations = run.config.static.eval_interval, run.metrics["iteration"].values[evaluated]
+    if len(evaluated) < 2 or iterations[-1] % interval == 0:
+        return evaluated
+    warnings.warn(
+        f"the last evaluation of {run.path}, after iteration {iterations[-1]}, is left out: it is off the grid of one "
+        f"every {interval} iterations, which marl-eval's time axis needs",
+        RunWarning,
+        stacklevel=4,
+    )
+    return evaluated[:-1]
+
+
+def _require_comparable(runs: Sequence[Run], steps: Sequence[Sequence[int]]) -> None:
+    """Refuse algorithms of one task that marl-eval cannot index alike; `steps` are those of each run.
+
+    Raises:
+        RunError: other steps, or another number of runs.
+    """
+    first: dict[str, tuple[Run, Sequence[int]]] = {}
+    numbers: dict[str, dict[str, int]] = {}
+    for run, own in zip(runs, steps, strict=True):
+        task = run.config.static.task
+        other, wanted = first.setdefault(task, (run, own))
+        if own != wanted:
+            raise RunError(
+                f"{run.path} is evaluated {_in_words(own)} but {other.path} {_in_words(wanted)}, and marl-eval needs "
+                f"the same steps of all algorithms on {task}; export them to separate files, or export csv"
+            )
+        for index in range(len(run.config.members)):
+            labels = numbers.setdefault(task, {})
+            label = _algorithm(run, runs, index)
+            labels[label] = labels.get(label, 0) + 1
+    for task, labels in numbers.items():
+        if len(set(labels.values())) > 1:
+            counts = ", ".join(f"{label}: {count}" for label, count in labels.items())
+            raise RunError(
+                f"marl-eval needs equally many seeds of all algorithms on {task} ({counts}); train the missing ones, "
+                "export them to separate files, or export csv"
+            )
+
+
+def _in_words(steps: Sequence[int]) -> str:
+    """`5 times, at 640 to 3200 steps`."""
+    return f"{len(steps)} times, at {steps[0]} to {steps[-1]} steps" if steps else "never"
 
 
 def _bare(name: str) -> str:

@@ -293,8 +293,9 @@ class Session:
 
     def _tracker_failed(self, name: str, error: Exception) -> None:
         command = f"ltro track {shlex.quote(str(self.directory.path))} --tracker {name}"
+        reason = str(error) if isinstance(error, RunError) else one_line(error)
         self.progress.warn(
-            f"tracker {name} failed ({one_line(error)}) and gets nothing more; training goes on, and `{command}` sends "
+            f"tracker {name} failed ({reason}) and gets nothing more; training goes on, and `{command}` sends "
             "what is missing"
         )
 

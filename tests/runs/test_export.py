@@ -69,7 +69,7 @@ def test_marl_eval_by_its_schema(runs, tmp_path, absolute):
     (steps,) = (json.loads(export_runs(runs[:1], "marl-eval", tmp_path / "m.json").read_text())["probe"]["climbing"],)
     assert list(steps) == ["clip_happo actor_lr=0.001", "clip_happo actor_lr=0.1"]
     metrics = runs[0].metrics.isel(member=3)
-    seed = steps["clip_happo actor_lr=0.1"]["seed_7"]
+    seed = steps["clip_happo actor_lr=0.1"]["seed_1"]  # by position, not by the seed
     assert list(seed) == ["step_0", "step_1", "absolute_metrics"]  # the last one last
     returns = metrics["eval_return_greedy"].values[[1, 3]].tolist()
     assert [seed["step_0"], seed["step_1"]] == [
@@ -86,7 +86,7 @@ def test_absolute_metrics_are_of_new_episodes_or_left_out(finished, runs, tmp_pa
     run = load_run(path)
     (seeds,) = marl_eval([run])["probe"]["matching"].values()
     again = run.evaluate(10 * run.config.static.eval_episodes, best=True, kinds=("greedy",))
-    assert [seeds[f"seed_{seed}"]["absolute_metrics"]["return"] for seed in (3, 7)] == [
+    assert [seeds[f"seed_{position}"]["absolute_metrics"]["return"] for position in (0, 1)] == [
         [value] for value in again["eval_return_greedy"].values.tolist()
     ]
     kept = {"actors": "best", "episodes": 40, "iteration": 8, "seed": [3, 7], "eval_return_greedy": [5.0, 6.0]}
@@ -100,6 +100,41 @@ def test_absolute_metrics_are_of_new_episodes_or_left_out(finished, runs, tmp_pa
         content = marl_eval(runs[:1])["probe"]["climbing"]
     assert len(warned) == 1
     assert not any("absolute_metrics" in seed for seeds in content.values() for seed in seeds.values())
+
+
+def test_marl_eval_finds_the_first_algorithms_names_in_all(tiny, tmp_path, absolute):
+    """It looks the runs and steps of the first algorithm up in all; a last evaluation after 5 iterations is no step."""
+    settings = {"task": "probe/climbing", "eval_interval": 2}
+    configs = [tiny(seeds=(3, 7), **settings), tiny(seeds=(11, 5), algorithm="happo", **settings)]
+    lengths = [(2, 2, 1), (2, 2)]
+    runs = []
+    for config, counts in zip(configs, lengths, strict=True):
+        chunks = [made_up(config, 1 + sum(counts[:k]), count) for k, count in enumerate(counts)]
+        runs.append(load_run(stored_run(tmp_path / config.static.algorithm, config, *chunks).path))
+    sentence = (
+        r"the last evaluation of .*clip_happo, after iteration 5, is left out: it is off the grid of one every 2 "
+    )
+    with pytest.warns(RunWarning, match=sentence) as warned:
+        algorithms = marl_eval(runs)["probe"]["climbing"]
+    assert len(warned) == 1 and list(algorithms) == ["clip_happo", "happo"]
+    first = algorithms["clip_happo"]
+    assert list(first) == ["seed_0", "seed_1"]
+    assert list(first["seed_0"]) == ["step_0", "step_1", "absolute_metrics"]
+    for run, steps in first.items():
+        for step, metrics in steps.items():
+            found = [algorithm[run][step] for algorithm in algorithms.values()]
+            assert all(list(other) == list(metrics) for other in found)
+            assert {other.get("step_count") for other in found} == {metrics.get("step_count")}
+    assert [first["seed_1"][step]["step_count"] for step in ("step_0", "step_1")] == [64, 128]
+    assert first["seed_1"]["step_0"]["return"] == [float(runs[0].metrics["eval_return_greedy"][1, 1])]
+
+    shorter = stored_run(tmp_path / "shorter", configs[1], made_up(configs[1], 1, 2))
+    with pytest.raises(RunError, match=r"shorter is evaluated 1 times, at 64 to 64 steps but .* needs the same steps"):
+        marl_eval([runs[1], load_run(shorter.path)])
+    fewer = tiny(seeds=(3,), algorithm="happo", **settings)
+    few = stored_run(tmp_path / "few", fewer, *(made_up(fewer, first, 2) for first in (1, 3)))
+    with pytest.warns(RunWarning), pytest.raises(RunError, match=r"equally many seeds .* \(clip_happo: 2, happo: 1\)"):
+        marl_eval([runs[0], load_run(few.path)])
 
 
 def test_marl_eval_reads_it(runs, absolute):

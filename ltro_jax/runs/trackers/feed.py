@@ -1,7 +1,8 @@
 """From the metric store to trackers: every iteration once, over any number of processes, and no failure is fatal.
 
 On disk:
-    trackers/<name>.json   project, grouping, address, and for each tracker run its id and the last iteration it has
+    trackers/<name>.json   project, grouping, address, and for each tracker run its id and the last iteration it has;
+                           the address is only compared: where to send is the user's to say
     trackers/<name>/       what the tracker itself writes there
 """
 
@@ -17,13 +18,14 @@ import xarray as xr
 from ltro_jax.config import Config, SettingsError
 from ltro_jax.runs.load import Run
 from ltro_jax.runs.metric_names import flat_metrics
+from ltro_jax.runs.trackers.places import refuse_links_out
 from ltro_jax.runs.trackers.protocol import Job, Place, Row, Tracker
 from ltro_jax.storage import MetricStore, RunDirectory, RunError
 from ltro_jax.storage.atomic import one_line, remove_leftovers
 
 Result = TypeVar("Result")
 CLASSES = {"wandb": "WandbTracker", "tensorboard": "TensorBoardTracker", "mlflow": "MlflowTracker"}
-PIECE = 1000  # so many values are sent at once
+PIECE = 1000  # so many values of one tracker run are sent at once
 
 
 def require_trackers(names: Sequence[str]) -> None:
@@ -108,12 +110,13 @@ class Feed:
         self._opened = False
         self._ids: dict[str, str] = {}
         self._fed: dict[str, int] = {}
+        own = directory.path / "trackers" / name
+        refuse_links_out(directory.path, own.parent, directory.path / self._file, own)
         if (directory.path / self._file).exists():
             self._recall()
-        place = Place(directory.path / "trackers" / name, self._kept["project"], self._kept["address"])
         module = importlib.import_module(f"ltro_jax.runs.trackers.{name}")
-        self._tracker: Tracker = getattr(module, CLASSES[name])(place)
-        self._kept["address"] = self._tracker.address
+        self._tracker: Tracker = getattr(module, CLASSES[name])(Place(own, self._kept["project"]))
+        self._check_address(name, getattr(module, "ADDRESS_VARIABLE", ""))
 
     def start(self, store: MetricStore) -> int:
         """Open the runs, new or known, and catch up with the store; returns the iterations sent."""
@@ -130,25 +133,47 @@ class Feed:
         return max(0, stored - behind)
 
     def send(self, rows: xr.Dataset) -> None:
-        """Send what each run has not, piece by piece.
+        """Send what each run has not, piece by piece; a piece is a stretch of iterations, of all runs.
 
-        A piece counts as sent before it is: a kill may leave out the one under way, and nothing is sent twice. After an
-        error the piece is sent again by a later process.
+        The state is written once for each piece, before it: a piece counts as sent before it is. A kill may leave out
+        the piece under way for the runs that have not got it yet, and nothing is sent twice. After an error, the state
+        is written once more: a later process sends the piece again to the run that failed and to those after it.
         """
-        flat = {name: values.astype(float) for name, values in flat_metrics(rows).items()}
-        iterations, env_steps = rows["iteration"].values.tolist(), rows["env_steps"].values.tolist()
-        for label, members in self._members().items():
-            new = [at for at, iteration in enumerate(iterations) if iteration > self._fed[label]]
-            every = (Row(iterations[at], env_steps[at], _values(flat, members, at)) for at in new)
-            for piece in _pieces(every):
-                before, self._fed[label] = self._fed[label], piece[-1].iteration
-                self._keep()
-                try:
-                    self._tracker.log(self._ids[label], piece)
-                except Exception:
-                    self._fed[label] = before
-                    self._keep()
-                    raise
+        flat = flat_metrics(rows)
+        names, members = list(flat), self._members()
+        table = np.stack([values.astype(float) for values in flat.values()], -1)  # [member, iteration, metric]
+        iterations, env_steps = rows["iteration"].values, rows["env_steps"].values
+        first = int(np.searchsorted(iterations, min(self._fed.values()), "right"))
+        length = max(1, PIECE // (len(names) * max(map(len, members.values()))))
+        for start in range(first, len(iterations), length):
+            piece = slice(start, min(start + length, len(iterations)))
+            self._send_piece(names, members, table[:, piece], iterations[piece].tolist(), env_steps[piece].tolist())
+
+    def _send_piece(
+        self,
+        names: Sequence[str],
+        members: Mapping[str, Mapping[int, str]],
+        table: np.ndarray,
+        iterations: Sequence[int],
+        env_steps: Sequence[int],
+    ) -> None:
+        before = dict(self._fed)
+        self._fed = {label: max(fed, iterations[-1]) for label, fed in before.items()}
+        self._keep()
+        done: set[str] = set()
+        try:
+            for label, own in members.items():
+                new = [at for at, iteration in enumerate(iterations) if iteration > before[label]]
+                if new:
+                    values = {prefix: table[member].tolist() for member, prefix in own.items()}
+                    self._tracker.log(
+                        self._ids[label], [Row(iterations[at], env_steps[at], _values(names, values, at)) for at in new]
+                    )
+                done.add(label)
+        except Exception:
+            self._fed = {label: fed if label in done else before[label] for label, fed in self._fed.items()}
+            self._keep()
+            raise
 
     def close(self, finished: bool) -> None:
         """End this process's part in every run."""
@@ -167,14 +192,24 @@ class Feed:
         return {name: {index: ""} for index, name in enumerate(names)}
 
     def _jobs(self) -> Iterator[Job]:
-        training, settings = self._directory.name, self._config.to_dict()
-        for label, members in self._members().items():
+        training, settings, members = self._directory.name, self._config.to_dict(), self._config.members
+        for label, own in self._members().items():
             if label == "all":
                 yield Job(label, training, training, settings)
             else:
-                member = self._config.members[next(iter(members))]
-                own = {axis: getattr(member.hypers, axis) for axis, _ in self._config.run.grid}
-                yield Job(label, f"{training}/{label}", training, settings | own | {"seed": member.seed})
+                member = members[next(iter(own))]
+                point = {axis: getattr(member.hypers, axis) for axis, _ in self._config.run.grid}
+                yield Job(label, f"{training}/{label}", training, settings | point | {"seed": member.seed})
+
+    def _check_address(self, name: str, variable: str) -> None:
+        """The address is the user's; runs that are known at another are not sent there."""
+        known, now = self._kept["address"], self._tracker.address
+        if self._ids and known != now:
+            raise RunError(
+                f"this run was first tracked by {name} at {known or 'no address'}, not at {now}; set {variable} to "
+                f"that address if you trust it, or delete {self._directory.path / self._file} to start new tracker runs"
+            )
+        self._kept["address"] = now
 
     def _recall(self) -> None:
         kept = self._directory.read_json(self._file)
@@ -182,7 +217,7 @@ class Feed:
             if kept[name] != self._kept[name]:
                 raise RunError(
                     f"tracker_{name} = {self._kept[name]} is not what this run was first tracked with "
-                    f"({kept[name]}); give that, or delete {self._directory.path / self._file} to start anew"
+                    f"({kept[name]}); give that, or delete {self._directory.path / self._file} to start new runs there"
                 )
         self._kept = {name: str(kept[name]) for name in self._kept}
         self._ids = {label: str(run["id"]) for label, run in kept["runs"].items()}
@@ -221,25 +256,11 @@ def track(run: Run, trackers: Sequence[str], project: str | None = None, group: 
     return sent
 
 
-def _values(flat: Mapping[str, np.ndarray], members: Mapping[int, str], at: int) -> dict[str, float]:
-    """One iteration's metrics of some members; what was not measured (NaN) is left out."""
+def _values(names: Sequence[str], values: Mapping[str, Sequence[Sequence[float]]], at: int) -> dict[str, float]:
+    """One iteration's metrics of some members, given by what is put before their names; NaN (not measured) is out."""
     return {
-        prefix + name: float(values[member, at])
-        for member, prefix in members.items()
-        for name, values in flat.items()
-        if not np.isnan(values[member, at])
+        prefix + name: value
+        for prefix, rows in values.items()
+        for name, value in zip(names, rows[at], strict=True)
+        if value == value
     }
-
-
-def _pieces(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    """Rows in stretches of at most `PIECE` values, or of one row that has more."""
-    piece: list[Row] = []
-    size = 0
-    for row in rows:
-        if piece and size + len(row.metrics) > PIECE:
-            yield piece
-            piece, size = [], 0
-        piece.append(row)
-        size += len(row.metrics)
-    if piece:
-        yield piece

@@ -3,51 +3,59 @@
 # the package is an extra
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
-import logging
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
+from ltro_jax.runs.trackers.places import quiet, require_reachable, without_password
 from ltro_jax.runs.trackers.protocol import Job, Place, Row
+from ltro_jax.storage import RunError
+from ltro_jax.storage.atomic import one_line
 
+ADDRESS_VARIABLE = "MLFLOW_TRACKING_URI"
 BATCH = {"metrics": 1000, "params": 100}  # the most that one request may hold
+FILE = "sqlite:///"
 
 
 class MlflowTracker:
     """One experiment for the project; runs of one training carry its name as the tag `group`."""
 
     def __init__(self, place: Place):
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")  # gives up after half a minute, not four
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # a new database is no news
-        self.address = place.address or mlflow.get_tracking_uri()
-        self._client = MlflowClient(self.address)
+        address = _absolute(mlflow.get_tracking_uri())
+        self.address, self._secret = without_password(address), address
+        require_reachable(address, ADDRESS_VARIABLE)
+        with self._calls(seconds=2, retries=0):  # a server that hangs delays the start no longer than one that is away
+            self._client = MlflowClient(address)
+            self._client.get_experiment_by_name(place.project)
         self._project = place.project
 
     def open(self, job: Job, known: str | None) -> str:
-        if known:
-            self._client.update_run(known, "RUNNING")
-            return known
-        run = self._client.create_run(self._experiment(), run_name=job.name, tags={"group": job.group}).info.run_id
-        params = [Param(name, str(value)[:500]) for name, value in job.settings.items()]
-        for start in range(0, len(params), BATCH["params"]):
-            self._client.log_batch(run, params=params[start : start + BATCH["params"]])
-        return run
+        with self._calls():
+            if known:
+                self._client.update_run(known, "RUNNING")
+                return known
+            run = self._client.create_run(self._experiment(), run_name=job.name, tags={"group": job.group}).info.run_id
+            params = [Param(name, str(value)[:500]) for name, value in job.settings.items()]
+            for start in range(0, len(params), BATCH["params"]):
+                self._client.log_batch(run, params=params[start : start + BATCH["params"]])
+            return run
 
     def log(self, run: str, rows: Sequence[Row]) -> None:
         now = int(time.time() * 1000)
         metrics = [Metric(name, value, now, row.env_steps) for row in rows for name, value in row.metrics.items()]
-        for start in range(0, len(metrics), BATCH["metrics"]):
-            self._client.log_batch(run, metrics=metrics[start : start + BATCH["metrics"]])
+        with self._calls():
+            for start in range(0, len(metrics), BATCH["metrics"]):
+                self._client.log_batch(run, metrics=metrics[start : start + BATCH["metrics"]])
 
     def close(self, run: str, finished: bool) -> None:
-        self._client.set_terminated(run, "FINISHED" if finished else "KILLED")
+        with self._calls():
+            self._client.set_terminated(run, "FINISHED" if finished else "KILLED")
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(self._project)
@@ -55,3 +63,26 @@ class MlflowTracker:
             return found.experiment_id if found else self._client.create_experiment(self._project)
         except MlflowException:  # another process was faster
             return self._client.get_experiment_by_name(self._project).experiment_id  # type: ignore[union-attr]
+
+    @contextmanager
+    def _calls(self, seconds: int = 20, retries: int = 1) -> Iterator[None]:
+        """MLflow's own defaults are 120 s and 7 retries; what the user has set stands. Its errors show no password."""
+        defaults = {
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds),
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
+        }
+        with quiet(defaults, "mlflow", "alembic", "urllib3"):  # a new database is no news
+            try:
+                yield
+            except MlflowException as error:
+                text = str(error).replace(self._secret, self.address)
+                raise RunError(f"MLflow at {self.address} refuses: {one_line(Exception(text))}") from None
+
+
+def _absolute(address: str) -> str:
+    """A database given relative to the working directory, so that another directory is another address."""
+    name = address.removeprefix(FILE)
+    if name == address or name.startswith(("/", ":memory:")) or not name:
+        return address
+    return FILE + str(Path(name).absolute())

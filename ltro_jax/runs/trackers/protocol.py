@@ -27,19 +27,20 @@ class Place(NamedTuple):
 
     directory: Path  # in the run directory; may not exist yet
     project: str
-    address: str  # as `Tracker.address` was when this training was first tracked; "" before
 
 
 class Tracker(Protocol):
     """One service, in the same three calls; made with a `Place`. Any method may raise anything.
 
-    address: what a later process needs to find the same place again, "" where the `Place` alone does.
+    address: where the user's environment says to send, without a password; "" where there is nothing to compare. It is
+        written down, and a later process whose own address differs is refused; it never comes from the run. A module
+        that has addresses names the variable of the environment as `ADDRESS_VARIABLE`.
     """
 
     address: str
 
     def open(self, job: Job, known: str | None) -> str:
-        """Start the job's run, or go on with the run `known`; returns its id."""
+        """Start the job's run, or resume the run `known`; returns its id."""
         ...
 
     def log(self, run: str, rows: Sequence[Row]) -> None:
