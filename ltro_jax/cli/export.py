@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ltro_jax.cli.options import add_cache_option, set_cache
-from ltro_jax.runs.export import FORMS, SUFFIXES, export_runs
+from ltro_jax.runs.export import SUFFIXES, export_runs
 from ltro_jax.runs.sweep import open_all
 
 
@@ -13,16 +13,16 @@ def add_parser(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser(
         "export",
-        help="write the metrics of runs as CSV, Parquet or marl-eval's JSON",
+        help="write the metrics of runs as CSV, Parquet, marl-eval's JSON or NetCDF",
         description="csv and parquet: a row for each number measured (run, task, algorithm, point, seed, iteration,\n"
         "env_steps, metric, axis: position or agent, index, value). marl-eval: every greedy evaluation, and as\n"
         "absolute_metrics each seed's best policy on ten times eval_episodes new episodes (as `ltro eval --best` has "
-        "kept them,\nelse evaluated now).",
+        "kept them,\nelse evaluated now). netcdf: all metrics of one run with their dimensions, as its metrics.nc.",
         epilog="example: ltro export runs/happo runs/clip_happo --format parquet -o both.parquet",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("paths", metavar="RUN", nargs="+", help="directories of runs or sweeps")
-    parser.add_argument("--format", choices=tuple(FORMS), default="csv", help="default csv; parquet: extra `export`")
+    parser.add_argument("--format", choices=tuple(SUFFIXES), default="csv", help="default csv; parquet: extra `export`")
     parser.add_argument("--metric", nargs="+", default=[], metavar="NAME", help="only these (default: all)")
     parser.add_argument("-o", "--output", metavar="FILE", help="default: RUN/metrics.<suffix> of the first run")
     add_cache_option(parser)
