@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ltro_jax.cli.options import add_cache_option, set_cache
+from ltro_jax.config import SettingsError
 from ltro_jax.runs.export import SUFFIXES, export_runs
 from ltro_jax.runs.sweep import open_all
 
@@ -32,6 +33,8 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write and say where."""
     set_cache(options)
+    if options.format == "netcdf" and options.metric and not options.output:
+        raise SettingsError("format = netcdf with some metrics needs a file of its own: name it with -o")
     runs = open_all(options.paths)
     output = options.output or Path(options.paths[0]) / f"metrics.{SUFFIXES[options.format]}"
     print(f"written: {export_runs(runs, options.format, output, options.metric)}")

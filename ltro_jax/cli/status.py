@@ -32,8 +32,9 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print; 130 when --watch was ended by Ctrl-C."""
     try:
+        known: dict[Any, Any] = {}
         while True:
-            found = statuses(options.path, options.metric)
+            found = statuses(options.path, options.metric, known)
             if options.json:
                 parts = [asdict(status) for status in found]
                 print(json.dumps({"parts": parts} if is_sweep(options.path) else parts[0]), flush=True)

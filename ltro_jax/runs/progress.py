@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from ltro_jax.storage.atomic import remove_leftovers, write_atomically
+
 PROGRESS_FILE = "progress.json"  # in the run directory: the latest record, for `ltro status`
 
 Mode = bool | Literal["json"]  # lines of text, nothing, or a JSON object on each line
@@ -124,7 +126,8 @@ class Progress:
         self._kept = time.monotonic()
         if self._file:
             with suppress(OSError):  # training does not hang on it
-                self._file.write_text(json.dumps(record) + "\n")
+                remove_leftovers(self._file.parent, self._file.name)
+                write_atomically(self._file, (json.dumps(record) + "\n").encode(), durable=False)
 
     def _end_line(self) -> None:
         if self._open_line:

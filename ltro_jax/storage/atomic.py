@@ -57,7 +57,7 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         if durable:
             flush(temporary)
         os.replace(temporary, path)
-    except BaseException:
+    except (Exception, KeyboardInterrupt):
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
