@@ -58,7 +58,7 @@ def lock(directory: Path) -> Iterator[None]:
 def _open(path: Path) -> BinaryIO:
     """For writing; `RunError` where that would write through a link."""
     try:
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666), "ab")
+        return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
