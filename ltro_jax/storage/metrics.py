@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import h5netcdf
 import numpy as np
 import xarray as xr
+from xarray.backends import H5NetCDFStore
 
 from ltro_jax.storage.atomic import RunError, disk_errors, one_line, remove_leftovers, replacing, write_atomically
 
@@ -131,11 +132,14 @@ class MetricStore:
             with replacing(target) as temporary:
                 parts, total = self.stream(0, only), self.last_iteration()
                 first = next(parts)
-                _begin(first, temporary, total)
-                with h5netcdf.File(temporary, "a") as file:
-                    file.resize_dimension("iteration", total)
-                    for part in parts:
-                        _add(part, file)
+                with _Guarded(temporary) as disk:
+                    with h5netcdf.File(disk, "w") as file:
+                        _begin(first, file, total)
+                        file.resize_dimension("iteration", total)
+                        for part in parts:
+                            disk.check()
+                            _add(part, file)
+                    disk.check()
 
     def _segments(self) -> list[Segment]:
         found = (re.fullmatch(r"(\d{9,})-(\d{9,})\.nc", path.name) for path in self.path.glob("*.nc"))
@@ -193,14 +197,44 @@ def _exact_dtype(values: np.ndarray, name: object) -> str:
     return "int32" if largest < 2**31 else "float64"
 
 
-def _begin(dataset: xr.Dataset, file: Path, total: int) -> None:
-    """A NetCDF 4 file with the first of `total` rows, laid out for all of them along the unlimited `iteration`."""
+class _Guarded(io.FileIO):
+    """A new file for HDF5, to which a full disk looks like any other: it crashes the process where a write fails."""
+
+    def __init__(self, path: Path):
+        super().__init__(path, "x+")
+        self.failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        try:
+            written = 0 if self.failure else super().write(data)
+            while not self.failure and written < size:
+                written += super().write(memoryview(data).cast("B")[written:])
+        except OSError as error:
+            self.failure = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raises the `OSError` of the first write that failed."""
+        if self.failure:
+            raise self.failure
+
+
+def _begin(dataset: xr.Dataset, file: Any, total: int) -> None:
+    """The first of `total` rows into a new file, laid out for all of them along the unlimited `iteration`."""
     encoding: dict[Any, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         encoding[name] = {"_FillValue": None} if variable.dtype.kind in "iuf" else {}
         if "iteration" in variable.dims:
             encoding[name]["chunksizes"] = _chunks(variable, total)
-    dataset.to_netcdf(file, engine="h5netcdf", unlimited_dims=["iteration"], encoding=encoding)
+    dataset.dump_to_store(H5NetCDFStore(file), encoding=encoding, unlimited_dims=["iteration"])
 
 
 def _chunks(variable: xr.Variable, total: int) -> tuple[int, ...]:

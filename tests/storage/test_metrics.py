@@ -1,6 +1,7 @@
 """The metric store: rows come back as they went in, in order, once, or with a sentence why not."""
 
 import os
+import resource
 
 import h5py
 import numpy as np
@@ -181,3 +182,22 @@ def test_a_full_disk_costs_nothing(store, tmp_path, monkeypatch):
             store.consolidate(tmp_path / "metrics.nc")
     assert_same(store.load(), rows(1, 10))
     assert len(list(store.path.iterdir())) == 3 and not (tmp_path / "metrics.nc").exists()
+
+
+@pytest.mark.parametrize("room", [0, 1000, 8000])
+def test_a_disk_that_fills_under_hdf5_is_one_sentence(store, tmp_path, room, capfd):
+    """At the first write, in the layout or in the rows: HDF5 itself ends the process there."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    store.append(rows(11, 200))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+        with pytest.raises(RunError) as error:
+            store.consolidate(tmp_path / "metrics.nc")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    sentence = f"cannot write {tmp_path / 'metrics.nc'}: File too large; check the free space and the permissions there"
+    assert str(error.value) == sentence and capfd.readouterr().err == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics"]
+    store.consolidate(tmp_path / "metrics.nc")
+    with xr.open_dataset(tmp_path / "metrics.nc") as opened:
+        assert_same(opened.load(), rows(1, 200))
