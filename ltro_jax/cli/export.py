@@ -5,20 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from ltro_jax.cli.options import add_cache_option, set_cache
+from ltro_jax.config import SettingsError
 from ltro_jax.process.paths import run_path, typed_path
 
-SUFFIXES = {"csv": "csv", "parquet": "parquet", "marl-eval": "json"}  # of the formats of `export_runs`
+# of the formats of `export_runs`
+SUFFIXES = {"csv": "csv", "parquet": "parquet", "marl-eval": "json", "netcdf": "nc"}
 
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser(
         "export",
-        help="write the metrics of runs as CSV, Parquet or marl-eval's JSON",
+        help="write the metrics of runs as CSV, Parquet, marl-eval's JSON or NetCDF",
         description="csv and parquet: a row for each number measured (run, task, algorithm, point, seed, iteration,\n"
         "env_steps, metric, axis: position or agent, index, value). marl-eval: every greedy evaluation, and as\n"
         "absolute_metrics each seed's best policy on ten times eval_episodes new episodes (as `ltro eval --best` has "
-        "kept them,\nelse evaluated now).",
+        "kept them,\nelse evaluated now). netcdf: all metrics of one run with their dimensions, as its metrics.nc.",
         epilog="example: ltro export runs/happo runs/clip_happo --format parquet -o both.parquet",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -38,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
     from ltro_jax.runs.sweep import open_all
 
     set_cache(options)
+    if options.format == "netcdf" and options.metric and not options.output:
+        raise SettingsError("format = netcdf with some metrics needs a file of its own: name it with -o")
     runs = open_all(options.paths)
     output = options.output or Path(options.paths[0]) / f"metrics.{SUFFIXES[options.format]}"
     print(f"written: {export_runs(runs, options.format, output, options.metric)}")

@@ -42,8 +42,9 @@ def run(options: argparse.Namespace) -> int:
         when_ended("")  # how it is meant to end
 
     try:
+        known: dict[Any, Any] = {}
         while True:
-            found = statuses(options.path, options.metric)
+            found = statuses(options.path, options.metric, known)
             if options.json:
                 parts = [asdict(status) for status in found]
                 print(json.dumps({"parts": parts} if is_sweep(options.path) else parts[0]), flush=True)

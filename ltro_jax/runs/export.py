@@ -1,4 +1,4 @@
-"""Metrics of runs for other programs: tidy tables as CSV or Parquet, and marl-eval's JSON."""
+"""Metrics of runs for other programs: tidy tables as CSV or Parquet, marl-eval's JSON, and one run as NetCDF."""
 
 import importlib.util
 import io
@@ -15,25 +15,32 @@ import pandas as pd
 from ltro_jax.config import SettingsError
 from ltro_jax.runs.evaluation import absolute_metrics
 from ltro_jax.runs.load import Run, point_label
-from ltro_jax.runs.metric_names import choose_metrics, flat_metrics
-from ltro_jax.storage import RunError, RunWarning
+from ltro_jax.runs.metric_names import choose_metrics, flat_metrics, unknown_metric
+from ltro_jax.storage import MetricStore, RunError, RunWarning
 from ltro_jax.storage.atomic import disk_errors, one_line, write_atomically
 
 EVALUATED, GREEDY = "eval_", "_greedy"
 
 
 def export_runs(runs: Sequence[Run], form: str, output: str | Path, metrics: Sequence[str] = ()) -> Path:
-    """Write the metrics of `runs` as `form`, one of `FORMS`, whole or not at all.
+    """Write the metrics of `runs` as `form`, "netcdf" (of one run, as its `metrics.nc`) or one of `FORMS`, whole or not
+    at all.
 
     Args:
         metrics: names as in `choose_metrics`; () = all (marl-eval: every greedy evaluation).
     Raises:
-        SettingsError: no such metric, or the format needs an extra that is not installed.
+        SettingsError: no such metric, several runs as netcdf, or the format needs an extra that is not installed.
         RunError: metrics that are not there, are damaged or have no form there, or the disk refuses.
     """
+    output, problem, remedy = Path(output), f"cannot write {output}", "choose another file with -o"
+    if form == "netcdf":
+        store, only = _netcdf(runs, metrics)
+        with disk_errors(problem, remedy):
+            output.parent.mkdir(parents=True, exist_ok=True)
+        store.consolidate(output, only)
+        return output
     data = FORMS[form](runs, metrics)
-    output = Path(output)
-    with disk_errors(f"cannot write {output}", "choose another file with -o"):
+    with disk_errors(problem, remedy):
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output, data)
     return output
@@ -223,6 +230,18 @@ def _parquet(runs: Sequence[Run], metrics: Sequence[str]) -> bytes:
     buffer = io.BytesIO()
     tidy(runs, metrics).to_parquet(buffer, engine="pyarrow", index=False)
     return buffer.getvalue()
+
+
+def _netcdf(runs: Sequence[Run], metrics: Sequence[str]) -> tuple[MetricStore, list[str] | None]:
+    """The store of the one run, and the variables `metrics` names; None = all."""
+    if len(runs) != 1:
+        raise SettingsError(f"format = netcdf takes one run, not {len(runs)}; export each to a file of its own")
+    store = MetricStore(runs[0].directory.metrics)
+    last = store.load(after=store.last_iteration() - 1)
+    for name in metrics:
+        if name not in last.data_vars:
+            raise unknown_metric(name, [str(known) for known in last.data_vars])
+    return store, list(metrics) or None
 
 
 def _marl_eval(runs: Sequence[Run], metrics: Sequence[str]) -> bytes:

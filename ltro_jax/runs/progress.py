@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from ltro_jax.process.streams import emit, is_terminal, was_lost
+from ltro_jax.storage.atomic import remove_leftovers, write_atomically
 
 PROGRESS_FILE = "progress.json"  # in the run directory: the latest record, for `ltro status`
 
@@ -131,7 +132,8 @@ class Progress:
         self._kept = time.monotonic()
         if self._file:
             with suppress(OSError):  # training does not hang on it
-                self._file.write_text(json.dumps(record) + "\n")
+                remove_leftovers(self._file.parent, self._file.name)
+                write_atomically(self._file, (json.dumps(record) + "\n").encode(), durable=False)
 
     def _end_line(self) -> None:
         if self._open_line:

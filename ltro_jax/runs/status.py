@@ -20,6 +20,7 @@ from ltro_jax.runs.sweep import is_sweep, load_sweep
 from ltro_jax.storage import MetricStore, RunError, newest_checkpoint
 from ltro_jax.storage.lock import holder
 
+Known = dict[Path, tuple[int, list[int]]]  # run → up to which iteration its rows are read, and where members froze
 USUAL = ("episode_return", "win_rate", "eval_return_greedy", "eval_return_sampled", "eval_win_rate_greedy")
 
 
@@ -49,31 +50,32 @@ class RunStatus:
     problem: str | None = None  # why it is unreadable
 
 
-def statuses(path: str | Path, metrics: Sequence[str] = ()) -> list[RunStatus]:
+def statuses(path: str | Path, metrics: Sequence[str] = (), known: Known | None = None) -> list[RunStatus]:
     """The run at `path`, or every part of the sweep there in the order of its queue.
 
     Args:
         metrics: names, flat or whole; () = returns, and shares of battles won where there are.
+        known: a dictionary to keep from one call to the next, so that older rows are read once.
     Raises:
         RunError: nothing of the kind there; a part that cannot be read is a status of its own.
         SettingsError: no such metric.
     """
     if not is_sweep(path):
-        return [run_status(load_run(path), metrics)]
+        return [run_status(load_run(path), metrics, known)]
     found = []
     sweep = load_sweep(path)
     for name, config in sweep.configs.items():
         part = sweep.path / name
         try:
             begun = (part / "settings.json").exists()
-            found.append(run_status(load_run(part), metrics) if begun else _waiting(part, config))
+            found.append(run_status(load_run(part), metrics, known) if begun else _waiting(part, config))
         except RunError as error:
             found.append(RunStatus(str(part), "unreadable", problem=str(error)))
     return found
 
 
-def run_status(run: Run, metrics: Sequence[str] = ()) -> RunStatus:
-    """One run. Raises as `statuses`, and `RunError` where its metrics are damaged."""
+def run_status(run: Run, metrics: Sequence[str] = (), known: Known | None = None) -> RunStatus:
+    """One run; `known` as in `statuses`. Raises as `statuses`, and `RunError` where its metrics are damaged."""
     store = MetricStore(run.directory.metrics)
     writing, checkpoint, record = holder(run.path), newest_checkpoint(run.directory.checkpoints), None
     state = "finished" if run.finished else "running" if writing else "stopped"
@@ -106,7 +108,7 @@ def run_status(run: Run, metrics: Sequence[str] = ()) -> RunStatus:
         return status
     points, latest = _latest(run, rows, metrics)
     at = int(rows["iteration"].values[-1])
-    return replace(status, metrics_at=at, points=points, latest=latest, frozen=_frozen(run, store, rows))
+    return replace(status, metrics_at=at, points=points, latest=latest, frozen=_frozen(run, store, rows, known))
 
 
 def patiently(read: Callable[[], xr.Dataset]) -> xr.Dataset:
@@ -141,13 +143,23 @@ def _latest(run: Run, rows: xr.Dataset, metrics: Sequence[str]) -> tuple[list[di
     return points, latest
 
 
-def _frozen(run: Run, store: MetricStore, rows: xr.Dataset) -> list[dict[str, Any]]:
-    """Members that became non-finite. The older rows are read only where there are any."""
+def _frozen(run: Run, store: MetricStore, rows: xr.Dataset, known: Known | None) -> list[dict[str, Any]]:
+    """Members that became non-finite. The older rows are read only where there are any, and of them those not known."""
     if rows["finite"].values[:, -1].all():
         return []
+    last, (seen, found) = int(rows["iteration"].values[-1]), (known or {}).get(run.path, (0, []))
+    if seen > last:  # resumed from an older checkpoint
+        seen, found = 0, []
+    if seen < last:
+        new = patiently(lambda: store.load(after=seen, only=("finite",)))
+        before = found or [-1] * rows.sizes["member"]
+        found = [old if old >= 0 else at for old, at in zip(before, frozen_at(new), strict=True)]
+        seen = int(new["iteration"].values[-1])
+    if known is not None:
+        known[run.path] = (seen, found)
     return [
         {"member": run.config.describe(member), "iteration": at}
-        for member, at in zip(run.config.members, frozen_at(patiently(store.load)), strict=True)
+        for member, at in zip(run.config.members, found, strict=True)
         if at >= 0
     ]
 

@@ -12,6 +12,7 @@ from ltro_jax.runs.metric_names import member_metrics, unknown_metric
 from ltro_jax.runs.results import csv_text, write_results
 from ltro_jax.runs.scores import frozen_at, member_scores, scored_metric
 from ltro_jax.runs.sweep import Sweep
+from ltro_jax.storage import MetricStore
 from ltro_jax.training import make_train
 
 Rows = list[dict[str, Any]]
@@ -34,8 +35,9 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
     for name, run in sweep.runs.items():
         if run.iteration == 0:
             continue
-        metrics = run.metrics
-        chosen = scored_metric(metrics, metric)
+        store = MetricStore(run.directory.metrics)
+        chosen = scored_metric(store.load(after=run.iteration - 1), metric)
+        metrics = store.load(only=(chosen, "finite"))  # `run.metrics` would keep all metrics of every part
         values, scores, frozen = metrics[chosen].values, member_scores(metrics, chosen), frozen_at(metrics)
         for index, member in enumerate(run.config.members):
             point = {axis: getattr(member.hypers, axis) for axis, _ in run.config.run.grid}

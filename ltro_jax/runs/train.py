@@ -24,6 +24,7 @@ from ltro_jax.runs.memory import (
     program_memory,
     refuse_impossible_size,
 )
+from ltro_jax.runs.metrics_file import METRICS_FILE, remove_metrics_file, store_rows, too_large, write_metrics_file
 from ltro_jax.runs.progress import PROGRESS_FILE, Mode, Progress
 from ltro_jax.runs.trackers import Trackers, require_trackers
 from ltro_jax.storage import (
@@ -42,8 +43,6 @@ from ltro_jax.storage.atomic import one_line
 from ltro_jax.storage.run_directory import nothing_saved
 from ltro_jax.training import Train, make_train
 from ltro_jax.types import RunnerState
-
-METRICS_FILE = "metrics.nc"  # all metrics in one file, for readers without ltro_jax
 
 
 def train(config: Config, out: str | Path | None = None, *, progress: Mode = True, command: str | None = None) -> Run:
@@ -104,7 +103,7 @@ def train_or_resume(config: Config, path: str | Path, *, progress: Mode = True, 
     there = load_run(path)
     if there.config != config:
         raise RunError(f"{path} holds a run with other settings; move it away or choose another directory")
-    if there.finished and (there.path / METRICS_FILE).exists():
+    if there.finished:
         Progress(progress).say(f"{path} is finished: {there.iteration} iterations")
         return there
     return resume(path, progress=progress, tracker=config.run.tracker)
@@ -165,10 +164,11 @@ class Session:
         when_ended(self._ended(iteration))
         self.trackers.start(self.metrics)
         if iteration >= total:
-            self.metrics.consolidate(self.directory.path / METRICS_FILE)  # a kill may have come just before it
+            write_metrics_file(self.directory, self.progress.warn)  # a kill may have come just before it
             self.progress.say(f"{self.directory.path} is finished: {iteration} iterations")
             return
         self.progress.began(iteration)
+        saved = iteration
         states, advance = self._compile(states)
         pending: list[xr.Dataset] = []
         busy = 0.0
@@ -188,13 +188,16 @@ class Session:
                     > (iteration - count) // self.config.run.checkpoint_interval
                 )
                 if due or iteration >= total or interrupted.is_set():
-                    self._save(iteration, self.members.collect(states), pending, busy)
-                    pending, busy = [], 0.0
+                    self._save(saved + 1, iteration, self.members.collect(states), pending, busy)
+                    pending, busy, saved = [], 0.0, iteration
+                elif too_large(pending):
+                    self.trackers.log(store_rows(self.metrics, pending, replace=bool(self.damaged)))
+                    pending = []
                 if interrupted.is_set() and iteration < total:
                     self._stopped(iteration)
                     return
         self.progress.close()
-        self.metrics.consolidate(self.directory.path / METRICS_FILE)
+        write_metrics_file(self.directory, self.progress.warn)
         failed_at = self.members.collect(states.failed_at)
         frozen = [
             f"{self.config.describe(member)} (iteration {at})"
@@ -263,22 +266,18 @@ class Session:
         """No run holds more iterations than this before its first checkpoint."""
         return self.config.run.checkpoint_interval + self.config.static.eval_interval
 
-    def _save(self, iteration: int, states: RunnerState, pending: list[xr.Dataset], seconds: float) -> None:
+    def _save(self, first: int, iteration: int, states: RunnerState, pending: list[xr.Dataset], seconds: float) -> None:
         """Metrics first: a checkpoint then never stands without its rows; trackers last, they never undo one."""
-        rows = xr.concat(pending, "iteration", data_vars="minimal", coords="minimal", compat="override")
-        first = int(rows["iteration"].values[0])
-        if self.damaged:
-            self.metrics.truncate(first - 1)
-        self.metrics.append(rows)
+        rows = store_rows(self.metrics, pending, replace=bool(self.damaged))
         record_stretch(self.directory, Stretch(first, iteration, seconds, _devices()))
         keep = self.config.run.keep_checkpoints
         save_checkpoint(self.directory.checkpoints, iteration, states, keep, self.damaged)
         self.damaged = {}
+        remove_metrics_file(self.directory)
         when_ended(self._ended(iteration))
         self.trackers.log(rows)
 
     def _stopped(self, iteration: int) -> None:
-        self.metrics.consolidate(self.directory.path / METRICS_FILE)
         self.progress.say(f"stopped at iteration {iteration}, everything is saved; resume it with `{self._command}`")
 
     def _ended(self, saved: int) -> str:

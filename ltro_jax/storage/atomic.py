@@ -40,28 +40,45 @@ def one_line(error: Exception) -> str:
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes `data` to `path` through a hidden neighbour that is flushed, then renamed over it.
+@contextmanager
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
+    """A hidden neighbour of `path` to write to; at the end it is renamed over `path`, where the body fails deleted.
 
+    A link at `path` is replaced, and nothing is written through it.
+
+    Args:
+        durable: have both on the disk itself before returning.
     Raises:
         OSError: the disk refuses; `path` is then what it was before.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if os.path.lexists(temporary):  # of an earlier process with this number, or a link
+        temporary.unlink()
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        if durable:
+            flush(temporary)
         os.replace(temporary, path)
-    except OSError:
+    except (Exception, KeyboardInterrupt):
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    flush(path.parent)
+    if durable:
+        flush(path.parent)
+
+
+def write_atomically(path: Path, data: bytes, durable: bool = True) -> None:
+    """Writes `data` to `path`, wholly or not at all; as `replacing`.
+
+    Raises:
+        OSError: the disk refuses; `path` is then what it was before.
+    """
+    with replacing(path, durable) as temporary, open(temporary, "xb") as file:
+        file.write(data)
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a kill within `write_atomically` has left it."""
+    """Whether a kill within `replacing` has left it."""
     return re.fullmatch(r"\..+\.\d+\.tmp", path.name) is not None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -9,7 +10,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ltro_jax.storage.atomic import RunError, disk_errors
 
@@ -32,11 +33,11 @@ def lock(directory: Path) -> Iterator[None]:
     """Holds the directory for one writing process; released on exit, also when the process is killed.
 
     Raises:
-        RunError: another process holds it.
+        RunError: another process holds it, its file is a symbolic link, or the disk refuses.
     """
     problem, remedy = f"cannot lock the run directory {directory}", "check the free space and the permissions there"
     with disk_errors(problem, remedy):
-        file = open(directory / LOCK_FILE, "ab")
+        file = _open(directory / LOCK_FILE)
     with file:
         with disk_errors(problem, remedy):
             try:
@@ -52,6 +53,16 @@ def lock(directory: Path) -> Iterator[None]:
         finally:
             with suppress(OSError):
                 os.ftruncate(file.fileno(), 0)
+
+
+def _open(path: Path) -> BinaryIO:
+    """For writing; `RunError` where that would write through a link."""
+    try:
+        return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise RunError(f"{path} is a symbolic link, and locking would overwrite its target; delete the link") from None
 
 
 def holder(directory: Path) -> Holder | None:

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import h5netcdf
 import numpy as np
 import xarray as xr
+from xarray.backends import H5NetCDFStore
 
-from ltro_jax.storage.atomic import RunError, disk_errors, one_line, remove_leftovers, write_atomically
+from ltro_jax.storage.atomic import RunError, disk_errors, one_line, remove_leftovers, replacing, write_atomically
 
 DIMENSIONS = ("member", "iteration", "agent", "position")
+SEGMENT_BYTES = 2**26  # the most that one segment holds, unless one iteration is larger
+CHUNK_BYTES = 2**20  # of one variable in one HDF5 chunk; as much as HDF5 keeps in memory of it
 CHECK_DISK = "check the free space and the permissions there"
 _REMEDY = "restore it from a copy, or resume from a checkpoint before it"
 _DTYPE, _SEAL = "original_dtype", "sha256"  # attributes of a variable and of a segment
@@ -43,7 +49,7 @@ class MetricStore:
     path: Path
 
     def append(self, dataset: xr.Dataset) -> None:
-        """Adds the iterations that follow those stored.
+        """Adds the iterations that follow those stored, in segments of at most `SEGMENT_BYTES`.
 
         Raises:
             RunError: the iterations overlap the stored ones or leave a gap, or the disk refuses.
@@ -60,7 +66,9 @@ class MetricStore:
                 f"{self.path} holds the iterations up to {stored}, so that {first} to {last} cannot follow; "
                 "resume the run from its newest checkpoint"
             )
-        self._write(first, dataset)
+        count = max(1, SEGMENT_BYTES * iterations.size // max(1, dataset.nbytes))
+        for start in range(0, iterations.size, count):
+            self._write(first + start, dataset.isel(iteration=slice(start, start + count)))
 
     def truncate(self, iteration: int) -> None:
         """Forgets every row beyond `iteration` and whatever was never finished, as on resuming from that checkpoint.
@@ -81,40 +89,57 @@ class MetricStore:
         """The newest iteration stored; 0 where there is none."""
         return max((segment.last for segment in self._segments()), default=0)
 
-    def load(self, after: int = 0) -> xr.Dataset:
+    def load(self, after: int = 0, only: Collection[str] | None = None) -> xr.Dataset:
         """The rows of iterations beyond `after`, joined along iteration; no older file is read than that needs.
 
+        Args:
+            only: these variables, beside the coordinates; None = all. Memory holds no others.
         Raises:
             RunError: no such row is stored, or a segment is damaged, missing or unlike the others.
         """
+        parts = list(self.stream(after, only))
+        options: dict[str, Any] = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
+        with disk_errors(f"cannot join the metrics in {self.path}", _REMEDY, also=(ValueError,)):
+            return xr.concat(parts, "iteration", join="exact", combine_attrs="override", **options)
+
+    def stream(self, after: int = 0, only: Collection[str] | None = None) -> Iterator[xr.Dataset]:
+        """The same rows as `load` gives, one segment after another. Raises as `load`."""
         segments = [segment for segment in self._segments() if segment.last > after]
         if not segments:
             raise RunError(f"{self.path} holds no metrics{f' beyond {after}' if after else ''}; train the run first")
-        parts, last = [], min(after, segments[0].first - 1)
+        names, last = None, min(after, segments[0].first - 1)
         for segment in segments:
             if segment.first != last + 1:
                 raise RunError(f"{segment.path} does not continue at iteration {last + 1}; {_REMEDY}")
-            parts.append(_read(segment))
-            if parts[-1].variables.keys() != parts[0].variables.keys():
+            part = _read(segment, only)
+            names = names or part.variables.keys()
+            if part.variables.keys() != names:
                 raise RunError(f"{segment.path} holds other metrics than {segments[0].path.name}; {_REMEDY}")
             last = segment.last
-        options: dict[str, Any] = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
-        with disk_errors(f"cannot join the metrics in {self.path}", _REMEDY, also=(ValueError,)):
-            joined = xr.concat(parts, "iteration", join="exact", combine_attrs="override", **options)
-        return joined.sel(iteration=slice(after + 1, None)) if after else joined
+            yield part.sel(iteration=slice(after + 1, None)) if segment.first <= after else part
 
-    def consolidate(self, target: Path) -> None:
-        """Writes all rows as one file for `xarray.open_dataset(target)`.
+    def consolidate(self, target: Path, only: Collection[str] | None = None) -> None:
+        """Writes all rows as one NetCDF 4 file for `xarray.open_dataset(target)`; memory holds one segment at a time.
 
-        NetCDF 3 has no 64-bit integers: opened so, they are int32, or float64 where they do not fit.
-
+        Args:
+            only: as in `load`.
         Raises:
             RunError: as `load`, or the disk refuses.
         """
-        data = _encode(self.load())
-        with disk_errors(f"cannot write {target}", CHECK_DISK):
+        # HDF5 speaks of a full disk in errors of several types.
+        with disk_errors(f"cannot write {target}", CHECK_DISK, also=(RuntimeError, ValueError, TypeError, KeyError)):
             remove_leftovers(target.parent, target.name)
-            write_atomically(target, data)
+            with replacing(target) as temporary:
+                parts, total = self.stream(0, only), self.last_iteration()
+                first = next(parts)
+                with _Guarded(temporary) as disk:
+                    with h5netcdf.File(disk, "w") as file:
+                        _begin(first, file, total)
+                        file.resize_dimension("iteration", total)
+                        for part in parts:
+                            disk.check()
+                            _add(part, file)
+                    disk.check()
 
     def _segments(self) -> list[Segment]:
         found = (re.fullmatch(r"(\d{9,})-(\d{9,})\.nc", path.name) for path in self.path.glob("*.nc"))
@@ -133,12 +158,14 @@ def _seal(data: bytes) -> bytes:
     return data.replace(_OPEN.encode(), hashlib.sha256(data).hexdigest().encode(), 1)
 
 
-def _read(segment: Segment) -> xr.Dataset:
+def _read(segment: Segment, only: Collection[str] | None = None) -> xr.Dataset:
     """One segment with its dtypes restored; `RunError` where it is not what was written."""
     try:
         data = segment.path.read_bytes()
         # Units such as "seconds" are labels here; xarray would turn the numbers into dates.
-        dataset = xr.load_dataset(io.BytesIO(data), engine="scipy", decode_times=False)
+        with xr.open_dataset(io.BytesIO(data), engine="scipy", decode_times=False) as opened:
+            unwanted = [name for name in opened.data_vars if only is not None and name not in only]
+            dataset = opened.drop_vars(unwanted).load()
         seal = dataset.attrs.pop(_SEAL)
         if _seal(data.replace(seal.encode(), _OPEN.encode(), 1)) != data:
             raise ValueError("checksum differs")
@@ -168,3 +195,61 @@ def _exact_dtype(values: np.ndarray, name: object) -> str:
     if largest > 2**53:
         raise ValueError(f"metric {name} holds {largest}, beyond what NetCDF 3 stores exactly")
     return "int32" if largest < 2**31 else "float64"
+
+
+class _Guarded(io.FileIO):
+    """A new file for HDF5, to which a full disk looks like any other: it crashes the process where a write fails."""
+
+    def __init__(self, path: Path):
+        super().__init__(path, "x+")
+        self.failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        try:
+            written = 0 if self.failure else super().write(data)
+            while not self.failure and written < size:
+                written += super().write(memoryview(data).cast("B")[written:])
+        except OSError as error:
+            self.failure = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raises the `OSError` of the first write that failed."""
+        if self.failure:
+            raise self.failure
+
+
+def _begin(dataset: xr.Dataset, file: Any, total: int) -> None:
+    """The first of `total` rows into a new file, laid out for all of them along the unlimited `iteration`."""
+    encoding: dict[Any, dict[str, Any]] = {}
+    for name, variable in dataset.variables.items():
+        encoding[name] = {"_FillValue": None} if variable.dtype.kind in "iuf" else {}
+        if "iteration" in variable.dims:
+            encoding[name]["chunksizes"] = _chunks(variable, total)
+    dataset.dump_to_store(H5NetCDFStore(file), encoding=encoding, unlimited_dims=["iteration"])
+
+
+def _chunks(variable: xr.Variable, total: int) -> tuple[int, ...]:
+    """All members and agents of so many iterations as make `CHUNK_BYTES`; fewer members where one row has more."""
+    others = {dim: size for dim, size in variable.sizes.items() if dim not in ("member", "iteration")}
+    room = CHUNK_BYTES // (variable.dtype.itemsize * math.prod(others.values()))
+    members = max(1, min(variable.sizes.get("member", 1), room))
+    sizes = {"member": members, "iteration": max(1, min(total, room // members)), **others}
+    return tuple(sizes[str(dim)] for dim in variable.dims)
+
+
+def _add(dataset: xr.Dataset, file: Any) -> None:
+    """The rows of one segment in their place in a file of `_begin`."""
+    rows = slice(int(dataset["iteration"][0]) - 1, int(dataset["iteration"][-1]))
+    for name, variable in dataset.variables.items():
+        if "iteration" in variable.dims:
+            place = tuple(rows if dim == "iteration" else slice(None) for dim in variable.dims)
+            file.variables[name][place] = variable.values.astype(file.variables[name].dtype, copy=False)

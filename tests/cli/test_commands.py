@@ -25,7 +25,7 @@ HELP = {
     "resume": ["RUN", "--quiet", "newest intact checkpoint", "bit for bit"],
     "status": ["RUN", "--metric", "--json", "--watch"],
     "tail": ["RUN", "--metric", "--follow", "example: ltro tail "],
-    "export": ["RUN", "marl-eval", "parquet", "example: ltro export "],
+    "export": ["RUN", "marl-eval", "parquet", "netcdf", "example: ltro export "],
     "track": ["RUN", "--tracker", "tensorboard", "per_member or one_run", "example: ltro track "],
     "eval": ["RUN", "--episodes", "greedy", "evaluation.json", "--best", "--json", "absolute metric"],
     "render": ["RUN", "--seed", "--episodes", "--sampled", "--best", "--fps", "example: ltro render "],

@@ -14,6 +14,7 @@ from stored import made_up, stored_run
 
 from ltro_jax.cli import main
 from ltro_jax.runs.progress import Progress
+from ltro_jax.runs.status import statuses
 from ltro_jax.storage import MetricStore, RunDirectory, RunError, save_checkpoint
 from ltro_jax.storage.lock import holder
 
@@ -74,10 +75,10 @@ def test_status_of_a_run_that_runs(directory, tiny, capsys, monkeypatch):
         progress.advanced(6, 2, 0.5, made_up(config, 5, 2))
         failing, load = [RunError("torn")], MetricStore.load
 
-        def torn(store: MetricStore, after: int = 0) -> Any:
+        def torn(store: MetricStore, *choice: Any, **options: Any) -> Any:
             if failing:
                 raise failing.pop()
-            return load(store, after)
+            return load(store, *choice, **options)
 
         monkeypatch.setattr(MetricStore, "load", torn)
         text = said(capsys, "status", str(directory.path))
@@ -85,6 +86,28 @@ def test_status_of_a_run_that_runs(directory, tiny, capsys, monkeypatch):
         assert f"{directory.path}: running (by process {os.getpid()} on " in text
         assert "  iteration 6/8, 192 of 256 env steps, 256 steps/s, 0:00:00 left, last heard of 0:00:0" in text
     assert f"{directory.path}: stopped" in said(capsys, "status", str(directory.path))
+
+
+def test_watching_reads_older_rows_once(directory, tiny, monkeypatch):
+    """And of them no metrics but those that tell who was frozen."""
+    read = []
+    stream = MetricStore.stream
+
+    def noted(store: MetricStore, after: int = 0, only: Any = None) -> Any:
+        read.append((after, only))
+        return stream(store, after, only)
+
+    monkeypatch.setattr(MetricStore, "stream", noted)
+    known: dict[Any, Any] = {}
+    frozen = [{"member": "seed 7", "iteration": 4}]
+    for _ in range(2):
+        assert statuses(directory.path, known=known)[0].frozen == frozen
+    MetricStore(directory.metrics).append(made_up(tiny(seeds=(3, 7)), 5, 1, frozen=1))
+    assert statuses(directory.path, known=known)[0].frozen == frozen
+    assert read == [(3, None), (0, ("finite",)), (3, None), (4, None), (4, ("finite",))]
+    MetricStore(directory.metrics).truncate(3)
+    MetricStore(directory.metrics).append(made_up(tiny(seeds=(3, 7)), 4, 1, frozen=0))
+    assert statuses(directory.path, known=known)[0].frozen == [{"member": "seed 3", "iteration": 4}]
 
 
 def test_the_holder_of_a_lock(directory):
@@ -172,6 +195,9 @@ def test_export(directory, capsys):
     assert text == f"written: {directory.path / 'metrics.csv'}\n"
     lines = (directory.path / "metrics.csv").read_text().splitlines()
     assert lines[0].startswith("run,task,algorithm,point,seed,") and len(lines) == 1 + 4 + 3
+    netcdf = "export", str(directory.path), "--format", "netcdf"
+    assert "needs a file of its own" in said(capsys, *netcdf, "--metric", "episode_return", code=2)
+    assert said(capsys, *netcdf) == f"written: {directory.path / 'metrics.nc'}\n"
 
 
 @pytest.mark.parametrize("command", ["status", "tail", "export", "track"])

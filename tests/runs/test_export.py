@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from stored import made_up, stored_run
 
 from ltro_jax import RunError, RunWarning, SettingsError, load_run
@@ -145,6 +146,23 @@ def test_marl_eval_reads_it(runs, absolute):
     metrics, curves = processing.create_matrices_for_rliable(processed, "probe", ["return"])
     assert metrics["mean_norm_return"]["clip_happo actor_lr=0.1"].shape == (2, 1)
     assert curves["mean_norm_return"]["clip_happo actor_lr=0.1"].shape == (2, 1, 2)
+
+
+def test_netcdf_is_the_dataset_of_one_run(runs, tmp_path):
+    """Also of some metrics, each with all its positions or agents, and of a run that is not finished."""
+    for metrics in ((), ("entropy", "episode_return")):
+        file = export_runs(runs[1:], "netcdf", tmp_path / "new" / "metrics.nc", metrics)
+        with xr.open_dataset(file) as opened:
+            whole = runs[1].metrics
+            expected = whole[list(metrics)].assign_coords(whole.coords) if metrics else whole
+            xr.testing.assert_identical(opened.load(), expected)
+    with pytest.raises(SettingsError, match=r"format = netcdf takes one run, not 2; export each to a file of its own"):
+        export_runs(runs, "netcdf", tmp_path / "both.nc")
+    with pytest.raises(SettingsError, match="metric = 'entrpy' is unknown; did you mean entropy"):
+        export_runs(runs[1:], "netcdf", tmp_path / "both.nc", ["entrpy"])
+    with pytest.raises(RunError, match="cannot write"):
+        export_runs(runs[1:], "netcdf", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_what_is_refused(runs, tmp_path, tiny, monkeypatch):

@@ -17,7 +17,9 @@ import xarray as xr
 from comparing import assert_same_bits, assert_same_run
 
 from ltro_jax import Config, RunError, load_policy, load_run, resume, train
-from ltro_jax.storage import MetricStore, checkpoints, list_checkpoints, save_checkpoint
+from ltro_jax.runs import metrics_file
+from ltro_jax.runs.train import train_or_resume
+from ltro_jax.storage import MetricStore, checkpoints, list_checkpoints, load_stretches, save_checkpoint
 
 host_loop: Any = importlib.import_module("ltro_jax.runs.train")  # the package's `train` is the function
 
@@ -61,6 +63,48 @@ def test_killed_and_resumed(settings, finished, tmp_path, monkeypatch, iteration
     assert not (killed.path / "metrics.nc").exists()
     assert list_checkpoints(killed.directory.checkpoints) == left
     assert_same_run(resume(killed.path, progress=False), finished)
+
+
+def test_rows_are_stored_before_their_checkpoint_where_they_are_many(settings, finished, tmp_path, monkeypatch):
+    """Each device call at once; what a kill leaves beyond the newest checkpoint is forgotten and trained again."""
+
+    def dying_save(directory: Path, at: int, *rest: Any) -> None:
+        if at == 8:
+            raise Killed
+        save(directory, at, *rest)
+
+    save = host_loop.save_checkpoint
+    monkeypatch.setattr(metrics_file, "PENDING_BYTES", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(host_loop, "save_checkpoint", dying_save)
+        with pytest.raises(Killed):
+            train(settings, tmp_path / "run", progress=False)
+    killed = load_run(tmp_path / "run")
+    names = [path.name for path in sorted(killed.directory.metrics.iterdir())]
+    assert names == [f"{first:09d}-{first + 1:09d}.nc" for first in (1, 3, 5, 7)]
+    assert_same_run(resume(killed.path, progress=False), finished)
+    assert [(row.first, row.last) for row in load_stretches(killed.directory)] == [(1, 4), (5, 8)]
+
+
+def test_a_metrics_file_that_cannot_be_written_is_a_warning(settings, finished, tmp_path, monkeypatch, capsys):
+    """The run counts as finished, for a sweep too; resuming it writes the file."""
+
+    def refuse(store: MetricStore, target: Path) -> None:
+        raise RunError(
+            f"cannot write {target}: No space left on device; check the free space and the permissions there"
+        )
+
+    path = shutil.copytree(finished.path, tmp_path / "run")
+    (path / "metrics.nc").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricStore, "consolidate", refuse)
+        assert resume(path, progress=False).finished
+        warned = capsys.readouterr().err
+        assert warned.startswith(f"ltro: cannot write {path / 'metrics.nc'}: No space left") and warned.count("\n") == 1
+        assert f"`ltro export {path} --format netcdf -o FILE`" in warned
+        assert train_or_resume(settings, path, progress=False).finished
+        assert capsys.readouterr().err == ""
+    assert_same_run(resume(path, progress=False), finished)
 
 
 def test_hidden_states_are_resumed(tiny, tmp_path, monkeypatch):
@@ -139,7 +183,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny, tmp_path, capfd):
     stopped = load_run(path)
     assert 2 <= stopped.iteration < 200 and not stopped.finished
     assert list_checkpoints(stopped.directory.checkpoints)[-1] == stopped.iteration
-    assert xr.load_dataset(path / "metrics.nc").sizes["iteration"] == stopped.iteration
+    assert stopped.metrics.sizes["iteration"] == stopped.iteration and not (path / "metrics.nc").exists()
     assert stopped.config == config
     uninterrupted = train(config, tmp_path / "whole", progress=False)
     assert_same_run(resume(path, progress=False), uninterrupted)

@@ -142,6 +142,18 @@ def test_a_cache_that_jax_has_is_kept(tmp_path, monkeypatch, fresh_cache):
     assert os.fspath(tmp_path / "jax") == jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
 
 
+def test_progress_is_not_written_through_a_link(tmp_path):
+    """The link is replaced, and what a kill has left in between goes."""
+    target, file = tmp_path / "mine", tmp_path / "run" / "progress.json"
+    target.write_text("keep")
+    file.parent.mkdir()
+    file.symlink_to(target)
+    (file.parent / ".progress.json.1.tmp").write_text("{")
+    Progress(False, 8, 32, 2, file).began(2)
+    assert target.read_text() == "keep" and not file.is_symlink() and json.loads(file.read_text())["iteration"] == 2
+    assert list(file.parent.iterdir()) == [file]
+
+
 def test_progress_as_json(settings, capsys, tmp_path):
     """Each line is an object, with null where there is no number; the latest is kept in the file."""
     progress = Progress("json", 8, 32, 2, tmp_path / "progress.json")

@@ -1,12 +1,14 @@
 """The metric store: rows come back as they went in, in order, once, or with a sentence why not."""
 
 import os
+import resource
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
 
-from ltro_jax.storage import MetricStore, RunError
+from ltro_jax.storage import MetricStore, RunError, metrics
 
 
 def rows(first: int, last: int) -> xr.Dataset:
@@ -132,13 +134,39 @@ def test_segments_of_other_metrics_are_named(store):
 
 
 def test_consolidate_opens_in_one_line(store, tmp_path):
+    """By xarray without an engine, with every dtype as it was, and by plain HDF5."""
+    target = tmp_path / "metrics.nc"
+    store.consolidate(target)
+    with xr.open_dataset(target) as opened:
+        assert_same(opened.load(), rows(1, 10))
+        assert opened.sel(agent="évadé", iteration=3)["env_steps"] == 2400
+    with h5py.File(target) as file:
+        assert file["steps"].dtype == np.int64 and file["ratio"].shape == (2, 10, 3)  # type: ignore[union-attr]
+        np.testing.assert_array_equal(file["ratio"][()], rows(1, 10)["ratio"])  # type: ignore[index]
+    store.consolidate(target, only=("exact",))
+    with xr.open_dataset(target) as opened:
+        assert_same(opened.load(), rows(1, 10)[["exact"]].assign_coords(rows(1, 10).coords))
+
+
+def test_some_of_the_metrics(store):
+    some = store.load(after=4, only=("finite", "none"))
+    assert_same(some, rows(5, 10)[["finite"]].assign_coords(rows(5, 10).coords))
+    assert [part.sizes["iteration"] for part in store.stream(after=4)] == [1, 5]
+    assert [part["iteration"].values.tolist() for part in store.stream(after=7)] == [[8, 9, 10]]
+
+
+def test_segments_and_chunks_are_bounded(store, tmp_path, monkeypatch):
+    """Rows of any number go into files and blocks of one size, and come back."""
+    size = rows(11, 11).nbytes
+    monkeypatch.setattr(metrics, "SEGMENT_BYTES", 3 * size)
+    monkeypatch.setattr(metrics, "CHUNK_BYTES", 24)
+    store.append(rows(11, 20))
+    assert max(part.nbytes for part in store.stream(after=10)) <= 3 * size
+    assert len(list(store.path.iterdir())) == 3 + 2
     store.consolidate(tmp_path / "metrics.nc")
     with xr.open_dataset(tmp_path / "metrics.nc") as opened:
-        np.testing.assert_array_equal(opened["ratio"], rows(1, 10)["ratio"])
-        np.testing.assert_array_equal(opened["steps"], rows(1, 10)["steps"])
-        assert opened["ratio"].dtype == np.float32 and opened["finite"].dtype == bool
-        assert opened.sel(agent="évadé", iteration=3)["env_steps"] == 2400
-        assert "sha256" not in opened.attrs
+        assert opened["ratio"].encoding["chunksizes"] == (2, 1, 3) and opened["steps"].encoding["chunksizes"] == (3,)
+        assert_same(opened.load(), rows(1, 20))
 
 
 def refuse(*_, **__):
@@ -154,3 +182,22 @@ def test_a_full_disk_costs_nothing(store, tmp_path, monkeypatch):
             store.consolidate(tmp_path / "metrics.nc")
     assert_same(store.load(), rows(1, 10))
     assert len(list(store.path.iterdir())) == 3 and not (tmp_path / "metrics.nc").exists()
+
+
+@pytest.mark.parametrize("room", [0, 1000, 8000])
+def test_a_disk_that_fills_under_hdf5_is_one_sentence(store, tmp_path, room, capfd):
+    """At the first write, in the layout or in the rows: HDF5 itself ends the process there."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    store.append(rows(11, 200))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+        with pytest.raises(RunError) as error:
+            store.consolidate(tmp_path / "metrics.nc")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    sentence = f"cannot write {tmp_path / 'metrics.nc'}: File too large; check the free space and the permissions there"
+    assert str(error.value) == sentence and capfd.readouterr().err == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics"]
+    store.consolidate(tmp_path / "metrics.nc")
+    with xr.open_dataset(tmp_path / "metrics.nc") as opened:
+        assert_same(opened.load(), rows(1, 200))

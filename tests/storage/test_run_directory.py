@@ -158,6 +158,17 @@ def test_a_second_process_cannot_lock(run):
             pass
 
 
+def test_the_lock_is_not_written_through_a_link(run, tmp_path):
+    target = tmp_path / "mine"
+    target.write_text("keep")
+    for there in (target, tmp_path / "nowhere"):
+        (run.path / ".lock").unlink()
+        (run.path / ".lock").symlink_to(there)
+        with pytest.raises(RunError, match=r"\.lock is a symbolic link, .*; delete the link$"), run.lock():
+            pass
+    assert target.read_text() == "keep" and not (tmp_path / "nowhere").exists()
+
+
 def test_errors_of_the_body_pass_through_the_lock(run):
     with pytest.raises(BlockingIOError), run.lock():
         raise BlockingIOError
