@@ -69,10 +69,10 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def tiny() -> Callable[..., Config]:
-    """Settings of a run of 8 iterations that takes a moment; keyword arguments change them."""
+    """Settings of a run of 8 iterations that takes a moment; keyword arguments change them, and count as given."""
 
     def make(**settings: Any) -> Config:
-        return Config.from_dict(TINY | settings)
+        return Config.stored(TINY).replace(**settings)
 
     return make
 

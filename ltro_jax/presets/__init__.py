@@ -10,7 +10,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, NamedTuple
 
-from ltro_jax.config import Config, SettingsError
+from ltro_jax.config import SETTINGS, Config, SettingsError
+from ltro_jax.config.coercion import coerce
 
 NOT_ALGORITHMS = ("paper", "settings")
 NO_COUNTERPART = {"MMM2": "needs medivacs, which SMAX does not have"}  # tasks of the paper without a preset, and why
@@ -39,11 +40,12 @@ def list_presets() -> list[PresetEntry]:
 
 
 def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
-    """Settings of `task` and `algorithm`, then `overrides` by flat setting name.
+    """Settings of `task` and `algorithm`, then `overrides` by flat setting name, which alone count as given.
 
     Raises:
         SettingsError: no such preset or algorithm, or a wrong override.
     """
+    task, algorithm = _names(task, algorithm)
     if task not in _preset_files():
         raise SettingsError(f"preset {task!r} is unknown; allowed are {', '.join(sorted(_preset_files()))}")
     tables = _read(task)
@@ -53,14 +55,33 @@ def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> C
     table = dict(tables[algorithm])
     origin = table.pop("derived_from", None)
     settings = tables["settings"] | (tables[origin] if origin else {}) | table
-    return Config.from_dict(settings | {"algorithm": algorithm} | overrides)
+    return Config.stored(settings | {"algorithm": algorithm}).replace(**overrides)
 
 
 def preset_or_defaults(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
     """As `load_preset`; a task without a preset takes the default settings."""
+    task, algorithm = _names(task, algorithm)
     if task in _preset_files():
         return load_preset(task, algorithm, **overrides)
-    return Config.from_dict({"algorithm": algorithm} | overrides | {"task": task})
+    return Config.stored({"task": task, "algorithm": algorithm}).replace(**overrides)
+
+
+def chosen_settings(config: Config) -> dict[str, Any]:
+    """What a user has chosen in `config` besides task and algorithm: what was given, and what its preset has not."""
+    task, algorithm = config.static.task, config.static.algorithm
+    usual = Config.stored({"task": task, "algorithm": algorithm})
+    if task in _preset_files() and algorithm in _read(task):
+        usual = load_preset(task, algorithm)
+    return {
+        name: value
+        for name, value in config.to_dict().items()
+        if name not in ("task", "algorithm") and (name in config.given or value != usual.to_dict()[name])
+    }
+
+
+def _names(task: Any, algorithm: Any) -> tuple[str, str]:
+    """Both as the settings that they are, without blanks around them."""
+    return coerce("task", task, SETTINGS["task"].type), coerce("algorithm", algorithm, SETTINGS["algorithm"].type)
 
 
 def task_files(suffix: str) -> dict[str, Traversable]:

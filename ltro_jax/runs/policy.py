@@ -129,7 +129,7 @@ def load_policy(
     if best or not (seed is iteration is point is None):
         raise RunError(f"{path} is one exported policy; leave out the choice of seed, iteration, point and best")
     card, tensors = read_exported(path)
-    config = Config.from_dict(card["settings"])
+    config = Config.stored(card["settings"])
     parts = make_train(config).parts
     params = {"params": unflatten_dict({name: jnp.asarray(tensor) for name, tensor in tensors.items()}, sep=".")}
     expected = jax.eval_shape(parts.actor.init, jax.random.key(0), config.hypers)
