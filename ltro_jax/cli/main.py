@@ -36,7 +36,7 @@ class StoreOnce(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
         seen = namespace.__dict__.setdefault("options_seen", set())
         if self.option_strings and self.dest in seen:
-            raise argparse.ArgumentError(self, "is given twice; once is enough")
+            parser.error(f"{option_string} is given twice; once is enough")
         seen.add(self.dest)
         setattr(namespace, self.dest, values)
 

@@ -14,7 +14,8 @@ from ltro_jax.config.coercion import SettingsError, coerce, number_text, quoted
 from ltro_jax.config.groups import Hypers, Run, Static
 
 GROUPS = ("static", "hypers", "run")
-MAX_ITERATIONS = 2**31 - 2  # the program counts them as int32; the number above is kept for evaluations
+MAX_SIZE = 2**31 - 1  # the program counts in int32
+MAX_ITERATIONS = 2**31 - 2  # evaluations after the run take the last number
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class Config:
         return cls().replace(**settings)
 
     @classmethod
-    def stored(cls, settings: Mapping[str, Any]) -> "Config":
-        """As `from_dict`, of settings that nobody chose now: those of a preset, or of a run on disk."""
-        return dataclasses.replace(cls.from_dict(settings), given=frozenset())
+    def stored(cls, settings: Mapping[str, Any], given: frozenset[str] = frozenset()) -> "Config":
+        """As `from_dict`, of settings that but for `given` nobody chose now: those of a preset, or of a run on disk."""
+        return dataclasses.replace(cls.from_dict(settings), given=given)
 
     def replace(self, **settings: Any) -> "Config":
         """A copy with some settings changed, by flat name; they count as given.
@@ -148,6 +149,10 @@ def _check_range(name: str, value: Any, allowed: Mapping[str, Any]) -> None:
 def _check_together(config: Config) -> None:
     """Conditions on several settings at once."""
     static, run = config.static, config.run
+    for name, value in vars(static).items():
+        items = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(item, int) and item > MAX_SIZE for item in items):
+            raise SettingsError(f"{name} = {quoted(value)} is too large; it must be at most {MAX_SIZE}")
     length = static.sequence_length or 1
     if static.rollout_length % length:
         raise SettingsError(

@@ -66,17 +66,31 @@ def preset_or_defaults(task: str, algorithm: str = "clip_happo", **overrides: An
     return Config.stored({"task": task, "algorithm": algorithm}).replace(**overrides)
 
 
-def chosen_settings(config: Config) -> dict[str, Any]:
-    """What a user has chosen in `config` besides task and algorithm: what was given, and what its preset has not."""
+def with_own_preset(config: Config, **changes: Any) -> Config:
+    """As `config.replace(**changes)`, but a change of `task` or `algorithm` brings the preset of these.
+
+    What is chosen in `config` stays: what was given, and what differs from its own preset, since a run from disk does
+    not know what was given.
+
+    Raises:
+        SettingsError: as `preset_or_defaults` and `Config`.
+    """
+    if not changes.keys() & {"task", "algorithm"}:
+        return config.replace(**changes)
+    own = config.to_dict()
+    given = {name: own[name] for name in config.given - {"task", "algorithm"}}
+    named = {"task": own["task"], "algorithm": own["algorithm"]} | changes
+    preset = preset_or_defaults(named["task"], named["algorithm"]).to_dict()
+    return Config.stored(preset | _differing(config) | given | changes, config.given | changes.keys())
+
+
+def _differing(config: Config) -> dict[str, Any]:
+    """The settings besides task and algorithm that are not those of the preset (without one: the defaults)."""
     task, algorithm = config.static.task, config.static.algorithm
     usual = Config.stored({"task": task, "algorithm": algorithm})
     if task in _preset_files() and algorithm in _read(task):
         usual = load_preset(task, algorithm)
-    return {
-        name: value
-        for name, value in config.to_dict().items()
-        if name not in ("task", "algorithm") and (name in config.given or value != usual.to_dict()[name])
-    }
+    return {name: value for name, value in config.to_dict().items() if value != usual.to_dict()[name]}
 
 
 def _names(task: Any, algorithm: Any) -> tuple[str, str]:

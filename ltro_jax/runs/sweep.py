@@ -13,7 +13,7 @@ import numpy as np
 from ltro_jax.config import SETTINGS, Config, SettingsError
 from ltro_jax.config.coercion import coerce, setting_text
 from ltro_jax.parallel import wait_for_all
-from ltro_jax.presets import chosen_settings, preset_or_defaults
+from ltro_jax.presets import with_own_preset
 from ltro_jax.runs.load import Run, load_run
 from ltro_jax.runs.memory import refuse_impossible_size
 from ltro_jax.runs.progress import Mode, Progress
@@ -79,19 +79,11 @@ def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int =
     for values in itertools.product(*static.values()):
         chosen = dict(zip(static, values, strict=True))
         part = "-".join(f"{name}={setting_text(value)}".replace("/", "_") for name, value in chosen.items()) or "all"
-        settings = _with_own_preset(config, chosen).replace(grid=hypers)
+        settings = with_own_preset(config, **chosen, grid=hypers)
         for share in range(shares):
             name = f"{part}/share={share + 1}of{shares}" if shares > 1 else part
             configs[name] = settings.replace(seeds=config.run.seeds[share::shares])
     return configs
-
-
-def _with_own_preset(config: Config, chosen: Mapping[str, Any]) -> Config:
-    """`config` with the chosen static settings; a task or algorithm brings its preset, but never over a choice."""
-    if not {"task", "algorithm"} & chosen.keys():
-        return config.replace(**chosen)
-    names = {"task": config.static.task, "algorithm": config.static.algorithm}
-    return preset_or_defaults(**(names | chosen_settings(config) | chosen))
 
 
 def refuse_impossible(configs: Mapping[str, Config]) -> None:

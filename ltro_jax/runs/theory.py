@@ -57,7 +57,7 @@ class TheorySettings:
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} = {getattr(self, name)} must be at least {least}")
         if not 0 <= self.gamma < 1:
-            raise SettingsError(f"gamma = {self.gamma} must be at least 0 and less than 1")
+            raise SettingsError(f"gamma = {_text(self.gamma)} must be at least 0 and less than 1")
         for name in ("factor_clips", "kl_thresholds", "agents"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values) or not all(value > 0 for value in values):

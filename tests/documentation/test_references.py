@@ -11,6 +11,7 @@ import jax
 import pytest
 
 from docs import settings_page
+from ltro_jax.algorithms import ALGORITHMS, readers
 from ltro_jax.config import Config, Static
 from ltro_jax.envs import Family
 from ltro_jax.envs.probes import make_probe
@@ -60,6 +61,19 @@ def test_quotations_are_in_their_sources():
             assert textwrap.dedent(original).rstrip() == quoted.rstrip()
             found += 1
     assert found > 20
+
+
+def test_the_training_page_lists_which_algorithm_reads_what():
+    (train,) = (rows for title, rows in tables(DOCS / "training.md").items() if title == "Train")
+    listed = {}
+    for settings, algorithms in (
+        row for row in train if (len(row) == 2 and "_" in row[1]) or row[-1].startswith("all but")
+    ):
+        everyone = (
+            set(ALGORITHMS) - {"ippo"} if algorithms == "all but `ippo`" else set(re.findall(r"`(\w+)`", algorithms))
+        )
+        listed |= {name: everyone for name in re.findall(r"`(\w+)`", settings)}
+    assert listed == {name: set(readers(name)) for recipe in ALGORITHMS.values() for name in recipe.settings}
 
 
 class Winnable:
