@@ -13,8 +13,7 @@ from ltro_jax.cli import main
 def options(tiny: Callable[..., Config]) -> list[str]:
     """The tiny settings as options."""
     settings, defaults = tiny(seeds=(3, 7), actor_lr=0.01).to_dict(), Config().to_dict()
-    left_out = ("task", "chunk_length")  # the latter is for a memory
-    changed = {name: value for name, value in settings.items() if name not in left_out and value != defaults[name]}
+    changed = {name: value for name, value in settings.items() if name != "task" and value != defaults[name]}
     texts = {name: ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for name, v in changed.items()}
     return [word for name, text in texts.items() for word in (f"--{name}", text)]
 

@@ -64,15 +64,9 @@ def test_quotations_are_in_their_sources():
 
 
 def test_the_training_page_lists_which_algorithm_reads_what():
-    (train,) = (rows for title, rows in tables(DOCS / "training.md").items() if title == "Train")
-    listed = {}
-    for settings, algorithms in (
-        row for row in train if (len(row) == 2 and "_" in row[1]) or row[-1].startswith("all but")
-    ):
-        everyone = (
-            set(ALGORITHMS) - {"ippo"} if algorithms == "all but `ippo`" else set(re.findall(r"`(\w+)`", algorithms))
-        )
-        listed |= {name: everyone for name in re.findall(r"`(\w+)`", settings)}
+    rows = [[re.findall(r"`(\w+)`", cell) for cell in row] for row in tables(DOCS / "training.md")["Train"]]
+    of_settings = [row for row in rows if len(row) == 2 and row[1] and set(row[1]) <= set(ALGORITHMS)]
+    listed = {name: set(algorithms) for settings, algorithms in of_settings for name in settings}
     assert listed == {name: set(readers(name)) for recipe in ALGORITHMS.values() for name in recipe.settings}
 
 

@@ -226,7 +226,7 @@ def options_of(config: Config) -> list[str]:
     texts = {
         name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         for name, value in config.to_dict().items()
-        if value != Config().to_dict()[name] and name not in ("task", "chunk_length")
+        if value != Config().to_dict()[name] and name != "task"
     }
     return [f"--{name}={text}" for name, text in texts.items()]
 
