@@ -16,8 +16,8 @@ INTRODUCTION = """\
 Every setting is an option of `ltro train` (`--name value`; the task is its first argument), a keyword of
 `load_preset` and `Config.replace`, and a key of `settings.json` in the run's directory. A preset
 (`ltro presets mpe/simple_spread` shows one) replaces the defaults below by the paper's values; what is given on the
-command line replaces both. Unknown names and values that are not allowed are refused in one sentence, before anything
-is compiled or written.
+command line replaces both. Unknown names, values that are not allowed and settings that the
+[algorithm does not read](training.md#train) are refused in one sentence, before anything is compiled or written.
 """
 
 GROUPS = {

@@ -120,8 +120,8 @@ def bench_training(task: str, num_envs: int | None, rounds: int) -> None:
     config = ltro_jax.load_preset(task, "clip_happo")
     if num_envs:
         length = max(1, config.static.steps_per_iteration // num_envs)
-        chunk = math.gcd(length, config.static.chunk_length)
-        config = config.replace(num_envs=num_envs, rollout_length=length, chunk_length=chunk)
+        chunk = {"chunk_length": math.gcd(length, config.static.chunk_length)} if config.static.recurrent else {}
+        config = config.replace(num_envs=num_envs, rollout_length=length, **chunk)
     train, hypers = ltro_jax.make_train(config), jax.tree.map(jnp.float32, config.hypers)
     state = jax.jit(train.init)(0, hypers)
     start = time.perf_counter()

@@ -54,7 +54,6 @@ TINY = {
     "episode_length": 3,  # episodes reach across rollouts
     "num_envs": 4,
     "rollout_length": 8,
-    "chunk_length": 4,  # where recurrent
     "hidden_sizes": (8,),
     "actor_epochs": 2,
     "critic_epochs": 2,
@@ -69,10 +68,11 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def tiny() -> Callable[..., Config]:
-    """Settings of a run of 8 iterations that takes a moment; keyword arguments change them."""
+    """Settings of a run of 8 iterations that takes a moment; keyword arguments change them, and count as given."""
 
     def make(**settings: Any) -> Config:
-        return Config.from_dict(TINY | settings)
+        memory = {"chunk_length": 4} if settings.get("recurrent") else {}
+        return Config.stored(TINY | memory).replace(**settings)
 
     return make
 

@@ -6,11 +6,13 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from ltro_jax.algorithms import ALGORITHMS
 from ltro_jax.config import SETTINGS, Config, Hypers, Run, SettingsError, Static
-from ltro_jax.config.coercion import parse_integers
+from ltro_jax.config.coercion import number_text, parse_integers
 from ltro_jax.config.config import GROUPS
 
 
@@ -178,6 +180,63 @@ def test_large_numbers_are_read(text, number):
     assert steps == number and type(steps) is int
 
 
+def test_scalars_of_numpy_and_jax_are_numbers():
+    for three in (np.int64(3), np.uint8(3), np.float32(3), np.array(3), jnp.int32(3)):
+        config = Config.from_dict({"seeds": three, "num_envs": three, "hidden_sizes": [three], "actor_lr": three})
+        found = (config.run.seeds, config.static.num_envs, config.static.hidden_sizes, config.hypers.actor_lr)
+        assert found == ((3,), 3, (3,), 3.0) and type(found[1]) is int and type(found[3]) is float
+    assert Config.from_dict({"seeds": np.arange(2)}).run.seeds == (0, 1)
+    config = Config.from_dict({"recurrent": np.True_, "anneal_lr": jnp.array(True)})
+    assert config.static.recurrent is True and config.static.anneal_lr is True
+    assert refusal(num_envs=np.True_) == "num_envs = np.True_ is not a whole number"
+    assert refusal(gamma=True) == "gamma = True is not a number"
+
+
+def test_numbers_that_are_too_large():
+    assert refusal(seeds="0:10000000") == "seeds = '0:10000000' is 10000000 numbers; at most 1000000 are allowed"
+    assert refusal(num_envs="1" * 5000).endswith("… is too large; a whole number must be below 2**63")
+    assert refusal(num_envs=10**12) == f"num_envs = {10**12} is too large; it must be at most {2**31 - 1}"
+    assert refusal(actor_lr=10**400).endswith("… is too large for a number")
+    assert refusal(actor_lr=1e-50) == "actor_lr = 1e-50 is too small for the program, which computes in float32"
+    assert refusal(actor_lr=1e40) == "actor_lr = 1e+40 is too large for the program, which computes in float32"
+    sentence = refusal(total_env_steps=10**15, num_envs=1, rollout_length=1)
+    assert sentence == f"total_env_steps = {10**15} is {10**15} iterations of 1 steps; at most {2**31 - 2} are possible"
+    assert refusal(total_env_steps=math.inf) == "total_env_steps = inf is not a whole number"
+
+
+def test_blanks_and_signs_of_zero_do_not_count():
+    config = Config.from_dict({"algorithm": " mappo ", "num_agents": " none", "ent_coef": "-0.0", "anneal_lr": " yes "})
+    assert config == Config.from_dict({"algorithm": "mappo", "ent_coef": 0, "anneal_lr": True})
+    assert math.copysign(1, config.hypers.ent_coef) == 1
+    assert refusal(task=" ") == "task = ' ' is not a name"
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [(3e-4, "0.0003"), (1.0, "1"), (math.inf, "inf"), (1e-5, "1e-05"), (0.9999999, "0.9999999"), (0.1 + 0.2, "0.3")],
+)
+def test_numbers_as_text(value, text):
+    assert number_text(value) == number_text(np.float32(value)) == text
+
+
+def test_values_of_the_grid_are_told_apart_as_the_program_does():
+    members = Config.from_dict({"grid": "gamma=0.9999999,1"})
+    assert list(map(members.describe, members.members)) == ["gamma=0.9999999 seed 0", "gamma=1 seed 0"]
+    repeats = "grid = gamma=0.99999999,1 repeats a value (all are float32 numbers); leave one out"
+    assert refusal(grid="gamma=0.99999999,1") == repeats
+    assert refusal(grid={"gamma": []}) == "grid = gamma= has no value; give at least one"
+
+
+def test_what_was_given():
+    """Neither what is stored nor the default; groups made by hand name what is not the default."""
+    config = Config.from_dict({"actor_lr": 5e-4})
+    assert config.given == {"actor_lr"} and config == Config() and Config().given == frozenset()
+    assert config.replace(gamma=0.9).given == {"actor_lr", "gamma"}
+    assert Config.stored(config.to_dict()).given == frozenset()
+    assert Config(Static(num_envs=4), Hypers(actor_lr=5e-4)).given == {"num_envs"}
+    assert "given" not in config.to_dict()
+
+
 def test_words_are_read():
     config = Config.from_dict({"anneal_lr": "Yes", "num_agents": "none", "continuous_actions": "false", "gamma": "1"})
     assert config.static.anneal_lr is True and config.static.continuous_actions is False
@@ -188,8 +247,8 @@ def test_words_are_read():
 def test_round_trip():
     settings = {"seeds": (3, 5), "hidden_sizes": [8], "factor_clip": math.inf, "num_agents": 2, "gamma": 0.5}
     config = Config.from_dict(settings)
-    assert Config.from_dict(config.to_dict()) == config
-    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert Config.stored(config.to_dict()) == config == Config.from_dict(config.to_dict())
+    assert Config.stored(json.loads(json.dumps(config.to_dict()))) == config
     assert list(config.to_dict()) == list(SETTINGS)
     assert Config.from_dict({}) == Config()
 
@@ -221,6 +280,7 @@ def test_the_algorithm_sets_the_factor_clip(algorithm):
     assert Config.from_dict({"algorithm": algorithm}).hypers.factor_clip == expected
     assert Config.from_dict({"algorithm": algorithm, "factor_clip": 0.5}).hypers.factor_clip == 0.5
     assert Config().replace(algorithm=algorithm).hypers.factor_clip == expected
+    assert Config.from_dict({"factor_clip": 0.5}).replace(algorithm=algorithm).hypers.factor_clip == 0.5
 
 
 def test_iterations_are_rounded_up():

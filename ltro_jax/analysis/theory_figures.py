@@ -94,7 +94,7 @@ def improvement_figure(study: xr.Dataset) -> Figure:
 
     changes = study["improvement"].values
     panels: Mapping[str, Callable[[Axes], None]] = {
-        f"KL < {kl:g}": lambda axes, kl=kl: draw(axes, kl) for kl in study["kl_threshold"].values
+        f"KL < {kl}": lambda axes, kl=kl: draw(axes, kl) for kl in study["kl_threshold"].values
     }
     figure = _row(panels, xlabel="lower bound", ylabel="J(π') − J(π)", columns=6)
     low, high = 1.5 * min(changes.min(), -10 * threshold), 1.5 * max(changes.max(), 10 * threshold)

@@ -35,11 +35,24 @@ from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.process.interrupts import STOPPED
 
 
+class StoreOnce(argparse.Action):
+    """An option that is given twice would silently be the second one."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
+        seen = namespace.__dict__.setdefault("options_seen", set())
+        if self.option_strings and self.dest in seen:
+            parser.error(f"{option_string} is given twice; once is enough")
+        seen.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
     """Bad input is one sentence, not a page of usage; negative numbers in any notation are values."""
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
+        for name in (None, "store"):
+            self.register("action", name, StoreOnce)
         self._negative_number_matcher = re.compile(r"^-(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 
     def error(self, message: str) -> NoReturn:

@@ -60,7 +60,10 @@ def chosen_policy(options: argparse.Namespace) -> dict[str, Any]:
     point = None
     if options.point:
         try:
-            point = {name: float(value) for name, value in (word.split("=") for word in options.point)}
+            pairs = [word.split("=") for word in options.point]
+            point = {name.replace("-", "_"): float(value) for name, value in pairs}
+            if len(point) < len(pairs):
+                raise ValueError
         except ValueError:
             words = " ".join(options.point)
             raise SettingsError(f"point = {words!r} is not names with a value each, as in actor_lr=3e-4") from None

@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     from ltro_jax.presets import preset_or_defaults
     from ltro_jax.runs.forecast import forecast
     from ltro_jax.runs.progress import Progress
-    from ltro_jax.runs.sweep import plan, sweep
+    from ltro_jax.runs.sweep import plan, refuse_impossible, sweep
     from ltro_jax.runs.sweep_results import refuse_unknown_score, write_tables
 
     set_cache(options)
@@ -80,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
     if options.metric:
         refuse_unknown_score(options.metric, next(iter(parts.values())))
     if options.dry_run:
+        refuse_impossible(parts)
         for name, part in parts.items():
             print(forecast(name, part))
         return 0
@@ -105,8 +106,10 @@ def parse_grid_words(words: Sequence[str]) -> dict[str, list[str]]:
     for word in words:
         name, equals, values = word.partition("=")
         name = name.replace("-", "_")
-        parts = [value for value in values.split(";" if ";" in values else ",") if value]
-        if not equals or not parts or name in grid:
+        parts = values.split(";" if ";" in values else ",")
+        if not equals or not all(map(str.strip, parts)):
             raise SettingsError(f"grid = {word!r} is not one name with its values, as in actor_lr=3e-4,5e-4")
+        if name in grid:
+            raise SettingsError(f"grid = {word!r} names {name} for the second time; give all its values at once")
         grid[name] = parts
     return grid

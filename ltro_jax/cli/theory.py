@@ -1,8 +1,6 @@
 """`ltro theory`."""
 
 import argparse
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from ltro_jax.cli.options import add_cache_option, set_cache
@@ -56,11 +54,12 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, write, and print the reports."""
     from ltro_jax.runs.theory import run_studies
+    from ltro_jax.storage import output_directory
 
     set_cache(options)
     settings = TheorySettings(**{name: getattr(options, name) for name in HELP})
-    output = Path(options.output or f"runs/theory-{datetime.now():%Y%m%d-%H%M%S}")
-    written = run_studies(options.studies, settings, output, _silent if options.quiet else _say)
+    with output_directory(options.output, "theory") as output:
+        written = run_studies(options.studies, settings, output, _silent if options.quiet else _say)
     if not options.quiet:
         for path in written:
             if path.suffix == ".md":

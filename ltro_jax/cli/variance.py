@@ -1,7 +1,6 @@
 """`ltro variance`."""
 
 import argparse
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,12 @@ from ltro_jax.cli.options import (
 from ltro_jax.config import SettingsError
 from ltro_jax.process.paths import typed_path
 
+CONTROLLED = {
+    "situations": "frozen for --controlled (default 256)",
+    "draws": "of --controlled (default 65536)",
+    "updates": "between the policies of --controlled (default 1)",
+}
+
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
@@ -29,7 +34,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("targets", metavar="RUN|TASK", nargs="+", help="run directories, or tasks to train on")
     parser.add_argument("-o", "--output", type=typed_path, metavar="DIR", help="default: runs/variance-<time>")
-    parser.add_argument("--algorithms", nargs="+", default=["clip_happo", "happo"], help="default clip_happo happo")
+    parser.add_argument("--algorithms", nargs="+", default=[], help="default clip_happo happo")
     parser.add_argument("--factor_clips", nargs="+", type=float, default=[], help="default: each algorithm's own")
     parser.add_argument("--agents", nargs="+", type=int, default=[], help="numbers of agents (default: the task's)")
     parser.add_argument(
@@ -37,9 +42,8 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="also hold two policies fixed and compare moments of the factor over fresh actions with exact ones",
     )
-    parser.add_argument("--situations", type=int, default=256, help="frozen for --controlled (default 256)")
-    parser.add_argument("--draws", type=int, default=65_536, help="of --controlled (default 65536)")
-    parser.add_argument("--updates", type=int, default=1, help="between the policies of --controlled (default 1)")
+    for name, words in CONTROLLED.items():
+        parser.add_argument(f"--{name}", type=int, help=words)
     add_progress_options(parser)
     add_cache_option(parser)
     add_settings(parser, leave_out=("task", "algorithm", "factor_clip", "num_agents", "grid"))
@@ -52,32 +56,34 @@ def run(options: argparse.Namespace) -> int:
     from ltro_jax.runs.controlled import controlled_rows
     from ltro_jax.runs.progress import Progress
     from ltro_jax.runs.variance import configurations, train_all, write_study
+    from ltro_jax.storage import output_directory
 
     set_cache(options)
-    output = Path(options.output or f"runs/variance-{datetime.now():%Y%m%d-%H%M%S}")
     paths = [target for target in options.targets if (Path(target) / "settings.json").exists()]
     tasks = [target for target in options.targets if target not in paths]
     settings = given_settings(options)
-    if paths and (settings or options.factor_clips or options.agents):
+    sizes = {f"num_{name}": size for name in CONTROLLED if (size := getattr(options, name)) is not None}
+    if sizes and not options.controlled:
+        raise SettingsError(f"--{next(iter(sizes)).removeprefix('num_')} has no effect without --controlled; give both")
+    if paths and (settings or options.factor_clips or options.agents or (options.algorithms and not tasks)):
         raise SettingsError("settings are for tasks to train on; the runs that are named have their own")
     runs = {str(path): load_run(path) for path in paths}
     for path, opened in runs.items():
         if opened.config.run.grid:
             raise SettingsError(f"{path} has a grid of hyper-parameters, whose seeds are no sample of one setting")
-    configs = configurations(tasks, options.algorithms, options.factor_clips, options.agents, **settings)
-    runs |= train_all(configs, output / "runs", progress_mode(options), options.command_line)
-    controlled = None
-    if options.controlled:
-        controlled = {
-            label: controlled_rows(opened, options.situations, options.draws, options.updates)
-            for label, opened in runs.items()
-        }
-    try:
-        written = write_study(runs, output, controlled)
-    except ValueError as error:
-        raise SettingsError(f"the variance of these runs cannot be measured: {error}") from error
+    algorithms = options.algorithms or ["clip_happo", "happo"]
+    configs = configurations(tasks, algorithms, options.factor_clips, options.agents, **settings)
     progress = Progress(progress_mode(options))
-    for table in ("table.md", *(["controlled.md"] if controlled else [])):
-        progress.say((output / table).read_text())
-    progress.say(f"{len(written)} files in {output}")
+    with output_directory(options.output, "variance") as output:
+        runs |= train_all(configs, output / "runs", progress_mode(options), options.command_line)
+        controlled = None
+        if options.controlled:
+            controlled = {label: controlled_rows(opened, **sizes) for label, opened in runs.items()}
+        try:
+            written = write_study(runs, output, controlled)
+        except ValueError as error:
+            raise SettingsError(f"the variance of these runs cannot be measured: {error}") from error
+        for table in ("table.md", *(["controlled.md"] if controlled else [])):
+            progress.say((output / table).read_text())
+        progress.say(f"{len(written)} files in {output}")
     return 0

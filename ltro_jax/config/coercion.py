@@ -1,13 +1,19 @@
 """Values as they come from Python, TOML, JSON or a command line, to the types of the settings."""
 
+import operator
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 GRID = tuple[tuple[str, tuple[float, ...]], ...]
 NAMES = tuple[str, ...]
 TUPLE_WORDS = {GRID: "names with values like actor_lr=3e-4,5e-4 factor_clip=1,inf", NAMES: "one name or several"}
+MAX_INTEGERS = 1_000_000  # a longer range is a slip of the pen
+MAX_INTEGER = 2**63 - 1
+SHOWN = 80  # characters of a value that a sentence quotes
 
 
 class SettingsError(ValueError):
@@ -16,12 +22,22 @@ class SettingsError(ValueError):
     exit_code = 2  # of a command
 
 
+class _TooMuchError(ValueError):
+    """A value is too large for its type; the message is the sentence after the value."""
+
+
+TOO_LARGE = "is too large; a whole number must be below 2**63"
+
+
 def coerce(name: str, value: Any, kind: Any) -> Any:
     """Convert a Python, TOML, JSON or command-line value of the setting `name` to its type `kind`.
+
+    Scalars of NumPy and JAX count as Python's; blanks around text do not count.
 
     Raises:
         SettingsError: it cannot be one.
     """
+    given, value = value, value.strip() if isinstance(value, str) else value
     if typing.get_origin(kind) is types.UnionType:  # int | None
         if value is None or (isinstance(value, str) and value.lower() == "none"):
             return None
@@ -38,15 +54,43 @@ def coerce(name: str, value: Any, kind: Any) -> Any:
         if kind is int:
             return _to_int(value)
         if kind is float:
-            return float(value.replace("_", "") if isinstance(value, str) else value)
-        if not isinstance(value, str):
+            return _to_float(value)
+        if not isinstance(value, str) or not value:
             raise ValueError
-        return value
+        return str(value)
+    except _TooMuchError as error:
+        raise SettingsError(f"{name} = {quoted(repr(given))} {error}") from None
     except (TypeError, ValueError, OverflowError):
         wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}.get(
             kind, TUPLE_WORDS.get(kind, "whole numbers like 0:10 or 1,4,9")
         )
-        raise SettingsError(f"{name} = {value!r} is not {wanted}") from None
+        raise SettingsError(f"{name} = {quoted(repr(given))} is not {wanted}") from None
+
+
+def number_text(value: Any) -> str:
+    """The shortest text that tells a number from every other one in float32, the type of hyper-parameters.
+
+    `0.0003`, `1`, `1e-05`, `0.9999999`, `inf`; a number with more digits than float32 holds is rounded.
+    """
+    short = f"{value:g}"
+    with np.errstate(over="ignore"):
+        exact = np.float32(value)
+        return short if np.float32(short) == exact else str(exact).removesuffix(".0")
+
+
+def setting_text(value: Any) -> str:
+    """A setting as one would give it on the command line."""
+    if isinstance(value, tuple):
+        return ",".join(map(setting_text, value))
+    if isinstance(value, float):
+        return number_text(value)
+    return "none" if value is None else str(value)
+
+
+def quoted(value: Any) -> str:
+    """A value in a sentence about it, cut where it is long."""
+    text = " ".join((value if isinstance(value, str) else repr(value)).split())
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def _to_bool(value: Any) -> bool:
@@ -57,32 +101,54 @@ def _to_bool(value: Any) -> bool:
     return words[text]
 
 
+def _refuse_bool_and_array(value: Any) -> None:
+    """Neither is a number here, although Python and NumPy would take them for one."""
+    if isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_ or getattr(value, "ndim", 0):
+        raise ValueError
+
+
 def _to_int(value: Any) -> int:
-    if isinstance(value, bool):
-        raise ValueError
-    number = float(value.replace("_", "")) if isinstance(value, str) else value
-    if number != int(number):
-        raise ValueError
+    _refuse_bool_and_array(value)
+    try:
+        number = int(value) if isinstance(value, str) else operator.index(value)
+    except (TypeError, ValueError):
+        if isinstance(value, str) and value.strip("+-").isdecimal():
+            raise _TooMuchError(TOO_LARGE) from None  # more digits than Python reads
+        number = _to_float(value)  # 1e6, 2.0
+        if number != int(number):
+            raise ValueError from None
+    if abs(number) > MAX_INTEGER:
+        raise _TooMuchError(TOO_LARGE)
     return int(number)
 
 
-MAX_INTEGERS = 1_000_000  # a longer range is a slip of the pen
+def _to_float(value: Any) -> float:
+    _refuse_bool_and_array(value)
+    try:
+        return float(value.replace("_", "") if isinstance(value, str) else value) + 0.0  # no negative zero
+    except OverflowError:  # a whole number of more than 308 digits
+        raise _TooMuchError("is too large for a number") from None
 
 
 def parse_integers(value: Any) -> tuple[int, ...]:
     """`"0:4"` → (0, 1, 2, 3), `"1,4,9"` → (1, 4, 9); a number or a sequence of numbers is taken as it is."""
-    if isinstance(value, str):
-        numbers: list[int] = []
-        for part in value.strip("[]() ").rstrip(",").split(","):
-            first, colon, last = part.partition(":")
-            span = range(_to_int(first), _to_int(last)) if colon else (_to_int(first),)
-            if len(span) > MAX_INTEGERS:
-                raise ValueError
-            numbers += span
-        return tuple(numbers)
-    if isinstance(value, int):
-        return (_to_int(value),)
-    return tuple(_to_int(item) for item in value)
+    if not isinstance(value, str):
+        items = list(value) if np.iterable(value) else [value]
+        _refuse_many(len(items))
+        return tuple(map(_to_int, items))
+    numbers: list[int] = []
+    for part in value.strip("[]() ").rstrip(",").split(","):
+        first, colon, last = part.partition(":")
+        start = _to_int(first)
+        stop = _to_int(last) if colon else start + 1
+        _refuse_many(len(numbers) + stop - start)
+        numbers += range(start, stop)
+    return tuple(numbers)
+
+
+def _refuse_many(count: int) -> None:
+    if count > MAX_INTEGERS:
+        raise _TooMuchError(f"is {count} numbers; at most {MAX_INTEGERS} are allowed")
 
 
 def parse_names(value: Any) -> tuple[str, ...]:
@@ -99,4 +165,4 @@ def parse_grid(value: Any) -> tuple[tuple[str, tuple[float, ...]], ...]:
             raise ValueError
         value = [(name, values.split(",")) for name, values in (word.split("=") for word in words)]
     pairs = value.items() if isinstance(value, Mapping) else value
-    return tuple((str(name).replace("-", "_"), tuple(float(item) for item in values)) for name, values in pairs)
+    return tuple((str(name).replace("-", "_"), tuple(map(_to_float, values))) for name, values in pairs)

@@ -35,21 +35,23 @@ class TheorySettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("factor_clips", "kl_thresholds", "agents"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         at_least = {"games": 2, "num_states": 1, "num_agents": 1, "num_actions": 2, "iterations": 1, "seed": 0}
         at_least["gap_iterations"] = 10
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} = {getattr(self, name)} must be at least {least}")
         if not 0 <= self.gamma < 1:
-            raise SettingsError(f"gamma = {self.gamma:g} must be at least 0 and less than 1")
+            raise SettingsError(f"gamma = {_text(self.gamma)} must be at least 0 and less than 1")
         for name in ("factor_clips", "kl_thresholds", "agents"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values) or not all(value > 0 for value in values):
-                shown = " ".join(f"{value:g}" for value in values)
+                shown = " ".join(map(_text, values))
                 raise SettingsError(f"{name} = {shown} must be numbers above 0, each of them once")
         for name in ("gap_kl_threshold", "learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
-                raise SettingsError(f"{name} = {getattr(self, name):g} must be a number above 0")
+                raise SettingsError(f"{name} = {getattr(self, name)} must be a number above 0")
         if math.inf in self.kl_thresholds:
             raise SettingsError("kl_thresholds must be finite")
         if self.seed > 2**31 - 1:
@@ -75,5 +77,10 @@ class TheorySettings:
     @property
     def rules(self) -> dict[str, tuple[str, float]]:
         """Name → schedule and clamp."""
-        sequential = {f"c = {clip:.12g}".replace("inf", "∞"): ("random", float(clip)) for clip in self.factor_clips}
+        sequential = {f"c = {_text(clip)}".replace("inf", "∞"): ("random", float(clip)) for clip in self.factor_clips}
         return sequential | {"simultaneous": ("simultaneous", 1.0)}
+
+
+def _text(value: float) -> str:
+    """All digits of a float64, as a label that no other value has."""
+    return str(float(value)).removesuffix(".0")

@@ -12,7 +12,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ltro_jax.config import SettingsError
+from ltro_jax.config import SETTINGS, SettingsError
+from ltro_jax.config.coercion import coerce
 
 if TYPE_CHECKING:
     from ltro_jax.config import Config
@@ -44,13 +45,14 @@ def list_presets() -> list[PresetEntry]:
 
 
 def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
-    """Settings of `task` and `algorithm`, then `overrides` by flat setting name.
+    """Settings of `task` and `algorithm`, then `overrides` by flat setting name, which alone count as given.
 
     Raises:
         SettingsError: no such preset or algorithm, or a wrong override.
     """
     from ltro_jax.config import Config  # needs JAX, which the names of presets do not
 
+    task, algorithm = _names(task, algorithm)
     if task not in _preset_files():
         raise SettingsError(f"preset {task!r} is unknown; allowed are {', '.join(sorted(_preset_files()))}")
     tables = _read(task)
@@ -60,16 +62,49 @@ def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> C
     table = dict(tables[algorithm])
     origin = table.pop("derived_from", None)
     settings = tables["settings"] | (tables[origin] if origin else {}) | table
-    return Config.from_dict(settings | {"algorithm": algorithm} | overrides)
+    return Config.stored(settings | {"algorithm": algorithm}).replace(**overrides)
 
 
 def preset_or_defaults(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
     """As `load_preset`; a task without a preset takes the default settings."""
     from ltro_jax.config import Config
 
+    task, algorithm = _names(task, algorithm)
     if task in _preset_files():
         return load_preset(task, algorithm, **overrides)
-    return Config.from_dict({"algorithm": algorithm} | overrides | {"task": task})
+    return Config.stored({"task": task, "algorithm": algorithm}).replace(**overrides)
+
+
+def with_own_preset(config: Config, **changes: Any) -> Config:
+    """As `config.replace(**changes)`, but a change of `task` or `algorithm` brings the preset of these.
+
+    What is chosen in `config` stays: what was given, and what differs from its own preset, since a run from disk does
+    not know what was given.
+
+    Raises:
+        SettingsError: as `preset_or_defaults` and `Config`.
+    """
+    if not changes.keys() & {"task", "algorithm"}:
+        return config.replace(**changes)
+    own = config.to_dict()
+    given = {name: own[name] for name in config.given - {"task", "algorithm"}}
+    named = {"task": own["task"], "algorithm": own["algorithm"]} | changes
+    preset = preset_or_defaults(named["task"], named["algorithm"]).to_dict()
+    return Config.stored(preset | _differing(config) | given | changes, config.given | changes.keys())
+
+
+def _differing(config: Config) -> dict[str, Any]:
+    """The settings besides task and algorithm that are not those of the preset (without one: the defaults)."""
+    task, algorithm = config.static.task, config.static.algorithm
+    usual = Config.stored({"task": task, "algorithm": algorithm})
+    if task in _preset_files() and algorithm in _read(task):
+        usual = load_preset(task, algorithm)
+    return {name: value for name, value in config.to_dict().items() if value != usual.to_dict()[name]}
+
+
+def _names(task: Any, algorithm: Any) -> tuple[str, str]:
+    """Both as the settings that they are, without blanks around them."""
+    return coerce("task", task, SETTINGS["task"].type), coerce("algorithm", algorithm, SETTINGS["algorithm"].type)
 
 
 def task_files(suffix: str) -> dict[str, Traversable]:

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from ltro_jax.config import Config, SettingsError
+from ltro_jax.config.coercion import number_text
 from ltro_jax.parallel import stack_members
 from ltro_jax.process.interrupts import STOPPED
 from ltro_jax.runs.compilation_cache import use_compilation_cache
@@ -192,10 +193,11 @@ class Run:
         if seed not in run.seeds:
             raise RunError(f"seed {seed} is not in {self.path}; it has the seeds {', '.join(map(str, run.seeds))}")
         chosen = points[0] if point is None and len(points) == 1 else dict(point or {})
-        if chosen not in points:
+        numbers = [_in_float32(one) for one in points]
+        if _in_float32(chosen) not in numbers:
             known = "; ".join(map(point_label, points)) if run.grid else "it has none"
             raise RunError(f"point = {point_label(chosen) or None} is not one of the grid of {self.path}: {known}")
-        return points.index(chosen) * len(run.seeds) + run.seeds.index(seed)
+        return numbers.index(_in_float32(chosen)) * len(run.seeds) + run.seeds.index(seed)
 
     def by_point(self) -> dict[str, xr.Dataset]:
         """The metrics of each point of the grid by its words, `actor_lr=0.0003`; without a grid all under `""`."""
@@ -226,9 +228,14 @@ def state_template(directory: RunDirectory, config: Config, program: Train) -> R
     return state.replace(best=None) if directory.environment["format_version"] == 1 else state
 
 
+def _in_float32(point: Mapping[str, float]) -> dict[str, np.float32]:
+    """A point as the program sees it, in which a value computed in another way may differ by rounding."""
+    return {name: np.float32(value) for name, value in point.items()}
+
+
 def point_label(point: Mapping[str, float]) -> str:
-    """`{"actor_lr": 3e-4}` → `actor_lr=0.0003`."""
-    return " ".join(f"{name}={value:g}" for name, value in point.items())
+    """`{"actor_lr": 3e-4}` → `actor_lr=0.0003`; every point of a grid has a text of its own."""
+    return " ".join(f"{name}={number_text(value)}" for name, value in point.items())
 
 
 class Stopped(RunError):
@@ -247,4 +254,4 @@ def load_run(path: str | Path) -> Run:
         RunError: not a run, damaged, or of a newer format.
     """
     directory = RunDirectory.open(path)
-    return Run(RunDirectory(directory.path.absolute()), Config.from_dict(directory.settings), directory.path)
+    return Run(RunDirectory(directory.path.absolute()), Config.stored(directory.settings), directory.path)

@@ -1,5 +1,6 @@
 """How much memory a run needs and how much there is; sizes that cannot fit are refused before anything is compiled."""
 
+import math
 import os
 import resource
 from collections.abc import Callable, Iterator
@@ -7,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from ltro_jax.config import Config, SettingsError
 from ltro_jax.parallel import Layout
@@ -40,7 +40,7 @@ def refuse_impossible_size(program: Train, config: Config) -> None:
 
 def _bytes(tree: Any) -> int:
     leaves = [leaf for leaf in jax.tree.leaves(tree) if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
-    return sum(int(np.prod(leaf.shape, dtype=np.int64)) * leaf.dtype.itemsize for leaf in leaves)
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
 
 
 class ProgramMemory(NamedTuple):

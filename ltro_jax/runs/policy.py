@@ -137,7 +137,7 @@ def load_policy(
     if best or not (seed is iteration is point is None):
         raise RunError(f"{path} is one exported policy; leave out the choice of seed, iteration, point and best")
     card, tensors = read_exported(path)
-    config = Config.from_dict(card["settings"])
+    config = Config.stored(card["settings"])
     parts = make_train(config).parts
     expected = jax.eval_shape(parts.actor.init, jax.random.key(0), config.hypers)["params"]
     _check_tensors(path, tensors, flatten_dict(expected, sep="."))

@@ -19,6 +19,7 @@ from ltro_jax.analysis.page import (
     pictures,
 )
 from ltro_jax.config import SettingsError
+from ltro_jax.config.coercion import setting_text
 from ltro_jax.presets import preset_or_defaults
 from ltro_jax.runs.comparison import Comparison, interval_text, notes, number, share
 from ltro_jax.runs.progress import short
@@ -30,7 +31,7 @@ from ltro_jax.runs.report_scores import (
     score_section,
 )
 from ltro_jax.runs.report_training import agent_section, failure_section, time_section, variance_section
-from ltro_jax.runs.series import Series, chosen_metric, differing, gather, not_begun, open_runs, setting_text
+from ltro_jax.runs.series import Series, chosen_metric, differing, gather, not_begun, open_runs
 from ltro_jax.storage.atomic import disk_errors, write_atomically
 
 REPORT_FILE = "report.html"

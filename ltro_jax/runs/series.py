@@ -11,7 +11,8 @@ import xarray as xr
 from ltro_jax.analysis.comparison import held
 from ltro_jax.analysis.statistics import Array
 from ltro_jax.config import SETTINGS, SettingsError
-from ltro_jax.runs.load import Run, default_metric, load_run
+from ltro_jax.config.coercion import number_text, setting_text
+from ltro_jax.runs.load import Run, default_metric, load_run, point_members
 from ltro_jax.runs.metric_names import unknown_metric
 from ltro_jax.runs.scores import end_scores, frozen_at
 from ltro_jax.runs.sweep import is_sweep, load_sweep
@@ -102,8 +103,9 @@ def gather(runs: Sequence[Run]) -> list[Series]:
     """
     found: list[Series] = []
     for run in runs:
-        for point, metrics in zip(run.config.points, run.by_point().values(), strict=True):
-            metrics = metrics.drop_vars([name for name in metrics.coords if name in SETTINGS])
+        axes = [name for name, _ in run.config.run.grid]
+        for point, members in point_members(run.config):
+            metrics = run.metrics.isel(member=members).drop_vars(axes, errors="ignore")
             new = Series("", "", _settings(run, point, metrics), (run,), metrics)
             for index, old in enumerate(found):
                 if old.settings == new.settings and not set(old.seeds) & set(new.seeds):
@@ -153,9 +155,14 @@ def _is_curve(values: xr.DataArray) -> bool:
 def _settings(run: Run, point: dict[str, float], metrics: xr.Dataset) -> dict[str, Any]:
     """What the members of a point have in common and could change their numbers."""
     everything = run.config.to_dict() | point | {"num_agents": metrics.sizes["agent"]}
-    return {name: value for name, value in everything.items() if SETTINGS[name].group != "run"} | {
-        "total_env_steps": run.config.run.total_env_steps
-    }
+    kept = {name: value for name, value in everything.items() if SETTINGS[name].group != "run"}
+    kept |= {name: as_computed(value) for name, value in kept.items() if SETTINGS[name].group == "hypers"}
+    return kept | {"total_env_steps": run.config.run.total_env_steps}
+
+
+def as_computed(value: float) -> float:
+    """A hyper-parameter without the digits that float32 does not hold: equal for two runs if it is for the program."""
+    return float(number_text(value))
 
 
 def _joined(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
@@ -198,15 +205,6 @@ def _labelled(series: Sequence[Series]) -> list[Series]:
 def differing(series: Sequence[Series], names: Iterable[str]) -> list[str]:
     """The settings among `names` that are not the same for all."""
     return [name for name in names if any(one.settings[name] != series[0].settings[name] for one in series)]
-
-
-def setting_text(value: Any) -> str:
-    """A setting as one would give it on the command line."""
-    if isinstance(value, tuple):
-        return ",".join(map(setting_text, value))
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "none" if value is None else str(value)
 
 
 def _words(name: str, value: Any) -> str:

@@ -3,15 +3,17 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import jax
+import numpy as np
 
 from ltro_jax.config import SETTINGS, Config, SettingsError
+from ltro_jax.config.coercion import coerce, setting_text
 from ltro_jax.parallel import wait_for_all
+from ltro_jax.presets import with_own_preset
 from ltro_jax.process.interrupts import forget_interrupt, was_interrupted
 from ltro_jax.process.paths import run_path, typed_path
 from ltro_jax.runs.load import Run, load_run
@@ -19,7 +21,7 @@ from ltro_jax.runs.memory import refuse_impossible_size
 from ltro_jax.runs.progress import Mode, Progress
 from ltro_jax.runs.trackers import require_trackers
 from ltro_jax.runs.train import train_or_resume
-from ltro_jax.storage import RunError
+from ltro_jax.storage import RunError, claim_directory
 from ltro_jax.storage.atomic import disk_errors, is_leftover
 from ltro_jax.storage.run_directory import FORMAT_VERSION, SWEEP_FILE, RunDirectory, check_format
 from ltro_jax.training import make_train
@@ -50,6 +52,8 @@ class Sweep:
 def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int = 1) -> dict[str, Config]:
     """Part, or `part/share`, → settings: static settings apart, hyper-parameters together, seeds spread over processes.
 
+    Where the grid has `task` or `algorithm`, each part has the preset of its own, and over it what is given.
+
     Args:
         config: what all have in common.
         grid: setting → values; nothing of the run itself.
@@ -57,24 +61,41 @@ def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int =
     Raises:
         SettingsError: a setting that is unknown or cannot be swept, or a value that is not allowed.
     """
-    static: dict[str, Sequence[Any]] = {}
-    hypers: dict[str, Sequence[Any]] = {}
+    static: dict[str, list[Any]] = {}
+    hypers: dict[str, list[Any]] = {}
     for name, values in grid.items():
         if name not in SETTINGS or SETTINGS[name].group == "run":
             raise SettingsError(f"grid = {name}=… cannot be swept; choose a static setting or a hyper-parameter")
-        (static if SETTINGS[name].group == "static" else hypers)[name] = values
+        values = list(values) if np.iterable(values) and not isinstance(values, str) else values
+        if not isinstance(values, list) or not values:
+            raise SettingsError(f"grid = {name}={values!r} is not a sequence of values; give at least one")
+        if SETTINGS[name].group == "static":
+            static[name] = [coerce(name, value, SETTINGS[name].type) for value in values]
+            if len(set(static[name])) < len(static[name]):
+                words = ",".join(map(setting_text, static[name]))
+                raise SettingsError(f"grid = {name}={words} repeats a value of a static setting; leave one out")
+        else:
+            hypers[name] = values
     shares = min(num_processes, len(config.run.seeds))
     configs = {}
     for values in itertools.product(*static.values()):
         chosen = dict(zip(static, values, strict=True))
-        part = "-".join(f"{name}={value}".replace("/", "_") for name, value in chosen.items()) or "all"
+        part = "-".join(f"{name}={setting_text(value)}".replace("/", "_") for name, value in chosen.items()) or "all"
+        settings = with_own_preset(config, **chosen, grid=hypers)
         for share in range(shares):
             name = f"{part}/share={share + 1}of{shares}" if shares > 1 else part
-            seeds = config.run.seeds[share::shares]
-            configs[name] = config.replace(**chosen, grid=hypers, seeds=seeds)
-    if len(configs) < shares * len(list(itertools.product(*static.values()))):
-        raise SettingsError("grid = … repeats a value of a static setting; leave one out")
+            configs[name] = settings.replace(seeds=config.run.seeds[share::shares])
     return configs
+
+
+def refuse_impossible(configs: Mapping[str, Config]) -> None:
+    """Refuse settings that no program can be made of, or none that fits into memory; nothing is compiled.
+
+    Raises:
+        SettingsError: of the first such part.
+    """
+    for config in configs.values():
+        refuse_impossible_size(make_train(config), config)
 
 
 def sweep(
@@ -103,9 +124,8 @@ def sweep(
         raise SettingsError("several processes need one place: give --out")
     configs = plan(config, grid, jax.process_count())
     require_trackers(config.run.tracker)
-    for part in configs.values():
-        refuse_impossible_size(make_train(part), part)
-    path = typed_path(out or f"runs/sweep-{datetime.now():%Y%m%d-%H%M%S}")
+    refuse_impossible(configs)
+    path = claim_directory("sweep") if out is None else typed_path(out)
     _open(path, configs, command)
     return _work(Sweep(path, configs), progress, command)
 
@@ -140,9 +160,23 @@ def load_sweep(path: str | Path) -> Sweep:
     content = RunDirectory(path).read_json(SWEEP_FILE)
     check_format(path / SWEEP_FILE, content)
     try:
-        return Sweep(path, {name: Config.from_dict(settings) for name, settings in content["parts"].items()})
-    except (KeyError, AttributeError, SettingsError) as error:
+        parts = {name: Config.stored(settings) for name, settings in content["parts"].items()}
+    except (KeyError, AttributeError, TypeError, SettingsError) as error:
         raise RunError(f"{path / SWEEP_FILE} is damaged ({error}); restore it from a copy") from error
+    for name in parts:
+        if not _is_part_name(name):
+            raise RunError(
+                f"{path / SWEEP_FILE} is damaged ({name!r} does not name a directory of the sweep); restore it from a "
+                "copy"
+            )
+    return Sweep(path, parts)
+
+
+def _is_part_name(name: str) -> bool:
+    """Whether it is `part` or `part/share`, and leads to nowhere but below the sweep on any system."""
+    words = name.split("/")
+    inside = all(word and set(word) != {"."} and "\\" not in word for word in words)
+    return len(words) <= 2 and inside and name.isprintable() and not PureWindowsPath(name).drive
 
 
 def is_sweep(path: str | Path) -> bool:

@@ -3,7 +3,6 @@
 import shlex
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from ltro_jax.storage import (
     RunDirectory,
     RunError,
     Stretch,
+    claim_directory,
     has_checkpoints,
     list_checkpoints,
     record_stretch,
@@ -62,8 +62,7 @@ def train(config: Config, out: str | Path | None = None, *, progress: Mode = Tru
     program = make_train(config)  # bad settings are refused before the directory is made
     refuse_impossible_size(program, config)
     if out is None:
-        name = f"{config.static.task.replace('/', '_')}-{config.static.algorithm}-{datetime.now():%Y%m%d-%H%M%S}"
-        out = Path("runs") / name
+        out = claim_directory(f"{config.static.task.replace('/', '_')}-{config.static.algorithm}")
     directory = RunDirectory.create(out, config.to_dict(), command)
     with directory.lock():
         if Config.from_dict(directory.settings) != config:
@@ -83,7 +82,7 @@ def resume(path: str | Path, *, progress: Mode = True, tracker: Sequence[str] | 
         RunError: no such run, none of its checkpoints is intact, or another process is writing there.
     """
     directory = RunDirectory.open(path)
-    config = Config.from_dict(directory.settings)
+    config = Config.stored(directory.settings)
     if tracker is not None:
         config = config.replace(tracker=tracker)
     require_trackers(config.run.tracker)

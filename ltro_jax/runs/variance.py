@@ -15,12 +15,14 @@ from ltro_jax.analysis.controlled import agreement_figure
 from ltro_jax.analysis.figures import count_curves, learning_curves, position_curves
 from ltro_jax.analysis.statistics import Interval
 from ltro_jax.config import Config, SettingsError
+from ltro_jax.config.coercion import number_text
 from ltro_jax.presets import preset_or_defaults
 from ltro_jax.process.interrupts import forget_interrupt, was_interrupted
 from ltro_jax.runs.controlled import controlled_markdown
 from ltro_jax.runs.load import Run, Stopped
 from ltro_jax.runs.progress import Mode
 from ltro_jax.runs.results import csv_text, file_name, write_results
+from ltro_jax.runs.sweep import refuse_impossible
 from ltro_jax.runs.train import train_or_resume
 
 KINDS = {"raw": "adv_variance_raw", "used": "adv_variance_used"}  # R·A, and with the weight that the update used
@@ -39,18 +41,25 @@ def configurations(
         factor_clips: empty = each algorithm's own.
         num_agents: empty = each task's own.
     Raises:
-        SettingsError: as `Config`.
+        SettingsError: one of them cannot be trained, or has a setting that its algorithm does not read.
     """
-    configs = {}
-    for task, algorithm, clip, agents in product(tasks, algorithms, factor_clips or [None], num_agents or [None]):
+    configs: dict[str, Config] = {}
+    clips, numbers = list(factor_clips) or [None], list(num_agents) or [None]
+    for task, algorithm, clip, agents in product(tasks, algorithms, clips, numbers):
         chosen = {"factor_clip": clip, "num_agents": agents}
         own = settings | {name: value for name, value in chosen.items() if value is not None}
         config = preset_or_defaults(task, algorithm, **own)
-        words = [algorithm, *([f"c={clip:g}"] if clip is not None else []), *([f"N={agents}"] if agents else [])]
+        words = [config.static.algorithm]
+        words += [f"c={number_text(clip)}"] if clip is not None else []
+        words += [f"N={agents}"] if agents else []
         if len(config.run.seeds) < 2:
             seed = ",".join(map(str, config.run.seeds))
             raise SettingsError(f"seeds = {seed} is one seed; an interval needs at least 2")
-        configs[" ".join([task, *words])] = config
+        label = " ".join([config.static.task, *words])
+        if label in configs:
+            raise SettingsError(f"{label} would be trained twice; name each task, algorithm and value once")
+        configs[label] = config
+    refuse_impossible(configs)
     return configs
 
 
@@ -153,7 +162,7 @@ def _growing(runs: Mapping[str, Run]) -> dict[str, dict[str, tuple[Any, Any]]]:
         if len({run.metrics.sizes["agent"] for run in members}) < max(2, len(members)):
             continue
         own = static.algorithm.startswith("clip_")
-        clip = "" if hypers.factor_clip == (1.0 if own else math.inf) else f" c={hypers.factor_clip:g}"
+        clip = "" if hypers.factor_clip == (1.0 if own else math.inf) else f" c={number_text(hypers.factor_clip)}"
         for name, figure in KINDS.items():
             values = variance.last_positions([run.metrics for run in members], figure)
             curves.setdefault(static.task, {})[f"{static.algorithm}{clip}: {name}"] = values

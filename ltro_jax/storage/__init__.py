@@ -11,7 +11,7 @@ from ltro_jax.storage.checkpoints import (
     truncate_checkpoints,
 )
 from ltro_jax.storage.metrics import MetricStore
-from ltro_jax.storage.run_directory import RunDirectory, json_text
+from ltro_jax.storage.run_directory import RunDirectory, claim_directory, json_text, output_directory
 from ltro_jax.storage.timing import Stretch, load_stretches, record_stretch
 
 __all__ = [
@@ -21,11 +21,13 @@ __all__ = [
     "RunError",
     "RunWarning",
     "Stretch",
+    "claim_directory",
     "has_checkpoints",
     "json_text",
     "list_checkpoints",
     "load_stretches",
     "newest_checkpoint",
+    "output_directory",
     "record_stretch",
     "restore_checkpoint",
     "save_checkpoint",

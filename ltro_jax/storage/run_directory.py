@@ -7,8 +7,8 @@ import math
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -165,6 +165,40 @@ class RunDirectory:
     def lock(self) -> AbstractContextManager[None]:
         """Holds the run for one writing process; see `lock.lock`."""
         return lock(self.path)
+
+
+def claim_directory(name: str, parent: str | Path = "runs") -> Path:
+    """Makes a new, empty directory `<parent>/<name>-<time>` that no other process takes, on any host.
+
+    Where there is one already, made in the same second, it has `-2`, `-3`, … at its end.
+
+    Raises:
+        RunError: the disk refuses.
+    """
+    first = Path(parent) / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    path, number = first, 1
+    with disk_errors(f"cannot create {first}", "choose another directory"):
+        first.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                path.mkdir()  # of all processes one succeeds
+                return path
+            except FileExistsError:
+                number += 1
+                path = first.with_name(f"{first.name}-{number}")
+
+
+@contextmanager
+def output_directory(chosen: str | Path | None, name: str) -> Iterator[Path]:
+    """The directory that a user chose, else one claimed for `name`, which goes again if an error leaves it empty."""
+    path = Path(chosen) if chosen else claim_directory(name)
+    try:
+        yield path
+    except BaseException:
+        if not chosen:
+            with suppress(OSError):  # something is in it
+                path.rmdir()
+        raise
 
 
 def check_format(file: Path, content: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from ltro_jax.algorithms import ALGORITHMS, Recipe, get_recipe
+from ltro_jax.algorithms import ALGORITHMS, Recipe, get_recipe, readers
 from ltro_jax.config import Config, Hypers, SettingsError, Static
 from ltro_jax.envs import Environment, make_env
 from ltro_jax.envs.base import EnvSpec
@@ -58,26 +58,17 @@ def make_parts(config: Config) -> Parts:
     """Build the parts.
 
     Raises:
-        SettingsError: unknown task or algorithm, or options that do not fit the task.
+        SettingsError: unknown task or algorithm, options that do not fit the task, or a given one without effect.
     """
     static = config.static
     recipe, env = get_recipe(static.algorithm), make_env(static)
     spec = env.spec
-    defaults = Hypers()
-    for name in ("std_x_coef", "std_y_coef"):
-        value = getattr(config.hypers, name)
-        if spec.discrete and value != getattr(defaults, name):
-            raise SettingsError(f"{name} = {value} has no meaning on {spec.name} with discrete actions; leave it out")
     if static.share_parameters and not recipe.shareable:
         able = ", ".join(name for name, other in ALGORITHMS.items() if other.shareable)
         raise SettingsError(
             f"share_parameters = True is not possible with algorithm = {static.algorithm!r}; choose one of {able}"
         )
-    if recipe.local_critics and static.critic_input != "shared_state":
-        raise SettingsError(
-            f"critic_input = {static.critic_input!r} has no meaning with algorithm = {static.algorithm!r}, whose "
-            "critics see the agents' own observations; leave it out"
-        )
+    _refuse_ineffective(config, spec)
     core = GRU if static.recurrent else None
     sizes = spec.observation_sizes, spec.action_sizes
     if static.share_parameters:
@@ -91,6 +82,39 @@ def make_parts(config: Config) -> Parts:
     }[critic_input]
     critic = make_critic(state_sizes, static.hidden_sizes, core, static.layer_norm)
     return Parts(static, env, recipe, actor, critic, critic_input, config.num_iterations)
+
+
+# A static setting, the value that leaves others without effect, and these
+UNUSED = (
+    ("recurrent", False, {"chunk_length"}),
+    ("actor_epochs", 0, {"actor_lr", "ent_coef", "actor_minibatches"}),
+    ("critic_epochs", 0, {"critic_lr", "critic_minibatches", "huber_delta"}),
+    ("ls_steps", 1, {"backtrack_coeff"}),
+)
+
+
+def _refuse_ineffective(config: Config, spec: EnvSpec) -> None:
+    """Refuse what a user chose and the program does not read; values of a preset or of a stored run are let be.
+
+    Raises:
+        SettingsError: it names the setting, why it has no effect, and the remedy.
+    """
+    static = config.static
+    axes = [name for name, _ in config.run.grid if "grid" in config.given]
+    chosen = [name for name in config.to_dict() if name in config.given and name not in axes]
+    for name in (*chosen, *axes):
+        words = f"grid = {name}=…" if name in axes else f"{name} = {config.to_dict()[name]!r}"
+        if name in ("std_x_coef", "std_y_coef") and spec.discrete:
+            raise SettingsError(f"{words} has no meaning on {spec.name} with discrete actions; leave it out")
+        if static.algorithm not in readers(name):
+            reason = ", whose critics see the agents' own observations" if name == "critic_input" else ""
+            raise SettingsError(
+                f"{words} has no meaning with algorithm = {static.algorithm!r}{reason}; leave it out (it is read by "
+                f"{', '.join(readers(name))})"
+            )
+        for other, value, unused in UNUSED:
+            if name in unused and getattr(static, other) == value:
+                raise SettingsError(f"{words} has no effect with {other} = {value}; leave it out or change {other}")
 
 
 def annealed(hypers: Hypers, iteration: Array, parts: Parts) -> Hypers:

@@ -17,6 +17,11 @@ TRAIN = [
     (["probe/matching", "--actor_lr=-1e-3"], "actor_lr = -0.001 is not allowed; it must be greater than 0"),
     (["probe/matching", "--actor_lr", "nan"], "actor_lr = nan is not "),
     (["probe/matching", "--seeds", "1,1"], "seeds = 1,1 repeats a seed"),
+    (
+        ["probe/matching", "--algorithm", "hatrpo", "--actor_lr", "0.1"],
+        "actor_lr = 0.1 has no meaning with algor",
+    ),
+    (["probe/matching", "--seeds", "0:10000000"], "seeds = '0:10000000' is 10000000 numbers; at most 1000000 are "),
     (["probe/matching", "--seeds", "1-4"], "seeds = '1-4' is not whole numbers like 0:10 or 1,4,9"),
     (["probe/matching", "--team_reward", "max"], "team_reward = 'max' is not one of sum, mean"),
     (["mpe/simple_spread", "--actor_minibatches", "3"], "actor_minibatches = 3 does not divide num_envs × rollout_"),
@@ -55,6 +60,8 @@ def test_train_refuses(arguments, sentence, tmp_path, monkeypatch, capsys):
         (["fly"], "fly"),
         ([], "COMMAND"),
         (["eval", "run", "--episodes", "many"], "--episodes"),
+        (["train", "probe/matching", "--num_envs=4", "--num-envs", "8"], "--num-envs is given twice; once is enough"),
+        (["sweep", "probe/matching", "--grid", "gamma=1", "--grid", "actor_lr=1"], "--grid is given twice"),
     ],
 )
 def test_unknown_options_and_commands(arguments, words, tmp_path, monkeypatch, capsys):

@@ -72,6 +72,17 @@ def test_controlled_measurement(study, tmp_path, capsys):
         (["probe/nothing"], "task = 'probe/nothing' is unknown; did you mean "),
         (["probe/matching", "--seeds=3"], "seeds = 3 is one seed; an interval needs at least 2"),
         (["probe/matching", "--algorithms", "ppo"], "algorithm = 'ppo' is unknown"),
+        (
+            ["probe/matching", "--algorithms", "happo", "hatrpo", "--actor_lr=0.001"],
+            "actor_lr = 0.001 has no meaning with algorithm = 'hatrpo'",
+        ),
+        (
+            ["probe/matching", "--algorithms", "happo", "mappo", "--factor_clips", "2"],
+            "factor_clip = 2.0 has no meaning with algorithm = 'mappo'",
+        ),
+        (["probe/matching", "--agents", "2", "2"], "probe/matching clip_happo N=2 would be trained twice"),
+        (["probe/matching", "--draws", "9"], "--draws has no effect without --controlled"),
+        (["RUN", "--algorithms", "happo"], "settings are for tasks to train on"),
     ],
 )
 def test_what_it_refuses_leaves_nothing(study, arguments, sentence, tmp_path, capsys):

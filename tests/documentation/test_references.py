@@ -11,6 +11,7 @@ import jax
 import pytest
 
 from docs import settings_page
+from ltro_jax.algorithms import ALGORITHMS, readers
 from ltro_jax.config import Config, Static
 from ltro_jax.envs import Family
 from ltro_jax.envs.probes import make_probe
@@ -60,6 +61,13 @@ def test_quotations_are_in_their_sources():
             assert textwrap.dedent(original).rstrip() == quoted.rstrip()
             found += 1
     assert found > 20
+
+
+def test_the_training_page_lists_which_algorithm_reads_what():
+    rows = [[re.findall(r"`(\w+)`", cell) for cell in row] for row in tables(DOCS / "training.md")["Train"]]
+    of_settings = [row for row in rows if len(row) == 2 and row[1] and set(row[1]) <= set(ALGORITHMS)]
+    listed = {name: set(algorithms) for settings, algorithms in of_settings for name in settings}
+    assert listed == {name: set(readers(name)) for recipe in ALGORITHMS.values() for name in recipe.settings}
 
 
 class Winnable:

@@ -24,7 +24,7 @@ from ltro_jax import Config, make_train
 from ltro_jax.parallel import make_member_program, member_layout, stack_hypers
 
 assert len(jax.devices()) == 8
-config = Config.from_dict(TINY | {"eval_episodes": 0, "actor_minibatches": 1, "critic_minibatches": 1})
+config = Config.stored(TINY | {"eval_episodes": 0, "actor_minibatches": 1, "critic_minibatches": 1})
 train = make_train(config)
 seeds = jnp.arange(8, dtype=jnp.uint32)
 

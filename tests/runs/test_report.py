@@ -21,6 +21,8 @@ from ltro_jax.runs.comparison import Comparison, interval_text, notes, share
 from ltro_jax.runs.report_training import by_agent
 from ltro_jax.runs.scores import end_scores
 from ltro_jax.runs.series import chosen_metric, gather, not_begun, open_runs
+from ltro_jax.runs.sweep import Sweep
+from ltro_jax.runs.sweep_results import member_rows, summary
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECTIONS = "runs learning-curves final-scores profiles improvement efficiency variance agents failures time".split()
@@ -202,6 +204,16 @@ def test_series_are_told_apart_by_what_differs(tiny, tmp_path):
         (f"hidden_sizes=8 actor_lr=0.0005 ({tmp_path / 'twin'})", ", episode_length=9"),
     ]
     assert [one.seeds for one in series] == [[0, 1], [0, 1], [0, 1], [0, 1], [1, 2]]
+
+
+def test_points_that_six_digits_do_not_tell_apart(tiny, tmp_path):
+    run = load_run(write_run(tmp_path / "all", tiny(seeds=(3, 7), grid="gamma=0.9999999,1")))
+    points = ["gamma=0.9999999", "gamma=1"]
+    assert list(run.by_point()) == points and run.member(7, {"gamma": 0.9999999}) == 1
+    assert run.member(3, {"gamma": float(np.float32(0.9999999))}) == 0
+    sweep = Sweep(tmp_path, {"all": run.config})
+    assert sorted(row["point"] for row in summary(member_rows(sweep))) == points
+    assert [one.label for one in gather([run])] == points and report(run.path).exists()
 
 
 def test_a_sweep_is_its_parts(tiny, tmp_path):

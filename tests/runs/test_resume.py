@@ -143,7 +143,7 @@ def dying(directory, iteration, *rest):
     save(directory, iteration, *rest)
 
 host_loop.save_checkpoint = dying
-train(Config.from_dict(RunDirectory.open(sys.argv[1]).settings), sys.argv[2], progress=False)
+train(Config.stored(RunDirectory.open(sys.argv[1]).settings), sys.argv[2], progress=False)
 """
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from comparing import assert_same_bits
 
-from ltro_jax import Config, RunError, SettingsError, load_policy, load_run, train
+from ltro_jax import Config, RunError, SettingsError, load_policy, load_preset, load_run, train
 from ltro_jax.parallel import member_layout
 from ltro_jax.runs.memory import ProgramMemory, fitting_group, process_memory
 from ltro_jax.runs.sweep import load_sweep, plan, resume_sweep, sweep
@@ -50,9 +50,45 @@ def test_static_settings_are_runs_and_hyper_parameters_members(tiny):
     assert len(plan(config, {}, num_processes=8)) == 3
 
 
+def test_another_algorithm_or_task_brings_its_preset_but_never_over_a_choice():
+    parts = plan(load_preset("smax/3m", seeds="0:2"), {"algorithm": ["clip_happo", "hatrpo"]})
+    assert parts["algorithm=hatrpo"] == load_preset("smax/3m", "hatrpo", seeds="0:2")
+    hatrpo = parts["algorithm=hatrpo"]
+    assert hatrpo.static.hidden_sizes == (128, 128, 128) and hatrpo.hypers.kl_threshold == 0.005
+    assert parts["algorithm=clip_happo"].static.hidden_sizes == (64, 64, 64)
+
+    config = load_preset("mpe/simple_spread", factor_clip=2, hidden_sizes="128,128")  # as the preset's own, but chosen
+    parts = plan(config, {"task": ["smax/3m", "probe/matching"], "algorithm": ["happo"], "actor_lr": [0.1]})
+    part = parts["task=smax_3m-algorithm=happo"]
+    assert part == load_preset("smax/3m", "happo", factor_clip=2, hidden_sizes="128,128", grid={"actor_lr": [0.1]})
+    other = parts["task=probe_matching-algorithm=happo"]
+    assert (other.hypers.factor_clip, other.static.continuous_actions) == (2.0, None)
+
+    stored = Config.stored(load_preset("mpe/simple_spread", num_envs=4, total_env_steps=99).to_dict())
+    part = plan(stored, {"algorithm": ["hatrpo"]})["algorithm=hatrpo"]  # a run from disk keeps what is not its preset's
+    assert (part.static.num_envs, part.run.total_env_steps, part.hypers.kl_threshold) == (4, 99, 0.005)
+
+
+def test_what_no_part_reads_is_refused_before_anything_is_made(tiny, tmp_path):
+    for config, grid, sentence in (
+        (
+            tiny(algorithm="hatrpo"),
+            {"actor_lr": [1e-3, 1e-2], "ent_coef": [0, 0.1]},
+            "actor_lr=… has no meaning",
+        ),
+        (tiny(actor_lr=1e-3), {"algorithm": ["happo", "hatrpo"]}, "actor_lr = 0.001 has no .*'hatrpo'"),
+    ):
+        with pytest.raises(SettingsError, match=sentence):
+            sweep(config, grid, tmp_path / "sweep", progress=False)
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "grid, sentence",
     [
+        ({"num_envs": ["4", 4.0]}, "grid = num_envs=4,4 repeats a value"),
+        ({"algorithm": "happo"}, "grid = algorithm='happo' is not a sequence of values"),
+        ({"num_envs": []}, r"grid = num_envs=\[\] is not a sequence of values; give at least one"),
         ({"seeds": [1]}, "grid = seeds=… cannot be swept"),
         ({"actor": [1]}, "grid = actor=… cannot be swept"),
         ({"actor_lr": [-1.0]}, "actor_lr = .* must be greater than 0"),
@@ -127,6 +163,11 @@ def test_the_same_sweep_goes_on_and_another_is_refused(swept, tiny):
         ('{"parts": {}}', "it has no format_version"),
         ('{"format_version": 99, "parts": {}}', "was written by a newer ltro_jax .format 99"),
         ('{"format_version": 1, "parts": {"all": {"hidden_sizes": 0}}}', "is damaged"),
+        ('{"format_version": 1, "parts": {"all": 3}}', "is damaged"),
+        *(
+            (f'{{"format_version": 1, "parts": {{"{name}": {{}}}}}}', "is damaged .* does not name a directory of the")
+            for name in ("../../x", "/x", "a/../b", "a//b", "..", "", "C:x", "C:/x", "a/b/c", r"..\\x", r"a\u0000")
+        ),
     ],
 )
 def test_sweeps_that_cannot_be_read(content, sentence, tmp_path):

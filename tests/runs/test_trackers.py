@@ -190,6 +190,16 @@ def test_one_run_for_all_members_after_the_fact(name, tiny, tmp_path):
         track(load_run(directory.path), [name])
 
 
+def test_members_that_six_digits_do_not_tell_apart(name, tiny, tmp_path):
+    config = tiny(seeds=(3,), grid="gamma=0.9999999,1")
+    rows = made_up(config, 1, 1)
+    directory = stored_run(tmp_path / "run", config, rows)
+    assert track(load_run(directory.path), [name]) == {name: 1}
+    assert len(READERS[name](directory)) == 2
+    kept = json.loads((directory.path / "trackers" / f"{name}.json").read_text())["runs"]
+    assert list(kept) == ["gamma_0.9999999-seed_3", "gamma_1-seed_3"]
+
+
 class Flaky:
     """A tracker in memory whose service is away now and then."""
 

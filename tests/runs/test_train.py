@@ -52,7 +52,7 @@ def test_what_a_run_leaves(finished, settings):
     assert [path.name for path in sorted((finished.path / "checkpoints").iterdir())] == ["000000004", "000000008"]
     environment = finished.directory.environment
     assert environment["command"] == "ltro train ..." and environment["packages"]["jax"] == jax.__version__
-    assert Config.from_dict(finished.directory.settings) == settings == load_run(finished.path).config
+    assert Config.stored(finished.directory.settings) == settings == load_run(finished.path).config
 
 
 def test_metrics_open_in_one_line(finished):

@@ -5,11 +5,14 @@ import math
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from ltro_jax.storage import RunDirectory, RunError
+from ltro_jax.storage import RunDirectory, RunError, claim_directory, output_directory
 
 SETTINGS = {"algorithm": "happo", "factor_clip": math.inf, "low": -math.inf, "sizes": [64, 64], "note": None}
 
@@ -80,6 +83,34 @@ def test_paths_as_people_type_them(run, tmp_path, monkeypatch):
         RunError, match=r"^'.*two\\nlines' has characters that cannot be printed; choose another --out$"
     ):
         RunDirectory.create(tmp_path / "two\nlines", {})
+
+
+def test_default_directories_never_coincide(tmp_path, monkeypatch):
+    """Twenty at the same moment, beside one that is there already."""
+    moment = datetime(2031, 1, 2, 3, 4, 5)
+    monkeypatch.setattr("ltro_jax.storage.run_directory.datetime", SimpleNamespace(now=lambda *_: moment))
+    with ThreadPoolExecutor(20) as pool:
+        claimed = list(pool.map(lambda _: claim_directory("sweep", tmp_path / "runs"), range(20)))
+    name = "sweep-20310102-030405"
+    assert sorted(path.name for path in claimed) == sorted([name, *(f"{name}-{n}" for n in range(2, 21))])
+    assert all(path.is_dir() for path in claimed)
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot create "):
+        claim_directory("sweep", tmp_path / "file")
+
+
+def test_an_error_leaves_no_empty_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError), output_directory(None, "theory") as path:
+        raise ValueError
+    assert not path.exists()
+    failing = output_directory(None, "theory")
+    path = failing.__enter__()
+    (path / "table.csv").touch()
+    error = ValueError()
+    assert not failing.__exit__(ValueError, error, error.__traceback__) and path.exists()
+    with output_directory("mine", "theory") as path:
+        assert str(path) == "mine" and not path.exists()
 
 
 class Killed(BaseException):

@@ -9,7 +9,7 @@ import pytest
 from comparing import assert_close
 from jax.flatten_util import ravel_pytree
 
-from ltro_jax import make_train
+from ltro_jax import Config, make_train
 from ltro_jax.algorithms.minibatches import training_samples
 from ltro_jax.algorithms.ppo_step import make_gradient_step, make_log_ratio, policy
 from ltro_jax.training.returns import returns
@@ -149,7 +149,7 @@ RECALL = {
 
 def learn_to_recall(tiny, **settings) -> float:
     """Greedy return after 100 iterations."""
-    config = tiny(**RECALL, **settings)
+    config = Config.stored(tiny().to_dict() | RECALL).replace(**settings)
     train = make_train(config)
     hypers = jax.tree.map(jnp.float32, config.hypers)
 

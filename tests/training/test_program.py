@@ -9,7 +9,8 @@ import pytest
 from comparing import assert_same_bits, differing_leaves
 from tasks import task_params
 
-from ltro_jax import Config, Hypers, SettingsError, Train, make_train
+from ltro_jax import Config, Hypers, SettingsError, Train, load_preset, make_train
+from ltro_jax.algorithms import ALGORITHMS
 from ltro_jax.parallel import MemberProgram, make_member_program, stack_hypers
 from ltro_jax.training.parts import annealed
 
@@ -194,6 +195,29 @@ def test_every_task_keeps_the_shape_of_its_state(task, settings, tiny):
             "critic_input = 'agent_state' has no meaning with algorithm = 'ippo', whose critics see",
         ),
         ({"std_y_coef": 0.3}, "std_y_coef = 0.3 has no meaning on probe/matching with discrete actions; leave it out"),
+        (
+            {"algorithm": "hatrpo", "actor_lr": 0.001},
+            "actor_lr = 0.001 has no meaning with algorithm = 'hatrpo'; leave it out (it is read by clip_happo, happo, "
+            "mappo, ippo)",
+        ),
+        *(({"algorithm": "clip_hatrpo", name: 1}, f"{name} = 1") for name in ("actor_epochs", "actor_minibatches")),
+        ({"algorithm": "hatrpo", "ent_coef": 0.01}, "ent_coef = 0.01 has no meaning with algorithm = 'hatrpo'"),
+        *(({name: 0.5}, f"{name} = 0.5 has no") for name in ("kl_threshold", "accept_ratio", "backtrack_coeff")),
+        *(({"algorithm": "ippo", name: 5}, f"{name} = 5 has no meaning") for name in ("ls_steps", "cg_iterations")),
+        ({"algorithm": "mappo", "factor_clip": 1}, "factor_clip = 1.0 has no meaning with algorithm = 'mappo'"),
+        ({"algorithm": "ippo", "agent_order": "fixed"}, "agent_order = 'fixed' has no meaning with algorithm = 'ippo'"),
+        ({"grid": "kl_threshold=0.01,0.1"}, "grid = kl_threshold=… has no meaning with algorithm = 'clip_happo'"),
+        ({"grid": "std_x_coef=1,2"}, "grid = std_x_coef=… has no meaning on probe/matching with discrete actions"),
+        (
+            {"chunk_length": 8},
+            "chunk_length = 8 has no effect with recurrent = False; leave it out or change recurrent",
+        ),
+        ({"actor_epochs": 0, "ent_coef": 0.1}, "ent_coef = 0.1 has no effect with actor_epochs = 0"),
+        ({"critic_epochs": 0, "critic_lr": 0.1}, "critic_lr = 0.1 has no effect with critic_epochs = 0"),
+        (
+            {"algorithm": "hatrpo", "ls_steps": 1, "backtrack_coeff": 0.5},
+            "backtrack_coeff = 0.5 has no effect with ls_",
+        ),
     ],
 )
 def test_refused_before_anything_is_compiled(settings, sentence, tiny):
@@ -201,3 +225,14 @@ def test_refused_before_anything_is_compiled(settings, sentence, tiny):
     with pytest.raises(SettingsError) as error:
         make_train(config)
     assert str(error.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_nobody_chose_is_never_refused(algorithm, tiny):
+    """A preset's values, those of a stored run, and what the algorithm reads although another does not."""
+    config = load_preset("smax/3m", algorithm)
+    assert make_train(config).parts.static == config.static
+    for every in (tiny(algorithm=algorithm), Config.stored(config.to_dict() | {"grid": "actor_lr=0.1,0.2"})):
+        make_train(every)
+    own = {name: value for name, value in tiny().to_dict().items() if name in ALGORITHMS[algorithm].settings}
+    make_train(tiny(algorithm=algorithm, **own))

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from ltro_jax.config import Config, SettingsError
+from ltro_jax.config.coercion import number_text
 from ltro_jax.runs.load import Run
 from ltro_jax.runs.metric_names import flat_metrics
 from ltro_jax.runs.trackers.places import refuse_links_out
@@ -184,7 +185,7 @@ class Feed:
         """Label of a tracker run → its members by index, each with what is put before the names of its metrics."""
         axes = [axis for axis, _ in self._config.run.grid]
         names = [
-            "-".join([*(f"{axis}_{getattr(member.hypers, axis):g}" for axis in axes), f"seed_{member.seed}"])
+            "-".join([*(f"{axis}_{number_text(getattr(member.hypers, axis))}" for axis in axes), f"seed_{member.seed}"])
             for member in self._config.members
         ]
         if self._kept["group"] == "one_run":
