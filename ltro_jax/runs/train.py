@@ -208,8 +208,6 @@ class Session:
         started = time.perf_counter()
         advance, init = self._fitting_program(with_init=states is None)
         new = init(self.seeds, self.hypers) if init else self.members.place(states)
-        if self.template.best is None:
-            new = new.replace(best=None)
         at_once, num_members = self.members.layout.at_once, len(self.config.members)
         groups = f", {at_once} of {num_members} members at once" if 1 < at_once < num_members else ""
         self.progress.say(f"compiled in {time.perf_counter() - started:.1f} s on {_devices()}{groups}")

@@ -66,8 +66,6 @@ def evaluate(
 
 def keep_best(state: RunnerState, score: Array) -> RunnerState:
     """`state` with its actors as its best where `score` `[]` is higher than any before; frozen actors never are."""
-    if state.best is None:  # of a run that began without
-        return state
     better = (score > state.best.score) & (state.failed_at < 0)
     now = Best(state.agents.params, state.iteration, score)
     return state.replace(best=jax.tree.map(lambda new, old: jnp.where(better, new, old), now, state.best))
