@@ -122,6 +122,7 @@ class EpisodeTally(struct.PyTreeNode):
     """Episode accounting carried across rollouts, `[B]`."""
 
     episode_return: Array  # [B] float32, of the episode under way
+    return_rest: Array  # [B] float32, what its rounding has lost
     episode_length: Array  # [B] int32
 
 

@@ -8,6 +8,8 @@ from ltro_jax.config import Hypers
 from ltro_jax.ops import clamped_factor, effective_sample_size, masked_fraction, masked_mean, masked_variance
 from ltro_jax.types import AgentBatch, Array
 
+SQUARES_SAFE_BELOW = 20.0  # of log R
+
 
 class FactorStatistics(NamedTuple):
     """Figures over the active samples of the agent at one position; all scalars float32, ∞ where float32 overflows.
@@ -44,13 +46,14 @@ def factor_statistics(
     any_active = jnp.any(mask)
     log_max = jnp.where(any_active, jnp.max(log_factor, where=mask, initial=-jnp.inf), 0.0)
     log_min = jnp.where(any_active, jnp.min(log_factor, where=mask, initial=jnp.inf), 0.0)
-    scaled = jnp.exp(jnp.where(mask, log_factor - log_max, 0.0))  # R / max R: squares of R itself can overflow
+    log_scale = jnp.where(log_max > SQUARES_SAFE_BELOW, log_max, 0.0)
+    scaled = jnp.exp(jnp.where(mask, log_factor - log_scale, 0.0))  # R, or R / max R where squares could overflow
     own_ratio_less_one = jnp.expm1(log_ratio)  # not r − 1, of which a small step leaves nothing but rounding
     return FactorStatistics(
-        adv_variance_raw=unscaled(masked_variance(scaled * advantage, mask, ddof=1), 2.0 * log_max),
+        adv_variance_raw=unscaled(masked_variance(scaled * advantage, mask, ddof=1), 2.0 * log_scale),
         adv_variance_clip1=masked_variance(clamped_factor(log_factor, 1.0) * advantage, mask, ddof=1),
         adv_variance_used=masked_variance(weight * advantage, mask, ddof=1),
-        factor_mean=unscaled(masked_mean(scaled, mask), log_max),
+        factor_mean=unscaled(masked_mean(scaled, mask), log_scale),
         factor_max=jnp.where(any_active, jnp.exp(log_max), 0.0),
         factor_min=jnp.where(any_active, jnp.exp(log_min), 0.0),
         factor_ess=effective_sample_size(scaled, mask),
@@ -63,4 +66,4 @@ def factor_statistics(
 
 def unscaled(x: Array, log_scale: Array) -> Array:
     """x · exp(`log_scale`) for x ≥ 0, scalar: ∞ only where the product itself exceeds float32."""
-    return jnp.exp(jnp.log(x) + log_scale)
+    return jnp.where(log_scale == 0.0, x, jnp.exp(jnp.log(x) + log_scale))

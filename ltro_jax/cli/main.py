@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import jax
+
 from ltro_jax.cli import (
     envs,
     evaluate,
@@ -82,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if unknown:
             raise SettingsError(_unknown_option(unknown[0]))
-        return options.run(options)
+        with jax.enable_x64(False):  # training is float32, whatever JAX_ENABLE_X64 says
+            return options.run(options)
     except (SettingsError, RunError) as error:
         print(f"ltro: {error}", file=sys.stderr)
         return 2

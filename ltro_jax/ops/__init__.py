@@ -6,6 +6,7 @@ from ltro_jax.ops.layer_norm import LAYER_NORM_EPS, layer_norm
 from ltro_jax.ops.losses import clipped_surrogate, clipped_value_loss, huber
 from ltro_jax.ops.ratio import MAX_RATIO, clamped_factor, probability_ratio
 from ltro_jax.ops.statistics import (
+    compensated_add,
     effective_sample_size,
     masked_fraction,
     masked_mean,
@@ -30,6 +31,7 @@ __all__ = [
     "clip_by_global_norm",
     "clipped_surrogate",
     "clipped_value_loss",
+    "compensated_add",
     "conjugate_gradient",
     "denormalise",
     "effective_sample_size",

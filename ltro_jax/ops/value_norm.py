@@ -5,6 +5,7 @@ Source: van Hasselt et al. 2016 (PopArt, statistics only) as used by Yu et al. 2
 
 import jax.numpy as jnp
 
+from ltro_jax.ops.statistics import compensated_add
 from ltro_jax.types import Array, ValueNorm
 
 BETA = 0.99999  # weight of the past per update, not per sample
@@ -26,23 +27,16 @@ def update_value_norm(state: ValueNorm, target: Array) -> ValueNorm:
     m ← β m + (1 − β) mean(y) and q ← β q + (1 − β) mean(y²). In float32 the latter fail: q/d − μ² cancels where the
     mean is large beside the deviation, and both sums stop short of their limit.
     """
-    debias, debias_rest = _add(state.debias, state.debias_rest, (1.0 - BETA) * (1.0 - state.debias))
+    debias, debias_rest = compensated_add(state.debias, state.debias_rest, (1.0 - BETA) * (1.0 - state.debias))
     weight = (1.0 - BETA) / debias
     deviation = target - state.mean
     shift = jnp.mean(deviation)
     batch_variance = jnp.mean(jnp.square(deviation - shift))
     shift = shift - state.mean_rest
-    mean, mean_rest = _add(state.mean, state.mean_rest, weight * shift)
+    mean, mean_rest = compensated_add(state.mean, state.mean_rest, weight * shift)
     change = weight * (batch_variance + (1.0 - weight) * jnp.square(shift) - state.variance)
-    variance, variance_rest = _add(state.variance, state.variance_rest, change)
+    variance, variance_rest = compensated_add(state.variance, state.variance_rest, change)
     return ValueNorm(mean, variance, debias, mean_rest, variance_rest, debias_rest)
-
-
-def _add(total: Array, rest: Array, change: Array) -> tuple[Array, Array]:
-    """`total + rest + change` as a new total, and the rest that its rounding loses. Source: Kahan 1965."""
-    change = change + rest
-    new_total = total + change
-    return new_total, change - (new_total - total)
 
 
 def value_norm_moments(state: ValueNorm) -> tuple[Array, Array]:
