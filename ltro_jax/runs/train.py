@@ -15,6 +15,7 @@ from ltro_jax.config import Config
 from ltro_jax.parallel import MemberProgram, compile_together, make_member_program, member_layout, stack_members
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.dataset import metrics_dataset
+from ltro_jax.runs.endless import EndlessWatch
 from ltro_jax.runs.interrupts import interruptible
 from ltro_jax.runs.load import Run, load_run, state_template
 from ltro_jax.runs.memory import (
@@ -169,7 +170,7 @@ class Session:
         self.progress.began(iteration)
         states, advance = self._compile(states)
         pending: list[xr.Dataset] = []
-        busy = 0.0
+        busy, endless = 0.0, EndlessWatch(self.spec, self.config.static)
         with interruptible(self.progress.warn) as interrupted:
             while iteration < total:
                 count = min(interval - iteration % interval, total - iteration)
@@ -181,6 +182,8 @@ class Session:
                 iteration += count
                 busy += seconds
                 self.progress.advanced(iteration, count, seconds, pending[-1])
+                if (sentence := endless.after(pending[-1])) is not None:
+                    self.progress.warn(sentence)
                 due = (
                     iteration // self.config.run.checkpoint_interval
                     > (iteration - count) // self.config.run.checkpoint_interval
