@@ -51,7 +51,10 @@ def evaluate(
         new = {"return": timestep.reward, "length": jnp.ones(count)}
         if timestep.won is not None:
             new["win_rate"] = timestep.won.astype(jnp.float32)
-        figures = {name: compensated_add(*figures[name], jnp.where(running, value, 0.0)) for name, value in new.items()}
+        figures = {
+            name: compensated_add(total, rest, jnp.where(running, new[name], 0.0))
+            for name, (total, rest) in figures.items()
+        }
         return (env_state, timestep, hidden, running & ~timestep.done, figures), None
 
     hidden = parts.actor.initial_hidden((count, spec.num_agents))
@@ -68,6 +71,7 @@ def evaluate(
 
 def keep_best(state: RunnerState, score: Array) -> RunnerState:
     """`state` with its actors as its best where `score` `[]` is higher than any before; frozen actors never are."""
+    assert state.best is not None  # where there are evaluations
     better = (score > state.best.score) & (state.failed_at < 0)
     now = Best(state.agents.params, state.iteration, score)
     return state.replace(best=jax.tree.map(lambda new, old: jnp.where(better, new, old), now, state.best))

@@ -201,3 +201,11 @@ def test_refused_before_anything_is_compiled(settings, sentence, tiny):
     with pytest.raises(SettingsError) as error:
         make_train(config)
     assert str(error.value).startswith(sentence)
+
+
+def test_float64_is_refused_in_one_sentence(program):
+    with (
+        jax.enable_x64(True),
+        pytest.raises(SettingsError, match="JAX_ENABLE_X64 is on, but training is in float32: un"),
+    ):
+        make_train(program.config)
