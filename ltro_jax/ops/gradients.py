@@ -5,15 +5,17 @@ import jax.numpy as jnp
 
 from ltro_jax.types import Array, Params
 
-SQUARES_SAFE_BELOW = 1e15  # with entries up to this the sum of a hundred million squares is finite in float32
+SMALL = 1e-25  # times any finite float32 it can be squared and summed
 
 
 def global_norm(tree: Params) -> Array:
-    """2-norm of all entries together, scalar; large entries are scaled first, so that their squares cannot overflow."""
-    leaves = jax.tree.leaves(tree)
-    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves]))
-    scale = jnp.where(largest > SQUARES_SAFE_BELOW, largest, 1.0)
-    return scale * jnp.sqrt(sum(jnp.sum(jnp.square(leaf / scale)) for leaf in leaves))
+    """2-norm of all entries together, scalar; where squares overflow, that of smaller entries scaled up again."""
+
+    def norm(scale: float) -> Array:
+        return jnp.sqrt(sum(jnp.sum(jnp.square(leaf * scale)) for leaf in jax.tree.leaves(tree)))
+
+    plain = norm(1.0)
+    return jnp.where(jnp.isfinite(plain), plain, norm(SMALL) / SMALL)
 
 
 def clip_by_global_norm(gradient: Params, max_norm: Array | float) -> tuple[Params, Array]:
