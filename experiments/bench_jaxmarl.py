@@ -1,6 +1,7 @@
 """Training speed beside JaxMARL's own IPPO script, at its settings, in one process and in turn. JSON, an object a line.
 
-    git clone https://github.com/FLAIROx/JaxMARL        # and install what its script imports: distrax, hydra, wandb, …
+    git clone https://github.com/FLAIROx/JaxMARL
+    pip install -c constraints.txt distrax hydra-core six wandb             # what its script imports; gymnax needs six
     python experiments/bench_jaxmarl.py --script JaxMARL/baselines/IPPO/ippo_ff_mpe.py                 # about 2 minutes
     python experiments/bench_jaxmarl.py --activation relu --script …
 

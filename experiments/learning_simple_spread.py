@@ -88,7 +88,9 @@ def write_table(metrics: dict[str, xr.Dataset], random_return: float, path: Path
         lines.append(table_row(f"{name}, last fifth", [iqm_interval(score) for score in scores]))
     for position in range(first.sizes["position"]):
         for name in ("adv_variance_raw", "adv_variance_used"):
-            means = [dataset[name][:, :, position].mean("iteration").values for dataset in metrics.values()]
+            means = [
+                dataset[name][:, :, position].mean("iteration", skipna=False).values for dataset in metrics.values()
+            ]
             title = f"{name}, position {position + 1}, mean over training"
             lines.append(table_row(title, [iqm_interval(mean) for mean in means]))
     lines += [

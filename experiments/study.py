@@ -145,6 +145,6 @@ def _comparison_table(title: str, metrics: Mapping[str, xr.Dataset], scores: Seq
         values = [final_score(dataset[name].values, last=max(1, rows // 5)) for dataset in metrics.values()]
         lines.append(table_row(name, [iqm_interval(value) for value in values]))
     for name in VARIANCES:
-        means = [dataset[name].isel(position=-1).mean("iteration").values for dataset in metrics.values()]
+        means = [dataset[name].isel(position=-1).mean("iteration", skipna=False).values for dataset in metrics.values()]
         lines.append(table_row(f"{name}, last position", [iqm_interval(mean) for mean in means]))
     return lines

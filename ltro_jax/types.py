@@ -81,11 +81,18 @@ class CriticBatch(struct.PyTreeNode):
 
 
 class ValueNorm(NamedTuple):
-    """Exponentially weighted statistics of the return targets; all zero before the first update."""
+    """Exponentially weighted statistics of the return targets; all zero before the first update.
 
-    mean: Array  # [] float32, biased towards 0
-    mean_sq: Array  # [] float32, biased towards 0
-    debias: Array  # [] float32, the same average of the constant 1
+    Each update adds a hundred-thousandth: less than float32 can hold beside the total. What rounding loses is kept in
+    the `…_rest` and added with the next update.
+    """
+
+    mean: Array  # [] float32, debiased
+    variance: Array  # [] float32, around that mean, debiased, without a floor
+    debias: Array  # [] float32, the same average of the constant 1 from 0 on: 1 − βⁿ after n updates
+    mean_rest: Array  # [] float32
+    variance_rest: Array  # [] float32
+    debias_rest: Array  # [] float32
 
 
 class AgentState(struct.PyTreeNode):
@@ -115,6 +122,7 @@ class EpisodeTally(struct.PyTreeNode):
     """Episode accounting carried across rollouts, `[B]`."""
 
     episode_return: Array  # [B] float32, of the episode under way
+    return_rest: Array  # [B] float32, what its rounding has lost
     episode_length: Array  # [B] int32
 
 

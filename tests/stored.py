@@ -23,7 +23,7 @@ def made_up(config: Config, first: int, count: int, seed: int = 0, frozen: int |
     if frozen is not None:
         finite[frozen] = False
     metrics = Metrics(
-        scalar={"episode_return": draw(), "episodes": numbers.integers(9, size=(members, count)), "finite": finite},  # type: ignore[dict-item]
+        scalar={"episode_return": draw(), "episodes": numbers.integers(1, 9, size=(members, count)), "finite": finite},  # type: ignore[dict-item]
         position={"adv_variance_used": draw(spec.num_agents)},  # type: ignore[dict-item]
         agent={"entropy": draw(spec.num_agents)},  # type: ignore[dict-item]
     )

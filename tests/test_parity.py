@@ -129,6 +129,14 @@ def test_an_unknown_file_fails_unless_skipped(run):
         assert lines == ["novelty.npz  skipped", "0 passed, 0 failed"]
 
 
+def test_files_of_an_algorithm_that_is_not_there_yet_are_skipped_by_name(run, tmp_path):
+    (tmp_path / "a2po_trace.npz").touch()
+    status, lines = run("gae", arrays_of("gae"))
+    assert status == 0
+    assert lines[0] == "a2po_trace.npz  skipped: A2PO is not implemented"
+    assert lines[-1] == "16 passed, 0 failed"
+
+
 def test_a_file_that_cannot_be_replayed_fails(run, tmp_path):
     arrays = arrays_of("gae")
     del arrays["rewards"]
@@ -167,7 +175,7 @@ def test_tolerances():
     assert tolerance("epoch2.params.norm0.scale", "out") == Tolerance(30 * 1e-6, True)
     assert tolerance("agent1.surrogate_loss_before", "out64") == Tolerance(1e-9, True)
     listed = {"file": {"final_params (max abs)": 1e-9, "kl": 1e-9}}
-    assert tolerance_of("file", "agent7.kl", "out", listed) == Tolerance(1e-6, False)
+    assert tolerance_of("file", "agent7.kl", "out", listed) == Tolerance(1e-5, False)
     assert tolerance_of("file", "agent7.final_params.head.bias", "out", listed) == Tolerance(1e-5, True)
 
 

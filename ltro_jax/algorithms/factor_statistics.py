@@ -5,12 +5,14 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ltro_jax.config import Hypers
-from ltro_jax.ops import effective_sample_size, masked_fraction, masked_mean, masked_variance
+from ltro_jax.ops import clamped_factor, effective_sample_size, masked_fraction, masked_mean, masked_variance
 from ltro_jax.types import AgentBatch, Array
+
+SQUARES_SAFE_BELOW = 20.0  # of log R
 
 
 class FactorStatistics(NamedTuple):
-    """Figures over the active samples of the agent at one position; all scalars float32.
+    """Figures over the active samples of the agent at one position; all scalars float32, ∞ where float32 overflows.
 
     R is the raw factor of the agents before it, A its standardised advantage, c its own `factor_clip`, r its ratio.
     """
@@ -41,18 +43,27 @@ def factor_statistics(
     Source: Le & Ta 2025, Section 5; KL estimate: Schulman 2020 ("k3").
     """
     mask, advantage = batch.active_mask, batch.advantage
-    factor, ratio = jnp.exp(log_factor), jnp.exp(log_ratio)
     any_active = jnp.any(mask)
+    log_max = jnp.where(any_active, jnp.max(log_factor, where=mask, initial=-jnp.inf), 0.0)
+    log_min = jnp.where(any_active, jnp.min(log_factor, where=mask, initial=jnp.inf), 0.0)
+    log_scale = jnp.where(log_max > SQUARES_SAFE_BELOW, log_max, 0.0)
+    scaled = jnp.exp(jnp.where(mask, log_factor - log_scale, 0.0))  # R, or R / max R where squares could overflow
+    own_ratio_less_one = jnp.expm1(log_ratio)  # not r − 1, of which a small step leaves nothing but rounding
     return FactorStatistics(
-        adv_variance_raw=masked_variance(factor * advantage, mask, ddof=1),
-        adv_variance_clip1=masked_variance(jnp.minimum(factor, 1.0) * advantage, mask, ddof=1),
+        adv_variance_raw=unscaled(masked_variance(scaled * advantage, mask, ddof=1), 2.0 * log_scale),
+        adv_variance_clip1=masked_variance(clamped_factor(log_factor, 1.0) * advantage, mask, ddof=1),
         adv_variance_used=masked_variance(weight * advantage, mask, ddof=1),
-        factor_mean=masked_mean(factor, mask),
-        factor_max=jnp.where(any_active, jnp.max(factor, where=mask, initial=0.0), 0.0),
-        factor_min=jnp.where(any_active, jnp.min(factor, where=mask, initial=jnp.inf), 0.0),
-        factor_ess=effective_sample_size(factor, mask),
-        factor_above_one=masked_fraction(factor > 1.0, mask),
-        factor_above_clip=masked_fraction(factor > hypers.factor_clip, mask),
-        kl=masked_mean(ratio - 1.0 - log_ratio, mask),
-        total_variation=0.5 * masked_mean(jnp.abs(ratio - 1.0), mask),
+        factor_mean=unscaled(masked_mean(scaled, mask), log_scale),
+        factor_max=jnp.where(any_active, jnp.exp(log_max), 0.0),
+        factor_min=jnp.where(any_active, jnp.exp(log_min), 0.0),
+        factor_ess=effective_sample_size(scaled, mask),
+        factor_above_one=masked_fraction(log_factor > 0.0, mask),
+        factor_above_clip=masked_fraction(log_factor > jnp.log(hypers.factor_clip), mask),
+        kl=masked_mean(own_ratio_less_one - log_ratio, mask),
+        total_variation=0.5 * masked_mean(jnp.abs(own_ratio_less_one), mask),
     )
+
+
+def unscaled(x: Array, log_scale: Array) -> Array:
+    """x · exp(`log_scale`) for x ≥ 0, scalar: ∞ only where the product itself exceeds float32."""
+    return jnp.where(log_scale == 0.0, x, jnp.exp(jnp.log(x) + log_scale))

@@ -12,7 +12,7 @@ from ltro_jax.algorithms.sequential import AgentUpdate, LogRatio
 from ltro_jax.config import Hypers, Static
 from ltro_jax.distributions import Distribution
 from ltro_jax.networks import Actor
-from ltro_jax.ops import clipped_surrogate, masked_mean
+from ltro_jax.ops import clipped_surrogate, masked_mean, probability_ratio
 from ltro_jax.types import AgentBatch, AgentState, Array, Params
 
 # (agent, samples, weight, hypers) → agent, info; one agent without the leading N
@@ -58,7 +58,7 @@ def make_gradient_step(actor: Actor) -> GradientStep:
 
     def loss(params: Params, samples: AgentBatch, weight: Array, hypers: Hypers) -> tuple[Array, tuple[Array, ...]]:
         distribution = policy(actor, params, samples, hypers)
-        ratio = jnp.exp(distribution.log_prob(samples.action) - samples.log_prob)
+        ratio = probability_ratio(distribution.log_prob(samples.action) - samples.log_prob)
         surrogate = clipped_surrogate(ratio, samples.advantage, weight, hypers.clip_eps, samples.active_mask)
         entropy = masked_mean(distribution.entropy(), samples.active_mask)
         return -(surrogate + hypers.ent_coef * entropy), (surrogate, entropy, jnp.mean(ratio))

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from ltro_jax.config import Hypers
+from ltro_jax.ops import clamped_factor
 from ltro_jax.types import AgentBatch, AgentState, Array
 
 # (key, agent, batch, weight [T, B], hypers) → agent, info; one agent's slices without the leading N
@@ -74,7 +75,7 @@ def sequential_update(
     def body(log_factor: Array, position: tuple[Array, Array, AgentState]) -> tuple[Array, Any]:
         agent_key, index, agent = position
         agent_batch = jax.tree.map(lambda leaf: leaf[index], batch)  # one agent's samples, not a permuted copy of all
-        weight = jnp.minimum(jnp.exp(log_factor), hypers.factor_clip) if sequential else jnp.ones_like(log_factor)
+        weight = clamped_factor(log_factor, hypers.factor_clip) if sequential else jnp.ones_like(log_factor)
         agent, info = agent_update(agent_key, agent, agent_batch, weight, hypers)
         agent_log_ratio = log_ratio(agent, agent_batch, hypers)
         measured = measure(log_factor, weight, agent_log_ratio, agent_batch, hypers)

@@ -19,6 +19,7 @@ from ltro_jax.algorithms.ppo_step import make_gradient_step, make_log_ratio, mak
 from ltro_jax.algorithms.sequential import Measure, SequentialResult, agent_order
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import Actor
+from ltro_jax.ops import clamped_factor
 from ltro_jax.types import AgentBatch, AgentState, Array
 
 
@@ -95,7 +96,7 @@ def shared_passes(
         def turn(carry: tuple[AgentState, Array], index: Array) -> tuple[tuple[AgentState, Array], tuple[Any, Any]]:
             agent, log_factor = carry
             own, own_seen = jax.tree.map(lambda leaf: leaf[index], (minibatch, seen))
-            weight = jnp.minimum(jnp.exp(log_factor), hypers.factor_clip)
+            weight = clamped_factor(log_factor, hypers.factor_clip)
             own_weight = take(to_samples(weight, length), rows) if actor.recurrent else weight
             agent, info = gradient_step(agent, own, own_weight, hypers)
             own_log_ratio = log_ratio(agent, own_seen, hypers)

@@ -12,10 +12,11 @@ from ltro_jax.algorithms.sequential import AgentUpdate
 from ltro_jax.config import Hypers, Static
 from ltro_jax.distributions import Distribution
 from ltro_jax.networks import Actor
-from ltro_jax.ops import LineSearch, backtrack, conjugate_gradient, masked_mean
+from ltro_jax.ops import LineSearch, backtrack, conjugate_gradient, global_norm, masked_mean, probability_ratio
 from ltro_jax.types import AgentBatch, AgentState, Array, Params
 
 DAMPING = 0.1
+LARGE_GRADIENT = 1e6  # no entry of what is solved for exceeds it: beyond, squares would overflow
 
 
 class TrustRegionInfo(NamedTuple):
@@ -35,7 +36,7 @@ class Direction(NamedTuple):
 
     surrogate: Array  # [] objective before the step
     gradient: Array  # [D]
-    direction: Array  # [D] x of F x = g
+    direction: Array  # [D] x of F x = g; shorter where g has very large entries: its length does not matter
     product: Array  # [D] F x, damping included
     step_size: Array  # [] √(2δ / xᵀF x), 0 where that is impossible
     possible: Array  # [] bool, xᵀF x is positive and finite
@@ -43,7 +44,7 @@ class Direction(NamedTuple):
 
 def surrogate(distribution: Distribution, batch: AgentBatch, weight: Array) -> Array:
     """L = mean_active( w · r · A ), scalar, to be maximised; `distribution` is the new policy on the batch."""
-    ratio = jnp.exp(distribution.log_prob(batch.action) - batch.log_prob)
+    ratio = probability_ratio(distribution.log_prob(batch.action) - batch.log_prob)
     return masked_mean(weight * ratio * batch.advantage, batch.active_mask)
 
 
@@ -71,7 +72,8 @@ def natural_direction(
         (image,) = pull_back(old.fisher_product(push_forward(v)))
         return image / batch.log_prob.size + DAMPING * v
 
-    direction, image = conjugate_gradient(product, gradient, cg_iterations)
+    scale = jnp.maximum(jnp.max(jnp.abs(gradient)) / LARGE_GRADIENT, 1.0)
+    direction, image = conjugate_gradient(product, gradient / scale, cg_iterations)
     curvature = jnp.vdot(direction, image)
     possible = (curvature > 0) & jnp.isfinite(curvature)
     step_size = jnp.where(possible, jnp.sqrt(2 * hypers.kl_threshold / jnp.where(possible, curvature, 1.0)), 0.0)
@@ -136,7 +138,7 @@ def make_trust_region_update(actor: Actor, static: Static) -> AgentUpdate:
             gain=search.gain[last],
             expected_gain=search.expected_gain[last],
             policy_loss=-step.found.surrogate,
-            grad_norm=jnp.linalg.norm(step.found.gradient),
+            grad_norm=global_norm(step.found.gradient),
         )
         return agent.replace(params=params), info
 

@@ -38,16 +38,16 @@ def second_moments(log_second: ArrayLike, log_fourth: ArrayLike, log_factor: Arr
     """
     factor = np.asarray(log_factor, np.float64)
     num_draws = len(factor)
-    squares = np.exp(2.0 * factor)
     log_exact, log_fourth = (_log_mean(x) for x in (log_second, log_fourth))
     with np.errstate(over="ignore", invalid="ignore"):
         relative_variance = np.where(np.isinf(log_fourth), np.inf, np.expm1(log_fourth - 2.0 * log_exact))
         relative_variance = np.maximum(relative_variance, 0.0)  # of a constant: rounding
-        exact = np.exp(log_exact)
+        exact, squares = np.exp(log_exact), np.exp(2.0 * factor)
+        estimate = squares.mean(0)
         return {
             "exact": exact,
-            "estimate": squares.mean(0),
-            "standard_error": squares.std(0, ddof=1) / np.sqrt(num_draws),
+            "estimate": estimate,
+            "standard_error": np.where(np.isinf(estimate), np.inf, squares.std(0, ddof=1) / np.sqrt(num_draws)),
             "exact_error": exact * np.sqrt(relative_variance / num_draws),
             "draws_needed": relative_variance / TARGET_ERROR**2,
         }
@@ -84,7 +84,7 @@ def weighted_variances(
     centred = drawn - drawn.mean(0)
     second = np.mean(centred**2, 0)
     return {
-        "exact": np.einsum("fj,fjn->n", probability, weighted**2) - mean**2,
+        "exact": np.einsum("fj,fjn->n", probability, (weighted - mean) ** 2),
         "estimate": second * len(drawn) / (len(drawn) - 1),
         "standard_error": np.sqrt(np.maximum(np.mean(centred**4, 0) - second**2, 0.0) / len(drawn)),
     }

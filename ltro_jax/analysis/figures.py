@@ -146,7 +146,9 @@ def count_curves(
         axes = figure.add_subplot()
         for (name, (counts, values)), (dashes, colour) in zip(data.items(), cycle(LINES), strict=False):
             interval = iqm_interval(values)
-            bars = [interval.point - interval.low, interval.high - interval.point]
+            with np.errstate(invalid="ignore"):  # an infinite value is left out, and an infinite end of a bar
+                bars = np.array([interval.point - interval.low, interval.high - interval.point])
+            bars[~np.isfinite(bars)] = 0.0
             axes.errorbar(
                 np.asarray(counts),
                 interval.point,

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
+_INFINITE = 1e150  # stands for infinity while seeds are resampled: differences of infinities would be missing values
+_INFINITE_ABOVE = 1e100  # what no finite value reaches, and any mean that has `_INFINITE` in it does
 _BATCH_ELEMENTS = 2_000_000  # float64 values held at once while resampling: 16 MB
 
 
@@ -233,6 +235,7 @@ def bootstrap(
     missing = np.any([np.isnan(sample).any(0) for sample in samples], axis=0)
     # Sorting each entry's seeds changes no entry's distribution and makes the result blind to their order.
     samples = [np.where(missing, 0.0, np.sort(sample, axis=0)) for sample in samples]
+    samples = [np.clip(sample, -_INFINITE, _INFINITE) for sample in samples]
     low, high = scipy.stats.bootstrap(
         samples,
         statistic,
@@ -244,7 +247,12 @@ def bootstrap(
         rng=seed,
     ).confidence_interval
     point = statistic(*samples, axis=0)
-    return Interval(*(np.where(missing, np.nan, bound)[()] for bound in (point, low, high)))
+    return Interval(*(np.where(missing, np.nan, _with_infinities(bound))[()] for bound in (point, low, high)))
+
+
+def _with_infinities(values: Array) -> Array:
+    """What only `_INFINITE` among the seeds can have brought about becomes infinite."""
+    return np.where(np.abs(values) > _INFINITE_ABOVE, np.copysign(np.inf, values), values)
 
 
 def _require_values(values: Array) -> None:

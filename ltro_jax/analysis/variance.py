@@ -1,7 +1,8 @@
 """How the variance of the weighted advantage depends on the position in the order and on the number of agents.
 
 Everything is read from the metrics that a run stores (statistics of every iteration, reduced inside the program), so
-hundreds of seeds cost nothing here.
+hundreds of seeds cost nothing here. A seed that was frozen is in no figure: its healthy iterations alone would count as
+a whole training. Where R overflows float32, figures of it are infinite, and so is their mean over training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,18 +28,27 @@ MEASURED = (
 )
 
 
+def healthy(metrics: xr.Dataset) -> xr.Dataset:
+    """The members that were never frozen."""
+    return metrics.isel(member=metrics["finite"].transpose("member", "iteration").values.astype(bool).all(1))
+
+
 def by_position(metrics: xr.Dataset) -> xr.Dataset:
-    """Each member's figures per position, averaged over training: dims (member, position).
+    """Each healthy member's figures per position, averaged over training: dims (member, position).
 
     Raises:
-        ValueError: the run has no such metrics; or one seed only, of which there is no interval.
+        ValueError: the run has no such metrics; or fewer than two healthy seeds, of which there is no interval.
     """
     missing = [name for name in MEASURED if name not in metrics]
     if missing:
         raise ValueError(f"the run lacks the metrics {', '.join(missing)}")
     if metrics.sizes["member"] < 2:
         raise ValueError("the run has one seed; an interval needs at least 2")
-    return metrics[list(MEASURED)].mean("iteration", keep_attrs=True)
+    kept = healthy(metrics)
+    if kept.sizes["member"] < 2:
+        frozen = metrics.sizes["member"] - kept.sizes["member"]
+        raise ValueError(f"{frozen} of {metrics.sizes['member']} seeds were frozen; an interval needs 2 healthy ones")
+    return kept[list(MEASURED)].mean("iteration", skipna=False, keep_attrs=True)
 
 
 def growth_rate(num_before: ArrayLike, variance: ArrayLike) -> Interval:
@@ -48,17 +58,19 @@ def growth_rate(num_before: ArrayLike, variance: ArrayLike) -> Interval:
 
     Args:
         num_before: `[P]`, at least two different numbers.
-        variance: `[S, P]`, S ≥ 2 seeds, positive.
+        variance: `[S, P]`, S ≥ 2 seeds, positive and finite.
     Returns:
         The rate, scalars, with its 95 % bootstrap interval over seeds.
     Raises:
-        ValueError: fewer than two different numbers, one seed, or a variance that is not positive.
+        ValueError: fewer than two different numbers, one seed, or a variance that is not positive or infinite.
     """
     count, logs = np.asarray(num_before, float), np.asarray(variance, float)
     if len(np.unique(count)) < 2:
         raise ValueError("a growth rate needs at least two different numbers of agents")
     if not (logs > 0).all():
         raise ValueError("a growth rate needs positive variances")
+    if not np.isfinite(logs).all():
+        raise ValueError("a growth rate needs finite variances, and R overflowed float32")
     centred = count - count.mean()
     return iqm_interval(np.log(logs) @ centred / np.sum(centred**2))
 
@@ -69,8 +81,8 @@ def table(runs: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
     Args:
         runs: label → metrics of a run.
     Returns:
-        Rows of run, task, algorithm, agents, position (from 1), seeds, and for each figure `name`, `name_low`,
-        `name_high`.
+        Rows of run, task, algorithm, agents, position (from 1), seeds (the healthy, which the figures are of), frozen
+        (how many others there are), and for each figure `name`, `name_low`, `name_high`.
     """
     rows = []
     for label, metrics in runs.items():
@@ -83,7 +95,8 @@ def table(runs: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
                 "algorithm": metrics.attrs["algorithm"],
                 "agents": metrics.sizes["agent"],
                 "position": position + 1,
-                "seeds": metrics.sizes["member"],
+                "seeds": figures.sizes["member"],
+                "frozen": metrics.sizes["member"] - figures.sizes["member"],
             }
             for name, interval in intervals.items():
                 row |= dict(zip((name, f"{name}_low", f"{name}_high"), (x[position] for x in interval), strict=True))
@@ -95,19 +108,18 @@ def last_positions(runs: Sequence[xr.Dataset], name: str) -> tuple[Array, Array]
     """Variance at the last position of runs that differ in their number of agents.
 
     Returns:
-        Numbers of agents `[R]`, increasing, and the variances `[S, R]` of the seeds that all runs have.
+        Numbers of agents `[R]`, increasing, and the variances `[S, R]` of the seeds that are healthy in all runs.
     Raises:
-        ValueError: two runs have the same number of agents, or the runs have fewer than two seeds in common.
+        ValueError: two runs have the same number of agents, or fewer than two seeds are healthy in all of them.
     """
     ordered = sorted(runs, key=lambda metrics: metrics.sizes["agent"])
     numbers = np.array([metrics.sizes["agent"] for metrics in ordered], float)
     if len(np.unique(numbers)) < len(numbers):
         raise ValueError("two of the runs have the same number of agents")
-    common = sorted(set.intersection(*(set(metrics["seed"].values.tolist()) for metrics in ordered)))
+    columns = [by_position(metrics)[name].isel(position=-1) for metrics in ordered]
+    seeds = [column["seed"].values.tolist() for column in columns]
+    common = sorted(set.intersection(*map(set, seeds)))
     if len(common) < 2:
-        raise ValueError("the runs have fewer than two seeds in common")
-    columns = []
-    for metrics in ordered:
-        last = by_position(metrics)[name].isel(position=-1)
-        columns.append(last.values[[metrics["seed"].values.tolist().index(seed) for seed in common]])
-    return numbers, np.stack(columns, axis=1)
+        raise ValueError("the runs have fewer than two healthy seeds in common")
+    rows = [column.values[[own.index(seed) for seed in common]] for column, own in zip(columns, seeds, strict=True)]
+    return numbers, np.stack(rows, axis=1)

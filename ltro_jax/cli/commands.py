@@ -9,7 +9,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NoReturn
 
 from ltro_jax.cli import (
@@ -102,7 +102,7 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         if unknown:
             raise SettingsError(_unknown_option(unknown[0]))
-        with _warnings_in_one_line():
+        with _warnings_in_one_line(), _float32():
             return contextvars.copy_context().run(options.run, options)
     except KeyboardInterrupt:
         print("ltro: interrupted; what the last checkpoint holds is kept", file=sys.stderr)
@@ -129,6 +129,15 @@ def _warnings_in_one_line() -> Iterator[None]:
 
         warnings.showwarning = one_line
         yield
+
+
+def _float32() -> AbstractContextManager[Any]:
+    """Training is float32, whatever JAX_ENABLE_X64 says."""
+    if not os.environ.get("JAX_ENABLE_X64"):
+        return nullcontext()
+    import jax
+
+    return jax.enable_x64(False)
 
 
 def _foreseen(error: Exception) -> tuple[int, str | None]:

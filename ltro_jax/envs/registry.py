@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs.agent_id import AgentId
 from ltro_jax.envs.base import Environment
+from ltro_jax.envs.checked import Checked
 from ltro_jax.envs.mabrax import make_mabrax
 from ltro_jax.envs.mabrax_joints import TASKS
 from ltro_jax.envs.mpe import SCENARIOS, make_mpe
@@ -71,7 +72,9 @@ def make_env(settings: Static) -> Environment:
     """The environment that `settings.task` names.
 
     Raises:
-        SettingsError: unknown task, an option that the task does not take, or an extra that is not installed.
+        SettingsError: unknown task, an option that the task does not take, an extra that is not installed, or a spec
+            that contradicts itself; later, while it is traced, an environment that returns something else than its
+            spec says (see `checked.py`).
     """
     family, _, name = settings.task.partition("/")
     if family not in FAMILIES or name not in FAMILIES[family].names:
@@ -93,4 +96,5 @@ def make_env(settings: Static) -> Environment:
             f"task = {settings.task!r}{backend} needs the extra {extra!r}, which is not installed; "
             f"get it with pip install -c constraints.txt -e '.[{extra}]'"
         ) from error
+    env = Checked(env)
     return AgentId(env) if settings.agent_id else env

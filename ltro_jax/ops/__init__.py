@@ -1,10 +1,12 @@
 """Pure numerics on arrays: no networks, no environments, no settings."""
 
 from ltro_jax.ops.advantage import generalised_advantage
-from ltro_jax.ops.gradients import clip_by_global_norm
+from ltro_jax.ops.gradients import clip_by_global_norm, global_norm
 from ltro_jax.ops.layer_norm import LAYER_NORM_EPS, layer_norm
 from ltro_jax.ops.losses import clipped_surrogate, clipped_value_loss, huber
+from ltro_jax.ops.ratio import MAX_RATIO, clamped_factor, probability_ratio
 from ltro_jax.ops.statistics import (
+    compensated_add,
     effective_sample_size,
     masked_fraction,
     masked_mean,
@@ -22,15 +24,19 @@ from ltro_jax.ops.value_norm import (
 
 __all__ = [
     "LAYER_NORM_EPS",
+    "MAX_RATIO",
     "LineSearch",
     "backtrack",
+    "clamped_factor",
     "clip_by_global_norm",
     "clipped_surrogate",
     "clipped_value_loss",
+    "compensated_add",
     "conjugate_gradient",
     "denormalise",
     "effective_sample_size",
     "generalised_advantage",
+    "global_norm",
     "huber",
     "init_value_norm",
     "layer_norm",
@@ -38,6 +44,7 @@ __all__ = [
     "masked_mean",
     "masked_variance",
     "normalise",
+    "probability_ratio",
     "standardise",
     "update_value_norm",
     "value_norm_moments",

@@ -6,17 +6,32 @@ import jax.numpy as jnp
 from ltro_jax.types import Array
 
 
+def compensated_add(total: Array, rest: Array, change: Array) -> tuple[Array, Array]:
+    """`total + rest + change` `[…]` as a new total, and the rest that its rounding loses. Source: Kahan 1965.
+
+    A float32 sum of many small numbers drifts, and stops where each is less than half a unit in its last place.
+    """
+    change = change + rest
+    new_total = total + change
+    return new_total, change - (new_total - total)
+
+
 def masked_mean(x: Array, mask: Array) -> Array:
     """Mean of `x` `[…]` where `mask` `[…]` bool is True; scalar, 0 if nowhere."""
     chex.assert_equal_shape([x, mask])
-    return jnp.sum(jnp.where(mask, x, 0.0)) / jnp.maximum(jnp.sum(mask, dtype=x.dtype), 1.0)
+    return jnp.sum(jnp.where(mask, x, 0.0)) / jnp.maximum(_count(mask), 1).astype(x.dtype)
 
 
 def masked_variance(x: Array, mask: Array, ddof: int = 0) -> Array:
     """Two-pass variance of `x` `[…]` where `mask` `[…]` is True, divided by (count − ddof); scalar, 0 if nowhere."""
     chex.assert_equal_shape([x, mask])
     deviation = jnp.where(mask, x - masked_mean(x, mask), 0.0)  # masked before squaring: so is the gradient
-    return jnp.sum(jnp.square(deviation)) / jnp.maximum(jnp.sum(mask, dtype=x.dtype) - ddof, 1.0)
+    return jnp.sum(jnp.square(deviation)) / jnp.maximum(_count(mask) - ddof, 1).astype(x.dtype)
+
+
+def _count(mask: Array) -> Array:
+    """How many are True, `[]` int32: a float32 sum of ones can stop at 2²⁴."""
+    return jnp.sum(mask, dtype=jnp.int32)
 
 
 def masked_fraction(condition: Array, mask: Array) -> Array:

@@ -28,12 +28,12 @@ def conjugate_gradient(product: Callable[[Array], Array], b: Array, num_iteratio
     def body(_: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
         x, residual, direction, squared = carry
         image = product(direction)
-        step = squared / jnp.vdot(direction, image)
+        going = squared >= RESIDUAL_TOLERANCE
+        step = squared / jnp.where(going, jnp.vdot(direction, image), 1.0)
         next_residual = residual - step * image
         next_squared = jnp.vdot(next_residual, next_residual)
-        next_direction = next_residual + next_squared / squared * direction
+        next_direction = next_residual + next_squared / jnp.where(going, squared, 1.0) * direction
         updated = (x + step * direction, next_residual, next_direction, next_squared)
-        going = squared >= RESIDUAL_TOLERANCE
         return tuple(jnp.where(going, new, old) for new, old in zip(updated, carry, strict=True))
 
     start = (jnp.zeros_like(b), b, b, jnp.vdot(b, b))
@@ -42,7 +42,7 @@ def conjugate_gradient(product: Callable[[Array], Array], b: Array, num_iteratio
 
 
 class LineSearch(NamedTuple):
-    """Outcome of a backtracking search over at most L candidates; entries of untried candidates are NaN."""
+    """Outcome of a backtracking search over at most L candidates; entries of untried candidates are 0."""
 
     accepted: Array  # [] bool
     evaluations: Array  # [] int32, candidates tried; 1 = the full step was taken
@@ -75,8 +75,9 @@ def backtrack(
         What was tried and whether a candidate was accepted; failure is a value.
     Source: Schulman et al. 2015, Appendix C; Kuba et al. 2022.
     """
-    nan = jnp.full((num_steps,), jnp.nan, full_expected_gain.dtype)
-    start = LineSearch(jnp.zeros((), bool), jnp.zeros((), jnp.int32), jnp.zeros_like(full_expected_gain), nan, nan, nan)
+    untried = jnp.zeros((num_steps,), full_expected_gain.dtype)
+    none = jnp.zeros((), bool), jnp.zeros((), jnp.int32), jnp.zeros_like(full_expected_gain)
+    start = LineSearch(*none, untried, untried, untried)
 
     def unfinished(search: LineSearch) -> Array:
         return possible & ~search.accepted & (search.evaluations < num_steps)
@@ -86,7 +87,7 @@ def backtrack(
         scale = jnp.power(backtrack_coeff, index.astype(full_expected_gain.dtype))
         kl, gain = evaluate(scale)
         expected = scale * full_expected_gain
-        accepted = (kl < kl_threshold) & (gain > 0) & (gain / expected > accept_ratio)
+        accepted = (kl < kl_threshold) & (gain > 0) & (gain > accept_ratio * expected)
         return LineSearch(
             accepted,
             index + 1,

@@ -5,10 +5,10 @@ Source: van Hasselt et al. 2016 (PopArt, statistics only) as used by Yu et al. 2
 
 import jax.numpy as jnp
 
+from ltro_jax.ops.statistics import compensated_add
 from ltro_jax.types import Array, ValueNorm
 
 BETA = 0.99999  # weight of the past per update, not per sample
-DEBIAS_FLOOR = 1e-5
 VARIANCE_FLOOR = 1e-2
 
 
@@ -18,23 +18,30 @@ def init_value_norm() -> ValueNorm:
 
 
 def update_value_norm(state: ValueNorm, target: Array) -> ValueNorm:
-    """Take in one batch of return targets `[…]` in reward units: x ← β x + (1 − β) · batch mean."""
+    """Take in one batch of return targets `[…]` in reward units.
 
-    def averaged(old: Array, new: Array | float) -> Array:
-        return BETA * old + (1.0 - BETA) * new
+        d ← d + (1 − β)(1 − d);   w = (1 − β) / d;   δ = mean(y) − μ
+        μ ← μ + w δ;              σ² ← σ² + w (var(y) + (1 − w) δ² − σ²)
 
-    return ValueNorm(
-        mean=averaged(state.mean, jnp.mean(target)),
-        mean_sq=averaged(state.mean_sq, jnp.mean(jnp.square(target))),
-        debias=averaged(state.debias, 1.0),
-    )
+    In exact arithmetic these are the debiased averages of the reference, μ = m/d and σ² = q/d − μ² with
+    m ← β m + (1 − β) mean(y) and q ← β q + (1 − β) mean(y²). In float32 the latter fail: q/d − μ² cancels where the
+    mean is large beside the deviation, and both sums stop short of their limit.
+    """
+    debias, debias_rest = compensated_add(state.debias, state.debias_rest, (1.0 - BETA) * (1.0 - state.debias))
+    weight = (1.0 - BETA) / debias
+    deviation = target - state.mean
+    shift = jnp.mean(deviation)
+    batch_variance = jnp.mean(jnp.square(deviation - shift))
+    shift = shift - state.mean_rest
+    mean, mean_rest = compensated_add(state.mean, state.mean_rest, weight * shift)
+    change = weight * (batch_variance + (1.0 - weight) * jnp.square(shift) - state.variance)
+    variance, variance_rest = compensated_add(state.variance, state.variance_rest, change)
+    return ValueNorm(mean, variance, debias, mean_rest, variance_rest, debias_rest)
 
 
 def value_norm_moments(state: ValueNorm) -> tuple[Array, Array]:
-    """Debiased mean and variance (≥ 1e-2), scalars."""
-    debias = jnp.maximum(state.debias, DEBIAS_FLOOR)
-    mean = state.mean / debias
-    return mean, jnp.maximum(state.mean_sq / debias - jnp.square(mean), VARIANCE_FLOOR)
+    """Mean and variance (≥ 1e-2), scalars."""
+    return state.mean, jnp.maximum(state.variance, VARIANCE_FLOOR)
 
 
 def normalise(state: ValueNorm, value: Array) -> Array:

@@ -38,10 +38,10 @@ def controlled_rows(run: Run, num_situations: int = 256, num_draws: int = 65_536
         num_draws: fresh pairs of a situation and joint action.
         num_updates: from π to π'.
     Returns:
-        A row for each seed and number of agents before, m = 0 … N: the figures of `second_moments` and, where joint
-        actions can be enumerated and m < N, `raw_…` and `used_…` of `weighted_variances`.
+        A row for each seed that is not frozen and number of agents before, m = 0 … N: the figures of `second_moments`
+        and, where joint actions can be enumerated and m < N, `raw_…` and `used_…` of `weighted_variances`.
     Raises:
-        SettingsError: fewer than 1 situation, 2 draws or 1 update.
+        SettingsError: fewer than 1 situation, 2 draws or 1 update; or every seed is frozen, and updates change nothing.
         RunError: no intact checkpoint.
     """
     if num_situations < 1 or num_draws < 2 or num_updates < 1:
@@ -53,7 +53,14 @@ def controlled_rows(run: Run, num_situations: int = 256, num_draws: int = 65_536
     restored, program = run.restore(), make_train(run.config)
     measure = jax.jit(make_controlled(program.parts, num_situations, num_draws, num_updates))
     rows: Rows = []
+    failed_at = np.asarray(restored.state.failed_at)
+    if (failed_at >= 0).all():
+        raise SettingsError(
+            f"every seed of {run.path} is frozen, so that no update changes its policy; train with a smaller actor_lr"
+        )
     for index, member in enumerate(run.config.members):
+        if failed_at[index] >= 0:
+            continue
         state = jax.tree.map(lambda leaf, i=index: leaf[i], restored.state)
         own_key = jax.random.fold_in(jax.random.key(member.seed), MEASUREMENT)
         key = jax.random.fold_in(own_key, restored.iteration)

@@ -8,6 +8,7 @@ import xarray as xr
 
 from ltro_jax.config import Config
 from ltro_jax.envs import EnvSpec
+from ltro_jax.training.iteration import OF_EPISODES
 from ltro_jax.types import Metrics
 
 
@@ -23,7 +24,7 @@ def metrics_dataset(
     Returns:
         Dimensions `member`, `iteration`, and `agent` or `position` where that applies; the grid's hyper-parameters are
         coordinates along `member`, as the seeds are. Figures are NaN from the iteration on at which a member was
-        frozen.
+        frozen, and those of episodes where none ended.
     """
     iteration = np.arange(first, first + count)
 
@@ -43,6 +44,9 @@ def metrics_dataset(
 
     member_rows = ("member", "iteration")
     variables = {name: (member_rows, rows(leaf)) for name, leaf in metrics.scalar.items()}
+    ended = np.asarray(metrics.scalar["episodes"])[:, :count] > 0
+    for name in variables.keys() & set(OF_EPISODES):
+        variables[name] = (member_rows, np.where(ended, variables[name][1], np.float32(np.nan)))
     variables |= {name: ((*member_rows, "position"), rows(leaf)) for name, leaf in metrics.position.items()}
     variables |= {name: ((*member_rows, "agent"), rows(leaf)) for name, leaf in metrics.agent.items()}
     variables |= {name: (member_rows, at_the_end(value)) for name, value in evaluation.items()}

@@ -31,6 +31,8 @@ from ltro_jax.training import Train, make_train
 from ltro_jax.training.evaluation import KINDS
 from ltro_jax.types import AgentState, Best, RunnerState
 
+OLDEST_CHECKPOINTS = 3  # the format of runs since whose state is as it is now
+
 
 @dataclass(frozen=True)
 class Run:
@@ -179,8 +181,7 @@ class Run:
             RunError: the run keeps none.
         """
         if state.best is None:
-            reason = "an older ltro_jax began it" if self.config.static.eval_episodes else "eval_episodes = 0"
-            raise RunError(f"{self.path} keeps no best policies ({reason}); leave out best")
+            raise RunError(f"{self.path} keeps no best policies (eval_episodes = 0); leave out best")
         return state.best
 
     def member(self, seed: int, point: Mapping[str, float] | None = None) -> int:
@@ -223,9 +224,18 @@ def metric_words(metric: str, team_reward: str) -> str:
 
 
 def state_template(directory: RunDirectory, config: Config, program: Train) -> RunnerState:
-    """Shapes and dtypes of the state of all members of a run, `[S, …]`."""
-    state: Any = jax.eval_shape(jax.vmap(program.init), *stack_members(config.members))
-    return state.replace(best=None) if directory.environment["format_version"] == 1 else state
+    """Shapes and dtypes of the state of all members of a run, `[S, …]`.
+
+    Raises:
+        RunError: an older ltro_jax, whose training state had another form, wrote the run.
+    """
+    written = directory.environment["format_version"]
+    if written < OLDEST_CHECKPOINTS:
+        raise RunError(
+            f"{directory.path} has checkpoints of an older ltro_jax (format {written}; this one reads format "
+            f"{OLDEST_CHECKPOINTS}): use the version that wrote it or train again; its metrics can be read as they are"
+        )
+    return jax.eval_shape(jax.vmap(program.init), *stack_members(config.members))
 
 
 def _in_float32(point: Mapping[str, float]) -> dict[str, np.float32]:

@@ -15,6 +15,7 @@ from ltro_jax.parallel import MemberProgram, compile_together, make_member_progr
 from ltro_jax.process.interrupts import interruptible, when_ended
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.dataset import metrics_dataset
+from ltro_jax.runs.endless import EndlessWatch
 from ltro_jax.runs.load import Run, load_run, state_template
 from ltro_jax.runs.memory import (
     Compiled,
@@ -65,7 +66,7 @@ def train(config: Config, out: str | Path | None = None, *, progress: Mode = Tru
         out = claim_directory(f"{config.static.task.replace('/', '_')}-{config.static.algorithm}")
     directory = RunDirectory.create(out, config.to_dict(), command)
     with directory.lock():
-        if Config.from_dict(directory.settings) != config:
+        if Config.stored(directory.settings) != config:
             raise RunError(f"another process has begun a run in {directory.path}; choose another --out")
         Session(directory, config, program, progress).to_the_end()
     return load_run(directory.path)
@@ -170,7 +171,7 @@ class Session:
         saved = iteration
         states, advance = self._compile(states)
         pending: list[xr.Dataset] = []
-        busy = 0.0
+        busy, endless = 0.0, EndlessWatch(self.spec, self.config.static)
         with interruptible(self.progress.warn) as interrupted:
             while iteration < total:
                 count = min(interval - iteration % interval, total - iteration)
@@ -182,6 +183,8 @@ class Session:
                 iteration += count
                 busy += seconds
                 self.progress.advanced(iteration, count, seconds, pending[-1])
+                if (sentence := endless.after(pending[-1])) is not None:
+                    self.progress.warn(sentence)
                 due = (
                     iteration // self.config.run.checkpoint_interval
                     > (iteration - count) // self.config.run.checkpoint_interval
@@ -212,8 +215,6 @@ class Session:
         started = time.perf_counter()
         advance, init = self._fitting_program(with_init=states is None)
         new = init(self.seeds, self.hypers) if init else self.members.place(states)
-        if self.template.best is None:
-            new = new.replace(best=None)
         at_once, num_members = self.members.layout.at_once, len(self.config.members)
         groups = f", {at_once} of {num_members} members at once" if 1 < at_once < num_members else ""
         self.progress.say(f"compiled in {time.perf_counter() - started:.1f} s on {_devices()}{groups}")

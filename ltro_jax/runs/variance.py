@@ -92,7 +92,7 @@ def write_study(
     Returns:
         The files.
     Raises:
-        ValueError: a run without the needed metrics, or with one seed.
+        ValueError: a run without the needed metrics, or with fewer than two healthy seeds.
     """
     metrics = {label: run.metrics for label, run in runs.items()}
     rows, growing = variance.table(metrics), _growing(runs)
@@ -100,7 +100,7 @@ def write_study(
     figures: dict[str, Figure] = {}
     for task, number in sorted({(dataset.attrs["task"], dataset.sizes["agent"]) for dataset in metrics.values()}):
         same = {
-            label: dataset
+            label: variance.healthy(dataset)
             for label, dataset in metrics.items()
             if (dataset.attrs["task"], dataset.sizes["agent"]) == (task, number)
         }
@@ -176,11 +176,21 @@ def _markdown(
 ) -> str:
     """The variances and what explains them, and how fast they grow."""
     shown = ("adv_variance_raw", "adv_variance_used", "factor_mean", "factor_max", "factor_above_clip", "kl")
-    lines = ["# Advantage variance", "", "Mean over training; IQM over seeds [95 % bootstrap interval].", ""]
-    lines += ["| run | N | position | " + " | ".join(shown) + " |", "|---|---|---|" + "---|" * len(shown)]
+    lines = [
+        "# Advantage variance",
+        "",
+        "Mean over training; IQM over seeds [95 % bootstrap interval]. Seeds that were ",
+    ]
+    lines[-1] += "frozen are left out; `inf` is what exceeds float32."
+    lines += [
+        "",
+        "| run | N | seeds | position | " + " | ".join(shown) + " |",
+        "|---|---|---|---|" + "---|" * len(shown),
+    ]
     for row in rows:
         cells = (f"{row[name]:.3g} [{row[f'{name}_low']:.3g}, {row[f'{name}_high']:.3g}]" for name in shown)
-        lines.append(f"| {row['run']} | {row['agents']} | {row['position']} | " + " | ".join(cells) + " |")
+        seeds = f"{row['seeds']}, {row['frozen']} frozen" if row["frozen"] else row["seeds"]
+        lines.append(f"| {row['run']} | {row['agents']} | {seeds} | {row['position']} | " + " | ".join(cells) + " |")
     lines += [
         "",
         "Growth: slope of log variance for each agent more.",

@@ -21,7 +21,7 @@ from ltro_jax.process.paths import run_path, typed_path
 from ltro_jax.storage.atomic import RunError, disk_errors, is_leftover, remove_leftovers, write_atomically
 from ltro_jax.storage.lock import LOCK_FILE, lock
 
-FORMAT_VERSION = 2  # 1: checkpoints without the best actors
+FORMAT_VERSION = 3  # below 3: checkpoints with other statistics of the value normaliser; 1: without the best actors
 SWEEP_FILE = "sweep.json"  # in the directory above, or above that, of a run that is part of a sweep
 PACKAGES = ("ltro_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "numpy")
 NON_FINITE, TEXT = ("inf", "-inf", "nan"), "$text"  # in JSON: numbers as strings, and strings that look like these

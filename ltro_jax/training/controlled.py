@@ -18,8 +18,8 @@ from ltro_jax.networks import apply_agents
 from ltro_jax.ops import denormalise
 from ltro_jax.training.iteration import iterate
 from ltro_jax.training.parts import Parts
-from ltro_jax.training.rollout import rollout
-from ltro_jax.types import Array, EpisodeTally, RunnerState
+from ltro_jax.training.rollout import new_tally, rollout
+from ltro_jax.types import Array, RunnerState
 
 MAX_JOINT_ACTIONS = 4096
 
@@ -125,7 +125,7 @@ def visited(key: Array, state: RunnerState, hypers: Hypers, parts: Parts, num_si
         env_state=env_state,
         timestep=timestep,
         actor_hidden=parts.actor.initial_hidden((num_situations, parts.spec.num_agents)),
-        tally=EpisodeTally(jnp.zeros(num_situations), jnp.zeros(num_situations, jnp.int32)),
+        tally=new_tally(num_situations),
     )
     horizon = min(parts.spec.episode_length, parts.static.rollout_length)
     chosen = jax.random.randint(time_key, (num_situations,), 0, horizon)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from ltro_jax.config import Hypers
 from ltro_jax.networks import apply_agents
+from ltro_jax.ops import compensated_add
 from ltro_jax.training.parts import Parts
 from ltro_jax.types import Array, Best, RunnerState
 
@@ -50,24 +51,27 @@ def evaluate(
         new = {"return": timestep.reward, "length": jnp.ones(count)}
         if timestep.won is not None:
             new["win_rate"] = timestep.won.astype(jnp.float32)
-        figures = {name: figures[name] + jnp.where(running, value, 0.0) for name, value in new.items()}
+        figures = {
+            name: compensated_add(total, rest, jnp.where(running, new[name], 0.0))
+            for name, (total, rest) in figures.items()
+        }
         return (env_state, timestep, hidden, running & ~timestep.done, figures), None
 
     hidden = parts.actor.initial_hidden((count, spec.num_agents))
-    figures = {name: jnp.zeros(count) for name in ("return", "length", *(["win_rate"] if spec.winnable else []))}
+    names = ("return", "length", *(["win_rate"] if spec.winnable else []))
+    figures = {name: (jnp.zeros(count), jnp.zeros(count)) for name in names}
     carry = (env_state, timestep, hidden, jnp.ones(count, bool), figures)
     carry, _ = jax.lax.scan(act_and_step, carry, jax.random.split(act_key, (spec.episode_length, count + 1)))
     return {
         f"eval_{name}_{kind}": jnp.mean(rows)
-        for name, values in carry[-1].items()
+        for name, (values, _) in carry[-1].items()
         for kind, rows in zip(kinds, values.reshape(len(kinds), per_kind), strict=True)
     }
 
 
 def keep_best(state: RunnerState, score: Array) -> RunnerState:
     """`state` with its actors as its best where `score` `[]` is higher than any before; frozen actors never are."""
-    if state.best is None:  # of a run that began without
-        return state
+    assert state.best is not None  # where there are evaluations
     better = (score > state.best.score) & (state.failed_at < 0)
     now = Best(state.agents.params, state.iteration, score)
     return state.replace(best=jax.tree.map(lambda new, old: jnp.where(better, new, old), now, state.best))

@@ -7,7 +7,8 @@ from ltro_jax.algorithms.optimiser import init_adam
 from ltro_jax.config import Hypers
 from ltro_jax.ops import init_value_norm
 from ltro_jax.training.parts import Parts
-from ltro_jax.types import AgentState, Array, Best, CriticState, EpisodeTally, RunnerState
+from ltro_jax.training.rollout import new_tally
+from ltro_jax.types import AgentState, Array, Best, CriticState, RunnerState
 
 
 def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
@@ -39,7 +40,7 @@ def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
         timestep=timestep,
         actor_hidden=parts.actor.initial_hidden((num_envs, num_agents)),
         critic_hidden=parts.critic.initial_hidden((num_critics, num_sequences)),
-        tally=EpisodeTally(jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32)),
+        tally=new_tally(num_envs),
         failed_at=jnp.full((), -1, jnp.int32),
         best=Best(zeros, jnp.zeros((), jnp.int32), none_yet) if parts.static.eval_episodes else None,
     )

@@ -13,11 +13,13 @@ from ltro_jax.algorithms.ppo_step import make_log_ratio
 from ltro_jax.algorithms.sequential import SequentialResult, sequential_update
 from ltro_jax.algorithms.shared_parameters import shared_update
 from ltro_jax.config import Hypers
-from ltro_jax.ops import value_norm_moments
+from ltro_jax.ops import masked_mean, value_norm_moments
 from ltro_jax.training.parts import Parts, annealed
 from ltro_jax.training.returns import returns
 from ltro_jax.training.rollout import Episodes, rollout
 from ltro_jax.types import AgentBatch, AgentState, Array, CriticBatch, CriticState, Metrics, RunnerState
+
+OF_EPISODES = ("episode_return", "episode_length", "win_rate")  # mean over the episodes that ended
 
 
 def iterate(state: RunnerState, hypers: Hypers, parts: Parts) -> tuple[RunnerState, Metrics]:
@@ -70,11 +72,12 @@ def iteration_metrics(
     critic_info: CriticInfo,
     updated: SequentialResult,
 ) -> Metrics:
-    """The figures of one iteration; returns and lengths are means over the episodes that ended in it (NaN if none)."""
-    count = jnp.sum(episodes.ended)
+    """The figures of one iteration; those `OF_EPISODES` are means over the episodes that ended in it, 0 if none did."""
+    count = jnp.sum(episodes.ended, dtype=jnp.int32)
 
     def over_ended(x: Array) -> Array:
-        return jnp.sum(jnp.where(episodes.ended, x, 0)) / count  # 0 / 0 = NaN: nothing ended
+        """Never NaN, at which JAX_DEBUG_NANS would stop a healthy run; a dataset has NaN where `episodes` is 0."""
+        return masked_mean(x.astype(jnp.float32), episodes.ended)
 
     value_mean, value_variance = value_norm_moments(jax.tree.map(lambda leaf: leaf[0], critic.value_norm))
     scalar = {

@@ -58,8 +58,14 @@ def make_parts(config: Config) -> Parts:
     """Build the parts.
 
     Raises:
-        SettingsError: unknown task or algorithm, options that do not fit the task, or a given one without effect.
+        SettingsError: unknown task or algorithm, options that do not fit the task, a given one without effect, or
+            JAX in float64.
     """
+    if jnp.result_type(float) != jnp.float32:
+        raise SettingsError(
+            "JAX_ENABLE_X64 is on, but training is in float32: unset it, or train and load runs inside "
+            "`with jax.enable_x64(False):`"
+        )
     static = config.static
     recipe, env = get_recipe(static.algorithm), make_env(static)
     spec = env.spec
@@ -121,5 +127,5 @@ def annealed(hypers: Hypers, iteration: Array, parts: Parts) -> Hypers:
     """Learning rates at `iteration`: constant, or falling linearly to 0 over the run."""
     if not parts.static.anneal_lr:
         return hypers
-    remaining = 1.0 - iteration.astype(jnp.float32) / parts.num_iterations
+    remaining = (parts.num_iterations - iteration).astype(jnp.float32) / parts.num_iterations
     return hypers.replace(actor_lr=hypers.actor_lr * remaining, critic_lr=hypers.critic_lr * remaining)

@@ -9,6 +9,7 @@ from ltro_jax.config import Hypers
 from ltro_jax.distributions import sampling_noise
 from ltro_jax.envs import step_and_reset
 from ltro_jax.networks import apply_agents
+from ltro_jax.ops import compensated_add
 from ltro_jax.training.parts import Parts
 from ltro_jax.types import Array, EpisodeTally, RunnerState, TimeStep, Transition
 
@@ -29,6 +30,11 @@ class Carry(NamedTuple):
     timestep: TimeStep
     actor_hidden: Any
     tally: EpisodeTally
+
+
+def new_tally(num_envs: int) -> EpisodeTally:
+    """Every environment at the start of an episode."""
+    return EpisodeTally(jnp.zeros(num_envs), jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32))
 
 
 def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tuple[RunnerState, Transition, Episodes]:
@@ -58,7 +64,9 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
         )
         action = distribution.perturbed(noise)
         env_state, next_timestep, outcome = step_and_reset(parts.env, step_keys, reset_keys, carry.env_state, action)
-        tally = EpisodeTally(carry.tally.episode_return + outcome.reward, carry.tally.episode_length + 1)
+        so_far = carry.tally
+        sums = compensated_add(so_far.episode_return, so_far.return_rest, outcome.reward)
+        tally = EpisodeTally(*sums, so_far.episode_length + 1)
         transition = Transition(
             observation=timestep.observation,
             state=parts.critics_see(timestep),

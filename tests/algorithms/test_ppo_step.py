@@ -14,6 +14,7 @@ from ltro_jax.algorithms.optimiser import init_adam
 from ltro_jax.algorithms.ppo_step import make_log_ratio, make_ppo_update, policy
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import make_actor
+from ltro_jax.ops import clamped_factor
 from ltro_jax.types import AgentBatch, AgentState
 
 T, B, OBSERVATION, ACTIONS = 6, 4, 5, 3
@@ -151,3 +152,23 @@ def test_minibatches_are_steps_of_their_own():
     leaves = [jax.tree.leaves(state.params) for state in (after, again, other)]
     assert all(np.array_equal(a, b) for a, b in zip(leaves[0], leaves[1], strict=True))
     assert any(np.any(a != b) for a, b in zip(leaves[0], leaves[2], strict=True))
+
+
+@pytest.mark.parametrize("large", [200.0, 1e4])
+@pytest.mark.parametrize("of", ["factor", "own ratio", "both"])
+@pytest.mark.parametrize("advantage", [2.0, 0.0, -2.0])
+def test_overflowing_factors_and_ratios_leave_everything_finite(of, large, advantage):
+    """log R, log r or both of 200 and 1e4 on a living and a dead sample: norm, clip and Adam stay finite."""
+    agent, batch, _ = problem(True)
+    logs = np.zeros((T, B), np.float32)
+    logs[1, 1] = logs[2, 2] = large
+    alive, signed = np.array(batch.active_mask), np.array(batch.advantage)
+    alive[1, 1], alive[2, 2], signed[1, 1] = True, False, advantage
+    batch = batch.replace(active_mask=alive, advantage=signed)
+    if of != "factor":
+        batch = batch.replace(log_prob=batch.log_prob - logs)
+    weight = clamped_factor(np.zeros_like(logs) if of == "own ratio" else logs, np.float32(np.inf))
+    after, info = update(True)(KEY, agent, batch, weight, hypers())
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((after, info)))
+    moved = jax.tree.map(lambda new, old: np.abs(new - old).max(), after.params, agent.params)
+    assert 0 < max(jax.tree.leaves(moved)) < 0.05  # two steps of Adam with a learning rate of 0.01

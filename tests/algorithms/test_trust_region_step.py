@@ -12,6 +12,7 @@ from ltro_jax.algorithms.ppo_step import policy
 from ltro_jax.algorithms.trust_region_step import DAMPING, make_trust_region_update, natural_direction, surrogate
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import make_actor
+from ltro_jax.ops import clamped_factor
 from ltro_jax.types import AgentBatch, AgentState
 
 STEPS, ENVS, OBSERVATION, ACTIONS = 5, 4, 3, 3
@@ -100,3 +101,18 @@ def test_everyone_dead_changes_nothing():
     after, info = jax.jit(make_trust_region_update(actor, Static()))(jax.random.key(1), agent, batch, weight, hypers)
     assert not bool(info.accepted) and float(info.grad_norm) == 0.0
     assert_same_bits(agent, after)
+
+
+@pytest.mark.parametrize("large", [200.0, 1e4])
+@pytest.mark.parametrize("of", ["factor", "own ratio"])
+def test_overflowing_factors_and_ratios_leave_everything_finite(of, large):
+    """log R, or log r against the stored log-probability, of 200 and 1e4 on two samples: a step is still taken."""
+    actor, params, batch, _, hypers = problem(True)
+    logs = jnp.zeros(batch.log_prob.shape).at[1, 1].set(large).at[0, 0].set(large)  # the latter's agent is dead
+    weight = clamped_factor(logs if of == "factor" else jnp.zeros_like(logs), jnp.inf)
+    if of == "own ratio":
+        batch = batch.replace(log_prob=batch.log_prob - logs)
+    agent = AgentState(params, init_adam(jax.tree.map(lambda leaf: leaf[None], params)))
+    after, info = jax.jit(make_trust_region_update(actor, Static()))(jax.random.key(1), agent, batch, weight, hypers)
+    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves((after, info)))
+    assert bool(info.accepted)

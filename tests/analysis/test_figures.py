@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from ltro_jax.analysis.figures import default_lines, learning_curves, position_curves, save_figure, svg
+from ltro_jax.analysis.figures import count_curves, default_lines, learning_curves, position_curves, save_figure, svg
 from ltro_jax.analysis.statistics import iqm, iqm_interval
 from ltro_jax.analysis.style import COLOURS, LINES
 
@@ -205,3 +205,19 @@ def test_importing_leaves_the_backend_alone():
         "assert matplotlib.rcParams == matplotlib.rcParamsOrig"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_values_leave_a_gap(tmp_path):
+    """Of an overflow: the line is interrupted, the axes keep to what is finite."""
+    values = np.arange(1.0, 25.0).reshape(2, 6, 2)
+    values[:, 2, 1] = np.inf
+    coordinates = {"env_steps": ("iteration", np.arange(6)), "position": [0, 1]}
+    data = xr.DataArray(values, dims=("member", "iteration", "position"), coords=coordinates)
+    for log in (False, True):
+        figure = position_curves({"x": data}, ylabel="y", title="t", log=log, window=2)
+        assert figure.axes[1].get_ylim()[1] < 100
+        save_figure(figure, tmp_path / "x.png")
+    figure = count_curves({"x": ([1, 2, 3], values[:, 1:4, 1])}, xlabel="x", ylabel="y", title="t")
+    assert figure.axes[0].get_ylim()[1] < 100
+    save_figure(figure, tmp_path / "y.png")

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
+from comparing import assert_same_run
 
 from ltro_jax import Policy, list_presets, load_policy, load_run
 from ltro_jax.algorithms import ALGORITHMS
@@ -256,3 +258,11 @@ def test_envs(capsys, monkeypatch):
     assert "mpe/simple_speaker_listener         2         3/11   3/5 continuous     14       25" in lines
     needs = "needs the extra 'mabrax': pip install -c constraints.txt -e '.[mabrax]'"
     assert f"mabrax/ant_4x2                 {needs}" in lines
+
+
+def test_float64_changes_nothing(trained, options, tmp_path):
+    """JAX_ENABLE_X64=1: the same numbers, in float32."""
+    with jax.enable_x64(True):
+        assert main(["train", "probe/matching", "--quiet", "--out", str(tmp_path / "run"), *options]) == 0
+        assert main(["eval", str(tmp_path / "run"), "--episodes", "2"]) == 0
+    assert_same_run(load_run(tmp_path / "run"), load_run(trained))

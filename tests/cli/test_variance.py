@@ -43,7 +43,7 @@ def test_it_reads_runs(study, tmp_path, capsys):
     run = str(study / "runs" / "probe_matching-clip_happo-N=3")
     capsys.readouterr()
     assert main(["variance", run, "-o", str(tmp_path / "read")]) == 0
-    assert f"| {run} | 3 | 3 |" in capsys.readouterr().out
+    assert f"| {run} | 3 | 2 | 3 |" in capsys.readouterr().out
     assert not (tmp_path / "read" / "runs").exists()
     read, made = (xr.load_dataset(next((path / "datasets").glob("*N=3.nc"))) for path in (tmp_path / "read", study))
     xr.testing.assert_identical(read, made)

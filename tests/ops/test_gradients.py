@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from ltro_jax.ops import clip_by_global_norm
+from ltro_jax.ops import clip_by_global_norm, global_norm
 
 GRADIENT = {"a": jnp.array([3.0, 0.0]), "b": {"c": jnp.array([[4.0]])}}  # norm 5
 
@@ -32,3 +32,11 @@ def test_zero_gradient_stays_zero():
     clipped, norm = clip_by_global_norm({"a": jnp.zeros(3)}, 1.0)
     assert norm == 0
     np.testing.assert_array_equal(clipped["a"], np.zeros(3))
+
+
+def test_squares_of_large_entries_do_not_overflow():
+    """3, 0 and 4 times 1e30: the norm is 5e30, and the clipped gradient has the length asked for."""
+    large = {"a": GRADIENT["a"] * 1e30, "b": {"c": GRADIENT["b"]["c"] * 1e30}}
+    clipped, norm = clip_by_global_norm(large, 10.0)
+    np.testing.assert_allclose(norm, 5e30, rtol=1e-6)
+    np.testing.assert_allclose(global_norm(clipped), 10.0, rtol=1e-6)

@@ -35,9 +35,9 @@ def test_the_first_good_candidate_is_accepted():
     """KL = 0.1 s²: 0.1, 0.025, 0.00625 → the third, s = 1/4, is the first below 0.01."""
     search = backtrack(lambda s: (0.1 * s**2, 0.9 * s), jnp.float32(1.0), jnp.array(True), **CONDITIONS)
     assert bool(search.accepted) and int(search.evaluations) == 3 and float(search.scale) == 0.25
-    np.testing.assert_allclose(search.kl, [0.1, 0.025, 0.00625, np.nan], rtol=1e-6)
-    np.testing.assert_allclose(search.gain, [0.9, 0.45, 0.225, np.nan], rtol=1e-6)
-    np.testing.assert_allclose(search.expected_gain, [1.0, 0.5, 0.25, np.nan], rtol=1e-6)
+    np.testing.assert_allclose(search.kl, [0.1, 0.025, 0.00625, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(search.gain, [0.9, 0.45, 0.225, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(search.expected_gain, [1.0, 0.5, 0.25, 0.0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from ltro_jax.config import Hypers
@@ -12,6 +13,8 @@ from ltro_jax.types import ValueNorm
 
 HYPERPARAMETERS = "hyperparameters_json"
 PRECISIONS = {"out64": np.dtype(np.float64), "out": np.dtype(np.float32)}  # prefix of the outputs → precision
+
+DEBIAS_FLOOR = 1e-5  # the reference divides its biased averages by no less
 
 # ours → theirs, where the name or the meaning of a hyper-parameter differs
 HYPER_NAMES = {
@@ -60,9 +63,14 @@ class Fixture(NamedTuple):
         }
 
     def value_norm(self, dtype: Any) -> ValueNorm:
-        """The value normaliser's state."""
+        """The value normaliser's state, from the reference's biased averages."""
         fields = ("running_mean", "running_mean_sq", "debiasing_term")
-        return ValueNorm(*(self.squeezed(f"value_norm.{name}", dtype) for name in fields))  # type: ignore[arg-type]
+        biased_mean, biased_mean_sq, debias = (self.squeezed(f"value_norm.{name}", np.float64) for name in fields)
+        divisor = np.maximum(debias, DEBIAS_FLOOR)
+        mean = biased_mean / divisor
+        nothing = np.zeros_like(mean)
+        state = ValueNorm(mean, biased_mean_sq / divisor - mean**2, debias, nothing, nothing, nothing)  # type: ignore[arg-type]
+        return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), state)
 
     def hypers(self, dtype: Any, **settings: float) -> Hypers:
         """Our hyper-parameters, from the file where it names them; `settings` go first."""

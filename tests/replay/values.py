@@ -18,9 +18,9 @@ from ltro_jax.ops import (
     update_value_norm,
     value_norm_moments,
 )
-from ltro_jax.ops.value_norm import BETA, DEBIAS_FLOOR, VARIANCE_FLOOR
-from ltro_jax.types import Array, CriticBatch, CriticState
-from replay.fixtures import Fixture
+from ltro_jax.ops.value_norm import BETA, VARIANCE_FLOOR
+from ltro_jax.types import Array, CriticBatch, CriticState, ValueNorm
+from replay.fixtures import DEBIAS_FLOOR, Fixture
 from replay.parameters import hidden_sizes, input_size, one, to_flax, to_torch
 
 
@@ -68,9 +68,7 @@ def value_norm(fixture: Fixture, dtype) -> dict[str, Array]:
             state = update_value_norm(state, batch)
             mean, variance = value_norm_moments(state)
             rows = {
-                "running_mean": state.mean[None],
-                "running_mean_sq": state.mean_sq[None],
-                "debiasing_term": state.debias[None],
+                **biased_averages(state),
                 "debiased_mean": mean[None],
                 "debiased_var": variance[None],
                 "normalize_probe": normalise(state, probe),
@@ -83,6 +81,15 @@ def value_norm(fixture: Fixture, dtype) -> dict[str, Array]:
 
     before = jax.tree.map(lambda leaf: leaf.astype(dtype), init_value_norm())
     return jax.jit(recompute)(before, fixture.get("batches", dtype), fixture.get("probe", dtype))
+
+
+def biased_averages(state: ValueNorm) -> dict[str, Array]:
+    """The reference's form of the normaliser's state."""
+    return {
+        "running_mean": (state.mean * state.debias)[None],
+        "running_mean_sq": ((state.variance + state.mean**2) * state.debias)[None],
+        "debiasing_term": state.debias[None],
+    }
 
 
 def critic_update(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
@@ -107,11 +114,8 @@ def critic_update(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
     }
     for epoch in range(num_epochs):
         state, prefix = one(states, epoch), f"epoch{epoch + 1}"
-        norm = state.value_norm
         named |= {f"{prefix}.params.{name}": leaf for name, leaf in to_torch(state.params, arrays).items()}
-        named[f"{prefix}.value_norm.running_mean"] = norm.mean[None]
-        named[f"{prefix}.value_norm.running_mean_sq"] = norm.mean_sq[None]
-        named[f"{prefix}.value_norm.debiasing_term"] = norm.debias[None]
+        named |= {f"{prefix}.value_norm.{name}": leaf for name, leaf in biased_averages(state.value_norm).items()}
     return named
 
 

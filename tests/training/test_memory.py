@@ -148,7 +148,7 @@ RECALL = {
 
 
 def learn_to_recall(tiny, **settings) -> float:
-    """Greedy return after 100 iterations."""
+    """Greedy return after 100 iterations, the median of three seeds: one in five confuses two symbols (clip_hatrpo)."""
     config = Config.stored(tiny().to_dict() | RECALL).replace(**settings)
     train = make_train(config)
     hypers = jax.tree.map(jnp.float32, config.hypers)
@@ -158,7 +158,7 @@ def learn_to_recall(tiny, **settings) -> float:
         state = jax.lax.fori_loop(0, 100, lambda _, state: train.iterate(state, hypers)[0], state)
         return train.evaluate(state, hypers)["eval_return_greedy"]
 
-    return float(jax.jit(learn)(0))
+    return float(jnp.median(jax.jit(lambda seeds: jax.lax.map(learn, seeds))(jnp.arange(3, dtype=jnp.uint32))))
 
 
 RECALLING = pytest.mark.parametrize(

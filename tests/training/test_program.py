@@ -236,3 +236,11 @@ def test_what_nobody_chose_is_never_refused(algorithm, tiny):
         make_train(every)
     own = {name: value for name, value in tiny().to_dict().items() if name in ALGORITHMS[algorithm].settings}
     make_train(tiny(algorithm=algorithm, **own))
+
+
+def test_float64_is_refused_in_one_sentence(program):
+    with (
+        jax.enable_x64(True),
+        pytest.raises(SettingsError, match="JAX_ENABLE_X64 is on, but training is in float32: un"),
+    ):
+        make_train(program.config)
