@@ -1,9 +1,8 @@
 """Pure numerics on arrays: no networks, no environments, no settings."""
 
 from ltro_jax.ops.advantage import generalised_advantage
-from ltro_jax.ops.gradients import clip_by_global_norm
 from ltro_jax.ops.layer_norm import LAYER_NORM_EPS, layer_norm
-from ltro_jax.ops.losses import clipped_surrogate, clipped_value_loss, huber
+from ltro_jax.ops.losses import clipped_surrogate, clipped_value_loss
 from ltro_jax.ops.statistics import (
     effective_sample_size,
     masked_fraction,
@@ -24,14 +23,12 @@ __all__ = [
     "LAYER_NORM_EPS",
     "LineSearch",
     "backtrack",
-    "clip_by_global_norm",
     "clipped_surrogate",
     "clipped_value_loss",
     "conjugate_gradient",
     "denormalise",
     "effective_sample_size",
     "generalised_advantage",
-    "huber",
     "init_value_norm",
     "layer_norm",
     "masked_fraction",

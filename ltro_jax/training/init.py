@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ltro_jax.algorithms.optimiser import init_adam
+from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.config import Hypers
 from ltro_jax.ops import init_value_norm
 from ltro_jax.training.parts import Parts
@@ -33,8 +33,8 @@ def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
         iteration=jnp.zeros((), jnp.int32),
         train_key=train_key,
         eval_key=eval_key,
-        agents=AgentState(actor_params, init_adam(actor_params)),
-        critic=CriticState(critic_params, init_adam(critic_params), value_norm),
+        agents=AgentState(actor_params, init_optimizer(parts.static.optimizer, actor_params)),
+        critic=CriticState(critic_params, init_optimizer(parts.static.optimizer, critic_params), value_norm),
         env_state=env_state,
         timestep=timestep,
         actor_hidden=parts.actor.initial_hidden((num_envs, num_agents)),

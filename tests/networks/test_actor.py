@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ltro_jax.algorithms.optimiser import init_adam
+from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.algorithms.ppo_step import make_ppo_update
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import apply_agents, make_actor, make_critic
@@ -120,7 +120,7 @@ def program(observation_sizes, action_sizes, discrete):
 
     def run(key, agent, batch):
         params = actor.init(key, HYPERS)
-        state = AgentState(one(params, agent), one(init_adam(params), agent))
+        state = AgentState(one(params, agent), one(init_optimizer("adam", params), agent))
         policy, _ = actor.apply(state.params, batch.observation, (), batch.action_mask, batch.observation_mask, HYPERS)
         after, info = update(key, state, batch, jnp.abs(batch.advantage), HYPERS)
         return state.params, policy.log_prob(batch.action), policy.entropy(), info, after.params
