@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.config import Hypers
+from ltro_jax.networks import wait_for
 from ltro_jax.ops import init_value_norm
 from ltro_jax.training.parts import Parts
 from ltro_jax.types import AgentState, Array, Best, CriticState, EpisodeTally, RunnerState
@@ -22,7 +23,7 @@ def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
     seed = jnp.asarray(seed, jnp.uint32)
     actor_key, critic_key, reset_key, train_key, eval_key = jax.random.split(jax.random.key(seed), 5)
     actor_params = parts.actor.init(actor_key, hypers)
-    critic_params = parts.critic.init(critic_key, actor_params["params"]["head"]["kernel"][-1, 0, 0])
+    critic_params = parts.critic.init(wait_for(actor_params, critic_key))
     num_critics = parts.spec.num_agents if parts.recipe.local_critics else 1
     value_norm = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_critics,)), init_value_norm())
     num_envs, num_agents = parts.static.num_envs, parts.spec.num_agents

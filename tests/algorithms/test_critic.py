@@ -31,7 +31,7 @@ def one(stack, index=0):
 @lru_cache
 def problem():
     generator = np.random.default_rng(0)
-    params = jax.jit(CRITIC.init)(KEY, 0.0)
+    params = jax.jit(CRITIC.init)(KEY)
     value_norm = jax.tree.map(lambda leaf: np.zeros(C, np.float32), init_value_norm())
     inputs = generator.normal(size=(C, T, B, SIZE)).astype(np.float32)
     value = jax.jit(jax.vmap(lambda p, x: CRITIC.unroll(p, x, (), None, None)[0]))(params, inputs)
