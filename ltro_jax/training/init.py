@@ -24,10 +24,10 @@ def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
     actor_key, critic_key, reset_key, train_key, eval_key = jax.random.split(jax.random.key(seed), 5)
     actor_params = parts.actor.init(actor_key, hypers)
     critic_params = parts.critic.init(wait_for(actor_params, critic_key))
-    num_critics = parts.spec.num_agents if parts.recipe.local_critics else 1
+    num_critics = parts.critic_input.num_critics
     value_norm = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_critics,)), init_value_norm())
     num_envs, num_agents = parts.static.num_envs, parts.spec.num_agents
-    num_sequences = num_envs * num_agents if parts.critic_input == "agent_state" else num_envs
+    num_sequences = num_envs * parts.critic_input.sequences
     env_state, timestep = jax.vmap(parts.env.reset)(jax.random.split(reset_key, num_envs))
     zeros, none_yet = jax.tree.map(jnp.zeros_like, actor_params), jnp.full((), -jnp.inf, jnp.float32)
     return RunnerState(
