@@ -41,7 +41,7 @@ def init_optimizer(name: str, params: Params) -> Any:
 
 
 def gradient_step(
-    name: str, params: Params, state: Any, gradient: Params, learning_rate: Array, hypers: Hypers
+    name: str, params: Params, state: Any, gradient: Params, learning_rate: Array | float, hypers: Hypers
 ) -> tuple[Params, Any, Array]:
     """One descent step of one network.
 

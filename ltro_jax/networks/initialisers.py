@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Key
 
 from ltro_jax.types import Array, Params
 
@@ -19,7 +20,7 @@ BODY_GAIN = math.sqrt(2.0)
 
 
 def initial_stack(
-    key: Array,
+    key: Key[Array, ""],
     template: Params,
     input_sizes: Sequence[int],
     output_sizes: Sequence[int],
@@ -73,7 +74,7 @@ def initial_stack(
     return unflatten_dict(constant | dict(zip(kernels, stacked, strict=True)))
 
 
-def wait_for(params: Params, key: Array) -> Array:
+def wait_for(params: Params, key: Key[Array, ""]) -> Key[Array, ""]:
     """`key`, as a value that depends on the stack `params`: what is drawn from it starts after the last QR of `params`.
 
     Networks of one program that are initialised with independent keys need it; see above.
