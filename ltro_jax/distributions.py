@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Bool, Float, Int, Key
 
 from ltro_jax.types import Array
 
@@ -19,47 +20,47 @@ UNAVAILABLE = -1e10  # logit of an unavailable action: probability exactly 0 in 
 class Categorical(struct.PyTreeNode):
     """Categorical over the available of A actions; `[…]` batch."""
 
-    logits: Array  # [..., A] normalised log-probabilities
+    logits: Float[Array, "*batch A"]  # normalised log-probabilities
 
     @classmethod
-    def create(cls, logits: Array, mask: Array) -> "Categorical":
-        """From raw logits `[…, A]`; where `mask` `[…, A]` is False the logit becomes −1e10."""
+    def create(cls, logits: Float[Array, "*batch A"], mask: Bool[Array, "*#batch A"]) -> "Categorical":
+        """From raw logits; where `mask` is False the logit becomes −1e10."""
         return cls(jax.nn.log_softmax(jnp.where(mask, logits, UNAVAILABLE)))
 
-    def sample(self, key: Array) -> Array:
-        """Draw `[…]` int32."""
+    def sample(self, key: Key[Array, ""]) -> Int[Array, "*batch"]:
+        """Draw int32 actions."""
         return self.perturbed(sampling_noise(key, self.logits.shape, discrete=True))
 
-    def perturbed(self, noise: Array) -> Array:
-        """The draw `[…]` int32 that `noise` `[…, A]` of `sampling_noise` makes. Source: Gumbel 1954."""
+    def perturbed(self, noise: Float[Array, "*batch A"]) -> Int[Array, "*batch"]:
+        """The int32 draw that `noise` of `sampling_noise` makes. Source: Gumbel 1954."""
         return jnp.argmax(self.logits + noise, axis=-1).astype(jnp.int32)
 
-    def mode(self) -> Array:
-        """Most probable action `[…]` int32."""
+    def mode(self) -> Int[Array, "*batch"]:
+        """Most probable action, int32."""
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
 
-    def log_prob(self, action: Array) -> Array:
-        """Log-probability `[…]` in nats of `action` `[…]` int32."""
+    def log_prob(self, action: Int[Array, "*#batch"]) -> Float[Array, "*#batch"]:
+        """Log-probability in nats."""
         chosen = jax.nn.one_hot(action, self.logits.shape[-1], dtype=bool)
         return jnp.sum(jnp.where(chosen, self.logits, 0.0), axis=-1)
 
-    def entropy(self) -> Array:
-        """Entropy `[…]` in nats."""
+    def entropy(self) -> Float[Array, "*batch"]:
+        """Entropy in nats."""
         return -jnp.sum(jnp.exp(self.logits) * self.logits, axis=-1)
 
-    def kl(self, other: Any) -> Array:
-        """KL(self ‖ other) `[…]` in nats, exact; `other` is of the same kind."""
+    def kl(self, other: Any) -> Float[Array, "*batch"]:
+        """KL(self ‖ other) in nats, exact; `other` is of the same kind."""
         return jnp.sum(jnp.exp(self.logits) * (self.logits - other.logits), axis=-1)
 
-    def log_ratio_moment(self, new: Any, power: int) -> Array:
-        """log E_self[(new/self)ᵏ], k = `power`, `[…]`, exact; k = 2 is log(1 + χ²(new ‖ self))."""
+    def log_ratio_moment(self, new: Any, power: int) -> Float[Array, "*batch"]:
+        """log E_self[(new/self)ᵏ], k = `power`, exact; k = 2 is log(1 + χ²(new ‖ self))."""
         return jax.nn.logsumexp(power * new.logits - (power - 1) * self.logits, axis=-1)
 
-    def parameters(self) -> tuple[Array, ...]:
-        """What the Fisher matrix is taken in: the normalised log-probabilities `[…, A]`."""
+    def parameters(self) -> tuple[Float[Array, "*batch A"], ...]:
+        """What the Fisher matrix is taken in: the normalised log-probabilities."""
         return (self.logits,)
 
-    def fisher_product(self, tangent: tuple[Array, ...]) -> tuple[Array, ...]:
+    def fisher_product(self, tangent: tuple[Float[Array, "*batch A"], ...]) -> tuple[Float[Array, "*batch A"], ...]:
         """Fisher matrix of each sample times a tangent of `parameters()`: p · dℓ."""
         return (jnp.exp(self.logits) * tangent[0],)
 
@@ -67,43 +68,43 @@ class Categorical(struct.PyTreeNode):
 class DiagonalGaussian(struct.PyTreeNode):
     """Gaussian with independent dimensions; padded dimensions count for nothing and are drawn as 0."""
 
-    mean: Array  # [..., A]
-    std: Array  # [..., A] or [A], > 0
-    mask: Array  # [..., A] bool, True = the dimension exists
+    mean: Float[Array, "*batch A"]
+    std: Float[Array, "*#batch A"]  # > 0
+    mask: Bool[Array, "*#batch A"]  # True = the dimension exists
 
-    def _sum(self, x: Array) -> Array:
+    def _sum(self, x: Float[Array, "*batch A"]) -> Float[Array, "*batch"]:
         return jnp.sum(jnp.where(self.mask, x, 0.0), axis=-1)
 
-    def sample(self, key: Array) -> Array:
-        """Draw `[…, A]` float32."""
+    def sample(self, key: Key[Array, ""]) -> Float[Array, "*batch A"]:
+        """Draw actions."""
         return self.perturbed(sampling_noise(key, self.mean.shape, discrete=False))
 
-    def perturbed(self, noise: Array) -> Array:
-        """The draw `[…, A]` float32 that `noise` `[…, A]` of `sampling_noise` makes."""
+    def perturbed(self, noise: Float[Array, "*batch A"]) -> Float[Array, "*batch A"]:
+        """The draw that `noise` of `sampling_noise` makes."""
         return jnp.where(self.mask, self.mean + self.std * noise, 0.0)
 
-    def mode(self) -> Array:
-        """The mean `[…, A]`."""
+    def mode(self) -> Float[Array, "*batch A"]:
+        """The mean."""
         return jnp.where(self.mask, self.mean, 0.0)
 
-    def log_prob(self, action: Array) -> Array:
-        """Log-density `[…]` in nats of the whole `action` `[…, A]`: the sum over its dimensions."""
+    def log_prob(self, action: Float[Array, "*#batch A"]) -> Float[Array, "*#batch"]:
+        """Log-density in nats of the whole `action`: the sum over its dimensions."""
         z = (action - self.mean) / self.std
         return self._sum(-0.5 * jnp.square(z) - jnp.log(self.std) - 0.5 * math.log(2 * math.pi))
 
-    def entropy(self) -> Array:
-        """Entropy `[…]` in nats, summed over dimensions."""
+    def entropy(self) -> Float[Array, "*batch"]:
+        """Entropy in nats, summed over dimensions."""
         per_dimension = 0.5 + 0.5 * math.log(2 * math.pi) + jnp.log(self.std)
         return self._sum(jnp.broadcast_to(per_dimension, self.mean.shape))
 
-    def kl(self, other: Any) -> Array:
-        """KL(self ‖ other) `[…]` in nats, exact, summed over dimensions; `other` is of the same kind."""
+    def kl(self, other: Any) -> Float[Array, "*batch"]:
+        """KL(self ‖ other) in nats, exact, summed over dimensions; `other` is of the same kind."""
         z = (self.mean - other.mean) / other.std
         scale = self.std / other.std
         return self._sum(0.5 * (jnp.square(scale) + jnp.square(z) - 1.0) - jnp.log(scale))
 
-    def log_ratio_moment(self, new: Any, power: int) -> Array:
-        """log E_self[(new/self)ᵏ], k = `power`, `[…]`, exact; ∞ where k σ² ≤ (k − 1) σ'². Source: Gil et al. 2013."""
+    def log_ratio_moment(self, new: Any, power: int) -> Float[Array, "*batch"]:
+        """log E_self[(new/self)ᵏ], k = `power`, exact; ∞ where k σ² ≤ (k − 1) σ'². Source: Gil et al. 2013."""
         variance, new_variance = jnp.square(self.std), jnp.square(new.std)
         mixed = power * variance - (power - 1) * new_variance
         exists = mixed > 0
@@ -112,11 +113,11 @@ class DiagonalGaussian(struct.PyTreeNode):
         scale = (power - 1) * jnp.log(self.std / new.std) + 0.5 * jnp.log(variance / mixed)
         return self._sum(jnp.where(exists, shift + scale, jnp.inf))
 
-    def parameters(self) -> tuple[Array, ...]:
-        """What the Fisher matrix is taken in: mean and standard deviation, `[…, A]` each."""
+    def parameters(self) -> tuple[Float[Array, "*batch A"], ...]:
+        """What the Fisher matrix is taken in: mean and standard deviation."""
         return self.mean, self.std
 
-    def fisher_product(self, tangent: tuple[Array, ...]) -> tuple[Array, ...]:
+    def fisher_product(self, tangent: tuple[Float[Array, "*batch A"], ...]) -> tuple[Float[Array, "*batch A"], ...]:
         """Fisher matrix of each sample times a tangent of `parameters()`: (dμ / σ², 2 dσ / σ²)."""
         mean, std = tangent
         precision = jnp.where(self.mask, 1.0 / jnp.square(self.std), 0.0)
@@ -126,7 +127,7 @@ class DiagonalGaussian(struct.PyTreeNode):
 Distribution = Categorical | DiagonalGaussian
 
 
-def sampling_noise(key: Array, shape: tuple[int, ...], discrete: bool) -> Array:
+def sampling_noise(key: Key[Array, ""], shape: tuple[int, ...], discrete: bool) -> Float[Array, "*batch A"]:
     """What turns a distribution of parameters `shape` `[…, A]` into a draw: standard Gumbel if discrete, else normal.
 
     Apart from `sample`, so that a loop that acts can have the noise of all its steps drawn before it.
@@ -134,6 +135,8 @@ def sampling_noise(key: Array, shape: tuple[int, ...], discrete: bool) -> Array:
     return jax.random.gumbel(key, shape) if discrete else jax.random.normal(key, shape)
 
 
-def gaussian_std(log_std: Array, std_x_coef: Array | float, std_y_coef: Array | float) -> Array:
+def gaussian_std(
+    log_std: Float[Array, "*A"], std_x_coef: Float[Array, ""] | float, std_y_coef: Float[Array, ""] | float
+) -> Float[Array, "*A"]:
     """Bounded standard deviation of the reference's Gaussian head: sigmoid(log_std / x) · y."""
     return jax.nn.sigmoid(log_std / std_x_coef) * std_y_coef

@@ -12,12 +12,16 @@ Masks are boolean and True means valid. `terminated` is a true end of the episod
 `done` names only their union. Keys are typed (`jax.random.key`) and consumed once.
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+import numpy as np
 from flax import struct
 
-Array = jax.Array
+if TYPE_CHECKING:
+    Array = jax.Array
+else:  # what the tests check at run time: NumPy's arrays pass where JAX takes them
+    Array = jax.Array | np.ndarray | np.generic
 Params = Any
 
 

@@ -9,11 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
 
-from ltro_jax.config import Config
-from ltro_jax.parallel import stack_members
-from ltro_jax.storage import RunDirectory, save_checkpoint
-from ltro_jax.training import make_train
+# Shapes and dtypes in the annotations of these rooms are checked at every call; nobody else pays for it.
+CHECKED = ("ops", "distributions", "networks", "algorithms", "training")
+install_import_hook([f"ltro_jax.{room}" for room in CHECKED], "beartype.beartype")
+
+from ltro_jax.config import Config  # noqa: E402
+from ltro_jax.parallel import stack_members  # noqa: E402
+from ltro_jax.storage import RunDirectory, save_checkpoint  # noqa: E402
+from ltro_jax.training import make_train  # noqa: E402
 
 FULLY_OPTIMISED = "LTRO_TEST_OPTIMISED"  # set it to run every test with XLA's usual optimisations
 

@@ -15,9 +15,11 @@ from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
+from unittest import mock
 
 import jax
 import numpy as np
+import optax
 
 HERE = Path(__file__).resolve().parent
 for folder in (HERE, HERE.parent):  # run from a clone, without an installed ltro_jax
@@ -27,6 +29,7 @@ for folder in (HERE, HERE.parent):  # run from a clone, without an installed ltr
 from replay.comparison import Comparison, Rounding, compare, failure, tolerance_of  # noqa: E402
 from replay.fixtures import PRECISIONS, Fixture  # noqa: E402
 from replay.registry import Replay, find_replay  # noqa: E402
+from replay.torch_clip import clip_by_global_norm  # noqa: E402
 
 ROUNDING_FILE = "float32_vs_float64.json"
 NOT_IMPLEMENTED = {"a2po_*": "A2PO"}  # files of algorithms that are not there yet
@@ -66,7 +69,8 @@ def _replay_at(
 ) -> Iterator[Comparison]:
     dtype = PRECISIONS[precision]
     try:
-        with jax.enable_x64(dtype == np.float64), jax.default_matmul_precision("highest"):
+        x64, precise = jax.enable_x64(dtype == np.float64), jax.default_matmul_precision("highest")
+        with x64, precise, mock.patch.object(optax, "clip_by_global_norm", clip_by_global_norm):
             recomputed = {name: np.asarray(array) for name, array in replay(fixture, dtype).items()}
     except Exception as error:
         yield failure(f"{fixture.name} {precision}", f"replay raised {type(error).__name__}: {error}")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 
 from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, take, training_samples
-from ltro_jax.algorithms.optimiser import adam_step
+from ltro_jax.algorithms.optimizer import gradient_step
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import Critic
 from ltro_jax.ops import clipped_value_loss, normalise, update_value_norm
@@ -44,7 +44,9 @@ def critic_update(
             return clipped_value_loss(value, own.value, target, hypers.clip_eps, hypers.huber_delta)
 
         value_loss, gradient = jax.value_and_grad(loss)(state.params)
-        params, opt_state, norm = adam_step(state.params, state.opt_state, gradient, hypers.critic_lr, hypers)
+        params, opt_state, norm = gradient_step(
+            static.optimizer, state.params, state.opt_state, gradient, hypers.critic_lr, hypers
+        )
         return CriticState(params, opt_state, value_norm), CriticInfo(value_loss, norm)
 
     num_samples = len(samples.value)

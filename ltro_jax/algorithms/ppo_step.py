@@ -6,8 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ltro_jax.algorithms import optimizer
 from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, take, to_samples, training_samples
-from ltro_jax.algorithms.optimiser import adam_step
 from ltro_jax.algorithms.sequential import AgentUpdate, LogRatio
 from ltro_jax.config import Hypers, Static
 from ltro_jax.distributions import Distribution
@@ -48,8 +48,8 @@ def make_log_ratio(actor: Actor) -> LogRatio:
     return log_ratio
 
 
-def make_gradient_step(actor: Actor) -> GradientStep:
-    """One ascent step of Adam on the clipped surrogate of one agent's samples.
+def make_gradient_step(actor: Actor, static: Static) -> GradientStep:
+    """One ascent step of `static.optimizer` on the clipped surrogate of one agent's samples.
 
         L = mean_active( w · min(r·A, clip(r, 1−ε, 1+ε)·A) ) + ent_coef · mean_active(entropy),  maximised
 
@@ -67,7 +67,9 @@ def make_gradient_step(actor: Actor) -> GradientStep:
         agent: AgentState, samples: AgentBatch, weight: Array, hypers: Hypers
     ) -> tuple[AgentState, PPOInfo]:
         gradient, (surrogate, entropy, ratio) = jax.grad(loss, has_aux=True)(agent.params, samples, weight, hypers)
-        params, opt_state, norm = adam_step(agent.params, agent.opt_state, gradient, hypers.actor_lr, hypers)
+        params, opt_state, norm = optimizer.gradient_step(
+            static.optimizer, agent.params, agent.opt_state, gradient, hypers.actor_lr, hypers
+        )
         return AgentState(params, opt_state), PPOInfo(-surrogate, entropy, norm, ratio)
 
     return gradient_step
@@ -75,7 +77,7 @@ def make_gradient_step(actor: Actor) -> GradientStep:
 
 def make_ppo_update(actor: Actor, static: Static) -> AgentUpdate:
     """The `agent_update` of HAPPO, clip-HAPPO, MAPPO and IPPO: K epochs of minibatch gradient steps."""
-    gradient_step = make_gradient_step(actor)
+    gradient_step = make_gradient_step(actor, static)
 
     def agent_update(
         key: Array, agent: AgentState, batch: AgentBatch, weight: Array, hypers: Hypers

@@ -87,7 +87,7 @@ def shared_passes(
     """
     length = static.sequence_length
     samples = jax.vmap(lambda own: training_samples(own, length))(batch)  # [N, n, …]
-    gradient_step, log_ratio = make_gradient_step(actor), make_log_ratio(actor)
+    gradient_step, log_ratio = make_gradient_step(actor, static), make_log_ratio(actor)
 
     def one_pass(agent: AgentState, rows: Rows) -> tuple[AgentState, tuple[Any, Any]]:
         minibatch = take(samples, rows, axis=1)

@@ -12,7 +12,7 @@ from ltro_jax.algorithms.sequential import AgentUpdate
 from ltro_jax.config import Hypers, Static
 from ltro_jax.distributions import Distribution
 from ltro_jax.networks import Actor
-from ltro_jax.ops import LineSearch, backtrack, conjugate_gradient, global_norm, masked_mean, probability_ratio
+from ltro_jax.ops import LineSearch, backtrack, bounded, conjugate_gradient, masked_mean, probability_ratio
 from ltro_jax.types import AgentBatch, AgentState, Array, Params
 
 DAMPING = 0.1
@@ -138,7 +138,7 @@ def make_trust_region_update(actor: Actor, static: Static) -> AgentUpdate:
             gain=search.gain[last],
             expected_gain=search.expected_gain[last],
             policy_loss=-step.found.surrogate,
-            grad_norm=global_norm(step.found.gradient),
+            grad_norm=jnp.linalg.norm(bounded(step.found.gradient)),
         )
         return agent.replace(params=params), info
 

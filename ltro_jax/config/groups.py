@@ -86,6 +86,7 @@ class Static:
     anneal_lr: bool = setting(False, "learning rates fall linearly to 0 over the run")
     eval_episodes: int = setting(20, "evaluation episodes, greedy and sampled each; 0 = no evaluation", at_least=0)
     eval_interval: int = setting(10, "iterations per device call; an evaluation follows each call", at_least=1)
+    optimizer: str = setting("adam", "optimizer of actors and critics", choices=("adam", "adamw", "rmsprop", "sgd"))
     matmul_precision: str = setting(
         "highest", "precision of matrix products on accelerators", choices=("highest", "high", "default")
     )
@@ -117,7 +118,8 @@ class HyperSettings:
     gae_lambda: Any = hyper(0.95, "λ of the generalised advantage estimate", at_least=0, at_most=1)
     max_grad_norm: Any = hyper(10.0, "global gradient norm is clipped to this", above=0)
     huber_delta: Any = hyper(10.0, "δ of the value loss: quadratic below, linear above", above=0)
-    adam_eps: Any = hyper(1e-5, "ε of Adam", above=0)
+    adam_eps: Any = hyper(1e-5, "ε of adam, adamw and rmsprop", above=0)
+    weight_decay: Any = hyper(1e-4, "adamw: weight decay", at_least=0)
     std_x_coef: Any = hyper(1.0, "Gaussian head: std = sigmoid(log_std / std_x_coef) · std_y_coef", above=0)
     std_y_coef: Any = hyper(0.5, "Gaussian head: upper limit of the standard deviation", above=0)
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Bool, Float
 
 from ltro_jax.config import Hypers
 from ltro_jax.distributions import Categorical, DiagonalGaussian, Distribution, gaussian_std
@@ -112,17 +113,16 @@ def make_actor(
 def apply_agents(
     actor: Actor,
     params: Params,
-    observation: Array,
+    observation: Float[Array, "*batch N O"],
     hidden: Any,
-    action_mask: Array,
-    observation_mask: Array | None,
+    action_mask: Bool[Array, "*batch N A"],
+    observation_mask: Bool[Array, "N O"] | None,
     hypers: Hypers,
 ) -> tuple[Distribution, Any]:
     """All agents at once, for acting.
 
     Args:
         params: leaves `[N, …]`, or `[1, …]` where all agents share them.
-        observation: `[…, N, O]` float32; `action_mask` `[…, N, A]`; `observation_mask` `[N, O]` or None.
         hidden: leaves `[…, N, H]`, or `()`.
     Returns:
         The distribution over `[…, N]` and the next hidden state.

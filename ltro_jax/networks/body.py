@@ -1,6 +1,7 @@
 """The feature body shared by actor and critic: LayerNorm of the input, then [Dense, ReLU, LayerNorm] per layer."""
 
 from flax import linen as nn
+from jaxtyping import Bool, Float
 
 from ltro_jax.ops import layer_norm
 from ltro_jax.types import Array
@@ -10,14 +11,15 @@ class LayerNorm(nn.Module):
     """`ops.layer_norm` with a scale and a bias for each entry.
 
     Args:
-        x: `[…, I]` float32.
         mask: as in `ops.layer_norm`.
     Returns:
-        `[…, I]` float32; the bias where an entry does not exist.
+        The bias where an entry does not exist.
     """
 
     @nn.compact
-    def __call__(self, x: Array, mask: Array | None = None) -> Array:
+    def __call__(
+        self, x: Float[Array, "*batch I"], mask: Bool[Array, "*#batch I"] | None = None
+    ) -> Float[Array, "*batch I"]:
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         return layer_norm(x, mask) * scale + bias
@@ -27,11 +29,8 @@ class Body(nn.Module):
     """Features of an input vector.
 
     Args:
-        x: `[…, I]` float32.
-        input_mask: `[I]` bool marking the entries that exist, or None where all do. Padded entries count neither in
-            the statistics of the input's LayerNorm nor in any gradient.
-    Returns:
-        `[…, H]` float32.
+        input_mask: marks the entries that exist; None where all do. Padded entries count neither in the statistics of
+            the input's LayerNorm nor in any gradient.
     Source: Le & Ta 2025, published implementation; without LayerNorms a plain multilayer perceptron.
     """
 
@@ -39,7 +38,9 @@ class Body(nn.Module):
     layer_norm: bool = True
 
     @nn.compact
-    def __call__(self, x: Array, input_mask: Array | None) -> Array:
+    def __call__(
+        self, x: Float[Array, "*batch I"], input_mask: Bool[Array, "*#batch I"] | None
+    ) -> Float[Array, "*batch H"]:
         if self.layer_norm:
             x = LayerNorm(name="input_norm")(x, input_mask)  # type: ignore[assignment]
         if input_mask is not None:

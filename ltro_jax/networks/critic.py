@@ -30,7 +30,7 @@ class CriticModule(nn.Module):
 class Critic(NamedTuple):
     """A critic as functions, with the parameters of one critic; values in normalised units.
 
-    init: `(key, after) → params`, leaves `[C, …]`; `after` is a scalar to be known first, see `initialisers`.
+    init: `key → params`, leaves `[C, …]`.
     unroll: `(params, state, hidden, start, state_mask or None) → (value, hidden)`; `state_mask` is bool, broadcastable
         to the state. Feed-forward: states `[…, G]`, in any order, values `[…]`. Recurrent: sequences `[…, L, G]` that
         set out from `hidden` `[…, H]`, where `start` `[…, L]` is True an episode starts; values `[…, L]` and the hidden
@@ -39,7 +39,7 @@ class Critic(NamedTuple):
     recurrent: whether it has a memory.
     """
 
-    init: Callable[[Array, Array], Params]
+    init: Callable[[Array], Params]
     unroll: Callable[[Params, Array, Any, Array | None, Array | None], tuple[Array, Any]]
     initial_hidden: Callable[[tuple[int, ...]], Any]
     recurrent: bool
@@ -56,11 +56,11 @@ def make_critic(
     initial_hidden = make_initial_hidden(hidden_sizes[-1], core)
     width = max(state_sizes)
 
-    def init(key: Array, after: Array) -> Params:
+    def init(key: Array) -> Params:
         template = jax.eval_shape(
             lambda k: module.init(k, jnp.zeros((1, width)), initial_hidden(()), jnp.zeros(1, bool), None), key
         )
-        return initial_stack(key, template, state_sizes, [1] * len(state_sizes), HEAD_GAIN, after)
+        return initial_stack(key, template, state_sizes, [1] * len(state_sizes), HEAD_GAIN)
 
     def unroll(params, state, hidden, start, state_mask):
         return cast(tuple[Array, Any], module.apply(params, state, hidden, start, state_mask))

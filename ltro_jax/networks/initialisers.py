@@ -2,7 +2,7 @@
 
 Only one QR decomposition is in flight at a time: on a CPU, several batched QRs of one program (what `vmap(init)` makes
 of independent layers) can exhaust XLA's thread pool and never return. So each waits for the one before, by a data
-dependency, and equal networks are drawn by `lax.map`.
+dependency (XLA drops `lax.optimization_barrier` on a CPU), and equal networks are drawn by `lax.map`.
 """
 
 import math
@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Key
 
 from ltro_jax.types import Array, Params
 
@@ -19,12 +20,11 @@ BODY_GAIN = math.sqrt(2.0)
 
 
 def initial_stack(
-    key: Array,
+    key: Key[Array, ""],
     template: Params,
     input_sizes: Sequence[int],
     output_sizes: Sequence[int],
     head_gain: float,
-    after: Array | float = 0.0,
 ) -> Params:
     """Parameters of P networks with one padded layout.
 
@@ -34,7 +34,6 @@ def initial_stack(
         input_sizes, output_sizes: P true sizes; kernels are orthogonal at the true size and zero in the padding.
         head_gain: gain of the layer named `head`; a recurrent core's kernels, each with all gates side by side, have
             gain 1, all others √2.
-        after: scalar that must be known before the first QR starts, such as an entry of another stack.
     Returns:
         Pytree as `template`, leaves `[P, …]`: kernels orthogonal, biases 0, LayerNorm scales 1, others 0.
     Source: Saxe et al. 2014; gains of the published implementation.
@@ -59,7 +58,7 @@ def initial_stack(
     num_networks = len(input_sizes)
     keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(num_networks))
     shapes = [true_shapes(network) for network in range(num_networks)]
-    first = jnp.asarray(after, jnp.float32)
+    first = jnp.zeros(())
     if len(set(shapes)) == 1:
         stacked = jax.lax.map(lambda network_key: draw(network_key, shapes[0], first), keys)
     else:
@@ -73,6 +72,16 @@ def initial_stack(
         for path, leaf in leaves.items()
     }
     return unflatten_dict(constant | dict(zip(kernels, stacked, strict=True)))
+
+
+def wait_for(params: Params, key: Key[Array, ""]) -> Key[Array, ""]:
+    """`key`, as a value that depends on the stack `params`: what is drawn from it starts after the last QR of `params`.
+
+    Networks of one program that are initialised with independent keys need it; see above.
+    """
+    last = params["params"]["head"]["kernel"][-1, 0, 0]
+    nothing = jax.lax.convert_element_type(0.0 * last, jnp.uint32)  # no compiler may drop 0 · x, which is NaN for a NaN
+    return jax.random.wrap_key_data(jax.random.key_data(key) + nothing, impl=jax.random.key_impl(key))
 
 
 def _orthogonal_kernels(

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Bool, Float
 
 from ltro_jax.networks.body import Body, LayerNorm
 from ltro_jax.types import Array
@@ -18,18 +19,19 @@ class GRU(nn.Module):
         h' = (1 − z) · n + z · h
 
     Args:
-        x: `[…, L, I]` float32.
-        hidden: `[…, H]` float32, before the first step.
-        start: `[…, L]` bool; where True an episode starts and the hidden state is zeroed before the step.
+        hidden: before the first step.
+        start: where True an episode starts, and the hidden state is zeroed before the step.
     Returns:
-        `[…, L, H]` float32, the hidden state after each step.
+        The hidden state after each step.
     Source: Cho et al. 2014; the gates of `flax.linen.GRUCell`.
     """
 
     width: int
 
     @nn.compact
-    def __call__(self, x: Array, hidden: Array, start: Array) -> Array:
+    def __call__(
+        self, x: Float[Array, "*batch L I"], hidden: Float[Array, "*batch H"], start: Bool[Array, "*batch L"]
+    ) -> Float[Array, "*batch L H"]:
         gates = 3 * self.width
         input_kernel = self.param("input_kernel", nn.initializers.zeros, (x.shape[-1], gates))
         input_bias = self.param("input_bias", nn.initializers.zeros, (gates,))
@@ -38,8 +40,14 @@ class GRU(nn.Module):
         return scan_gates(x @ input_kernel + input_bias, hidden, start, recurrent_kernel, candidate_bias)
 
 
-def scan_gates(inputs: Array, hidden: Array, start: Array, recurrent_kernel: Array, candidate_bias: Array) -> Array:
-    """The recurrence over `inputs` `[…, L, 3H]` (reset, update, new); see `GRU`."""
+def scan_gates(
+    inputs: Float[Array, "*batch L G"],
+    hidden: Float[Array, "*batch H"],
+    start: Bool[Array, "*batch L"],
+    recurrent_kernel: Float[Array, "H G"],
+    candidate_bias: Float[Array, " H"],
+) -> Float[Array, "*batch L H"]:
+    """The recurrence over `inputs` (reset, update, new: G = 3H); see `GRU`."""
 
     def step(hidden: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
         from_input, starts = at

@@ -1,10 +1,9 @@
 """Pure numerics on arrays: no networks, no environments, no settings."""
 
 from ltro_jax.ops.advantage import generalised_advantage
-from ltro_jax.ops.gradients import clip_by_global_norm, global_norm
 from ltro_jax.ops.layer_norm import LAYER_NORM_EPS, layer_norm
-from ltro_jax.ops.losses import clipped_surrogate, clipped_value_loss, huber
-from ltro_jax.ops.ratio import MAX_RATIO, clamped_factor, probability_ratio
+from ltro_jax.ops.losses import clipped_surrogate, clipped_value_loss
+from ltro_jax.ops.ratio import MAX_RATIO, bounded, clamped_factor, probability_ratio
 from ltro_jax.ops.statistics import (
     compensated_add,
     effective_sample_size,
@@ -27,8 +26,8 @@ __all__ = [
     "MAX_RATIO",
     "LineSearch",
     "backtrack",
+    "bounded",
     "clamped_factor",
-    "clip_by_global_norm",
     "clipped_surrogate",
     "clipped_value_loss",
     "compensated_add",
@@ -36,8 +35,6 @@ __all__ = [
     "denormalise",
     "effective_sample_size",
     "generalised_advantage",
-    "global_norm",
-    "huber",
     "init_value_norm",
     "layer_norm",
     "masked_fraction",

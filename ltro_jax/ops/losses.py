@@ -3,6 +3,7 @@
 import chex
 import jax
 import jax.numpy as jnp
+import optax
 
 from ltro_jax.ops.statistics import masked_mean
 from ltro_jax.types import Array
@@ -33,19 +34,6 @@ def clipped_surrogate(ratio: Array, advantage: Array, weight: Array, clip_eps: A
     return masked_mean(weight * jnp.minimum(ratio * advantage, clipped_ratio * advantage), mask)
 
 
-def huber(error: Array, delta: Array | float) -> Array:
-    """Huber loss, elementwise: e²/2 where |e| ≤ δ, else δ(|e| − δ/2). Source: Huber 1964.
-
-    Args:
-        error: `[…]` float32.
-        delta: scalar > 0, traced.
-    Returns:
-        `[…]` float32 ≥ 0.
-    """
-    magnitude = jnp.abs(error)
-    return jnp.where(magnitude <= delta, 0.5 * jnp.square(error), delta * (magnitude - 0.5 * delta))
-
-
 def clipped_value_loss(
     value: Array, old_value: Array, target: Array, clip_eps: Array | float, huber_delta: Array | float
 ) -> Array:
@@ -64,4 +52,5 @@ def clipped_value_loss(
     """
     chex.assert_equal_shape([value, old_value, target])
     clipped = old_value + jnp.clip(value - old_value, -clip_eps, clip_eps)
-    return jnp.mean(jnp.maximum(huber(target - value, huber_delta), huber(target - clipped, huber_delta)))
+    losses = (optax.losses.huber_loss(prediction, target, delta=huber_delta) for prediction in (value, clipped))
+    return jnp.mean(jnp.maximum(*losses))

@@ -56,7 +56,7 @@ def enumerable(parts: Parts) -> bool:
     return (
         spec.discrete
         and spec.action_size**spec.num_agents <= MAX_JOINT_ACTIONS
-        and parts.critic_input == "shared_state"
+        and parts.critic_input.enumerable
         and not parts.critic.recurrent
     )
 

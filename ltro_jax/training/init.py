@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from ltro_jax.algorithms.optimiser import init_adam
+from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.config import Hypers
+from ltro_jax.networks import wait_for
 from ltro_jax.ops import init_value_norm
 from ltro_jax.training.parts import Parts
 from ltro_jax.training.rollout import new_tally
@@ -23,19 +24,19 @@ def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
     seed = jnp.asarray(seed, jnp.uint32)
     actor_key, critic_key, reset_key, train_key, eval_key = jax.random.split(jax.random.key(seed), 5)
     actor_params = parts.actor.init(actor_key, hypers)
-    critic_params = parts.critic.init(critic_key, actor_params["params"]["head"]["kernel"][-1, 0, 0])
-    num_critics = parts.spec.num_agents if parts.recipe.local_critics else 1
+    critic_params = parts.critic.init(wait_for(actor_params, critic_key))
+    num_critics = parts.critic_input.num_critics
     value_norm = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_critics,)), init_value_norm())
     num_envs, num_agents = parts.static.num_envs, parts.spec.num_agents
-    num_sequences = num_envs * num_agents if parts.critic_input == "agent_state" else num_envs
+    num_sequences = num_envs * parts.critic_input.sequences
     env_state, timestep = jax.vmap(parts.env.reset)(jax.random.split(reset_key, num_envs))
     zeros, none_yet = jax.tree.map(jnp.zeros_like, actor_params), jnp.full((), -jnp.inf, jnp.float32)
     return RunnerState(
         iteration=jnp.zeros((), jnp.int32),
         train_key=train_key,
         eval_key=eval_key,
-        agents=AgentState(actor_params, init_adam(actor_params)),
-        critic=CriticState(critic_params, init_adam(critic_params), value_norm),
+        agents=AgentState(actor_params, init_optimizer(parts.static.optimizer, actor_params)),
+        critic=CriticState(critic_params, init_optimizer(parts.static.optimizer, critic_params), value_norm),
         env_state=env_state,
         timestep=timestep,
         actor_hidden=parts.actor.initial_hidden((num_envs, num_agents)),

@@ -9,7 +9,8 @@ from ltro_jax.config import Config, Hypers, SettingsError, Static
 from ltro_jax.envs import Environment, make_env
 from ltro_jax.envs.base import EnvSpec
 from ltro_jax.networks import GRU, Actor, Critic, make_actor, make_critic
-from ltro_jax.types import Array, TimeStep
+from ltro_jax.training.critic_inputs import CRITIC_INPUTS, CriticInput
+from ltro_jax.types import Array
 
 
 class Parts(NamedTuple):
@@ -20,7 +21,7 @@ class Parts(NamedTuple):
     recipe: Recipe
     actor: Actor
     critic: Critic
-    critic_input: str  # "shared_state", "agent_state", or "observation" with one critic per agent
+    critic_input: CriticInput
     num_iterations: int  # of the whole run, for learning-rate annealing
 
     @property
@@ -33,25 +34,6 @@ class Parts(NamedTuple):
         """`[N, O]` bool, or None when all agents are equally wide."""
         mask = self.env.spec.observation_mask
         return None if mask is None else jnp.asarray(mask)
-
-    @property
-    def state_mask(self) -> Array | None:
-        """`[N, G]` bool of what critics see, or None when all entries exist."""
-        mask = self.observation_mask
-        if mask is None or self.critic_input == "shared_state":
-            return None
-        always = jnp.ones((len(mask), self.spec.state_size), bool)
-        return jnp.concatenate([always, mask], axis=-1) if self.critic_input == "agent_state" else mask
-
-    def critics_see(self, timestep: TimeStep) -> Array:
-        """The shared state `[…, G]`, or `[…, N, G]`: the shared state before each observation, or that alone."""
-        if self.critic_input == "shared_state":
-            return timestep.state
-        own = timestep.observation
-        if self.critic_input == "observation":
-            return own
-        state = jnp.broadcast_to(timestep.state[..., None, :], (*own.shape[:-1], timestep.state.shape[-1]))
-        return jnp.concatenate([state, own], axis=-1)
 
 
 def make_parts(config: Config) -> Parts:
@@ -80,13 +62,8 @@ def make_parts(config: Config) -> Parts:
     if static.share_parameters:
         sizes = (spec.observation_size,), (spec.action_size,)
     actor = make_actor(*sizes, spec.discrete, static.hidden_sizes, core, static.layer_norm)
-    critic_input = "observation" if recipe.local_critics else static.critic_input
-    state_sizes = {
-        "shared_state": (spec.state_size,),
-        "agent_state": (spec.state_size + spec.observation_size,),
-        "observation": spec.observation_sizes,
-    }[critic_input]
-    critic = make_critic(state_sizes, static.hidden_sizes, core, static.layer_norm)
+    critic_input = CRITIC_INPUTS["observation" if recipe.local_critics else static.critic_input](spec)
+    critic = make_critic(critic_input.state_sizes, static.hidden_sizes, core, static.layer_norm)
     return Parts(static, env, recipe, actor, critic, critic_input, config.num_iterations)
 
 
@@ -96,6 +73,9 @@ UNUSED = (
     ("actor_epochs", 0, {"actor_lr", "ent_coef", "actor_minibatches"}),
     ("critic_epochs", 0, {"critic_lr", "critic_minibatches", "huber_delta"}),
     ("ls_steps", 1, {"backtrack_coeff"}),
+    ("optimizer", "adam", {"weight_decay"}),
+    ("optimizer", "rmsprop", {"weight_decay"}),
+    ("optimizer", "sgd", {"weight_decay", "adam_eps"}),
 )
 
 

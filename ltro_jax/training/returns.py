@@ -7,8 +7,9 @@ import jax.numpy as jnp
 
 from ltro_jax.config import Hypers
 from ltro_jax.ops import denormalise, generalised_advantage, standardise
+from ltro_jax.training.critic_inputs import agent_major
 from ltro_jax.training.parts import Parts
-from ltro_jax.training.values import agent_major, critic_major, of_agents, of_critics, values
+from ltro_jax.training.values import values
 from ltro_jax.types import AgentBatch, Array, CriticBatch, RunnerState, Transition
 
 
@@ -23,18 +24,23 @@ def returns(
         The agents' batches `[N, T, B, …]` with standardised advantages, the critics' batches `[C, T, B, …]`, and the
         critics' hidden state after the last step.
     """
+    view = parts.critic_input
     done = transitions.terminated | transitions.truncated
     start = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])  # hidden states of a rollout start out reset
-    seen = transitions.state.shape[:-1]  # [T, B], or [T, B, N] where critics see each agent
-    state, next_state, critic_start, critic_done = (
-        critic_major(x, parts)
-        for x in (transitions.state, transitions.next_state, over_agents(start, seen), over_agents(done, seen))
-    )
-    state_mask = parts.state_mask
-    if state_mask is not None:
-        state_mask = critic_major(jnp.broadcast_to(state_mask, transitions.state.shape), parts)
+    state, next_state = view.to_critics(transitions.state), view.to_critics(transitions.next_state)
+    critic_start, critic_done = view.spread(start), view.spread(done)
+    state_mask = None
+    if view.mask is not None:
+        state_mask = view.to_critics(jnp.broadcast_to(view.mask, transitions.state.shape))
     found = values(
-        before.critic.params, state, next_state, state_mask, before.critic_hidden, critic_start, critic_done, parts
+        before.critic.params,
+        state,
+        next_state,
+        state_mask,
+        before.critic_hidden,
+        critic_start,
+        critic_done,
+        parts.critic,
     )
 
     def estimate(value: Array, next_value: Array) -> Array:
@@ -51,7 +57,7 @@ def returns(
 
     to_reward_units = jax.vmap(denormalise)
     raw_value, raw_next_value = (
-        of_agents(to_reward_units(before.critic.value_norm, x), parts) for x in (found.value, found.next_value)
+        view.to_agents(to_reward_units(before.critic.value_norm, x)) for x in (found.value, found.next_value)
     )
     advantage = jax.vmap(estimate)(raw_value, raw_next_value)  # [N, T, B], or [1, T, B] the same for all
     recurrent = parts.actor.recurrent
@@ -70,7 +76,7 @@ def returns(
     critic_batch = CriticBatch(
         state=state,
         value=found.value,
-        value_target=of_critics(advantage + raw_value, parts),
+        value_target=view.from_agents(advantage + raw_value),
         state_mask=state_mask,
         hidden=found.hidden,
         start=critic_start if recurrent else None,
@@ -78,17 +84,12 @@ def returns(
     return agent_batch, critic_batch, found.last_hidden
 
 
-def over_agents(x: Array, shape: tuple[int, ...]) -> Array:
-    """`[T, B]`, the same for every agent where `shape` is `[T, B, N]`."""
-    return jnp.broadcast_to(x.reshape(*x.shape, *[1] * (len(shape) - 2)), shape)
-
-
 def standardised(advantage: Array, active_mask: Array, parts: Parts) -> Array:
     """Advantages `[N, T, B]` standardised over active samples: each agent's own, or those of all together.
 
     Together with a critic of every agent's state, whose advantages are one set, and with shared parameters.
     """
-    if parts.static.share_parameters or parts.critic_input == "agent_state":
+    if parts.static.share_parameters or parts.critic_input.joint:
         return standardise(advantage, active_mask)
     return jax.vmap(standardise)(advantage, active_mask)
 

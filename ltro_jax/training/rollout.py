@@ -69,8 +69,8 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
         tally = EpisodeTally(*sums, so_far.episode_length + 1)
         transition = Transition(
             observation=timestep.observation,
-            state=parts.critics_see(timestep),
-            next_state=parts.critics_see(outcome),
+            state=parts.critic_input.see(timestep),
+            next_state=parts.critic_input.see(outcome),
             action=action,
             action_mask=timestep.action_mask,
             active_mask=timestep.active_mask,

@@ -1,11 +1,11 @@
-"""What the critics say of a rollout, and the arrangement of their inputs."""
+"""What the critics say of a rollout."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ltro_jax.training.parts import Parts
+from ltro_jax.networks import Critic
 from ltro_jax.types import Array, Params
 
 
@@ -18,36 +18,6 @@ class Values(NamedTuple):
     last_hidden: Any  # [C, B, H] to go on from, or ()
 
 
-def agent_major(x: Array) -> Array:
-    """`[T, B, N, …]` → `[N, T, B, …]`."""
-    return jnp.moveaxis(x, 2, 0)
-
-
-def critic_major(x: Array, parts: Parts) -> Array:
-    """What concerns the critics' inputs, to one row for each critic, `[C, T, B, …]`.
-
-    Args:
-        x: `[T, B, …]` for a critic of the shared state, else `[T, B, N, …]`.
-    """
-    if parts.critic_input == "agent_state":
-        return x.reshape(1, x.shape[0], -1, *x.shape[3:])
-    return agent_major(x) if parts.critic_input == "observation" else x[None]
-
-
-def of_agents(value: Array, parts: Parts) -> Array:
-    """The critics' figures `[C, T, B]` to `[N, T, B]`, or to `[1, T, B]` where all agents have the same."""
-    if parts.critic_input != "agent_state":
-        return value
-    return agent_major(value.reshape(value.shape[1], -1, parts.spec.num_agents))
-
-
-def of_critics(value: Array, parts: Parts) -> Array:
-    """The inverse of `of_agents`."""
-    if parts.critic_input != "agent_state":
-        return value
-    return critic_major(jnp.moveaxis(value, 0, 2), parts)
-
-
 def values(
     params: Params,
     state: Array,
@@ -56,7 +26,7 @@ def values(
     hidden: Any,
     start: Array,
     done: Array,
-    parts: Parts,
+    critic: Critic,
 ) -> Values:
     """Every critic on its own input, one after another (memory of one).
 
@@ -66,7 +36,6 @@ def values(
         hidden: `[C, B, H]` before the first step, or `()`.
         start, done: `[C, T, B]` bool, the step is the first or the last of an episode.
     """
-    critic = parts.critic
 
     def feed_forward(inputs: tuple[Any, ...]) -> Values:
         params, state, next_state, state_mask, hidden, _, _ = inputs

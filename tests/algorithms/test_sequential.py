@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ltro_jax.algorithms import sequential_update
-from ltro_jax.algorithms.optimiser import init_adam
+from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.algorithms.ppo_step import make_log_ratio, make_ppo_update, policy
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import make_actor
@@ -63,7 +63,7 @@ def problem(num_agents=N):
         observation_mask=None,
     )
     log_prob = jax.jit(jax.vmap(lambda p, b: policy(actor, p, b, hypers()).log_prob(b.action)))(params, batch)
-    agents = AgentState(params, jax.jit(init_adam)(params))
+    agents = AgentState(params, init_optimizer("adam", params))
     return jax.device_get((agents, batch.replace(log_prob=log_prob)))
 
 

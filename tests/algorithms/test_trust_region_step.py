@@ -7,7 +7,7 @@ import pytest
 from comparing import assert_same_bits
 from jax.flatten_util import ravel_pytree
 
-from ltro_jax.algorithms.optimiser import init_adam
+from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.algorithms.ppo_step import policy
 from ltro_jax.algorithms.trust_region_step import DAMPING, make_trust_region_update, natural_direction, surrogate
 from ltro_jax.config import Hypers, Static
@@ -68,7 +68,7 @@ def test_product_equals_the_hessian_of_the_kl(discrete):
 def test_an_accepted_step_meets_its_conditions(discrete):
     actor, params, batch, weight, hypers = problem(discrete)
     update = jax.jit(make_trust_region_update(actor, Static()))
-    agent = AgentState(params, init_adam(jax.tree.map(lambda leaf: leaf[None], params)))
+    agent = AgentState(params, init_optimizer("adam", jax.tree.map(lambda leaf: leaf[None], params)))
     after, info = update(jax.random.key(1), agent, batch, weight, hypers)
     assert bool(info.accepted)
     kl = jnp.mean(policy(actor, params, batch, hypers).kl(policy(actor, after.params, batch, hypers)))
@@ -88,7 +88,7 @@ def test_a_refused_step_leaves_the_bits(change):
         batch = batch.replace(advantage=jnp.zeros_like(batch.advantage))
     else:
         batch = batch.replace(advantage=batch.advantage.at[1, 1].set(jnp.nan))
-    agent = AgentState(params, init_adam(jax.tree.map(lambda leaf: leaf[None], params)))
+    agent = AgentState(params, init_optimizer("adam", jax.tree.map(lambda leaf: leaf[None], params)))
     after, info = jax.jit(make_trust_region_update(actor, Static()))(jax.random.key(1), agent, batch, weight, hypers)
     assert not bool(info.accepted)
     assert_same_bits(agent, after)
@@ -97,7 +97,7 @@ def test_a_refused_step_leaves_the_bits(change):
 def test_everyone_dead_changes_nothing():
     actor, params, batch, weight, hypers = problem(True)
     batch = batch.replace(active_mask=jnp.zeros_like(batch.active_mask))
-    agent = AgentState(params, init_adam(jax.tree.map(lambda leaf: leaf[None], params)))
+    agent = AgentState(params, init_optimizer("adam", jax.tree.map(lambda leaf: leaf[None], params)))
     after, info = jax.jit(make_trust_region_update(actor, Static()))(jax.random.key(1), agent, batch, weight, hypers)
     assert not bool(info.accepted) and float(info.grad_norm) == 0.0
     assert_same_bits(agent, after)
@@ -112,7 +112,7 @@ def test_overflowing_factors_and_ratios_leave_everything_finite(of, large):
     weight = clamped_factor(logs if of == "factor" else jnp.zeros_like(logs), jnp.inf)
     if of == "own ratio":
         batch = batch.replace(log_prob=batch.log_prob - logs)
-    agent = AgentState(params, init_adam(jax.tree.map(lambda leaf: leaf[None], params)))
+    agent = AgentState(params, init_optimizer("adam", jax.tree.map(lambda leaf: leaf[None], params)))
     after, info = jax.jit(make_trust_region_update(actor, Static()))(jax.random.key(1), agent, batch, weight, hypers)
     assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves((after, info)))
     assert bool(info.accepted)

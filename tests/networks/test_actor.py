@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ltro_jax.algorithms.optimiser import init_adam
+from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.algorithms.ppo_step import make_ppo_update
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import apply_agents, make_actor, make_critic
@@ -120,7 +120,7 @@ def program(observation_sizes, action_sizes, discrete):
 
     def run(key, agent, batch):
         params = actor.init(key, HYPERS)
-        state = AgentState(one(params, agent), one(init_adam(params), agent))
+        state = AgentState(one(params, agent), one(init_optimizer("adam", params), agent))
         policy, _ = actor.apply(state.params, batch.observation, (), batch.action_mask, batch.observation_mask, HYPERS)
         after, info = update(key, state, batch, jnp.abs(batch.advantage), HYPERS)
         return state.params, policy.log_prob(batch.action), policy.entropy(), info, after.params
@@ -176,14 +176,14 @@ def test_all_agents_at_once_are_each_agent_alone(discrete):
 
 def test_local_critics_are_each_critic_alone():
     critic = make_critic(OBSERVATIONS, HIDDEN)
-    params = shaken(jax.device_get(jax.jit(critic.init)(jax.random.key(0), 0.0)))
+    params = shaken(jax.device_get(jax.jit(critic.init)(jax.random.key(0))))
     state = np.random.default_rng(0).normal(size=(3, 4, 2, WIDTH)).astype(np.float32)
     mask = np.arange(WIDTH) < np.array(OBSERVATIONS)[:, None]
     together = jax.jit(jax.vmap(lambda p, x, m: critic.unroll(p, x, (), None, m)[0]))(params, state, mask)
     assert together.shape == (3, 4, 2)
     for index, size in enumerate(OBSERVATIONS):
         alone = make_critic([size], HIDDEN)
-        template = jax.eval_shape(lambda alone=alone: one(alone.init(jax.random.key(0), 0.0), 0))
+        template = jax.eval_shape(lambda alone=alone: one(alone.init(jax.random.key(0)), 0))
         own = jax.tree.map(lambda leaf, like: leaf[tuple(map(slice, like.shape))], one(params, index), template)
         value, _ = jax.jit(alone.unroll)(own, state[index][..., :size], (), None, None)
         np.testing.assert_allclose(together[index], value, rtol=1e-5, atol=1e-5)

@@ -77,7 +77,7 @@ def test_an_actor_step_by_step_is_the_sequence_at_once(padded):
 def test_initial_kernels_are_orthogonal_with_all_gates_side_by_side():
     actor = make_actor([SIZE] * 2, [3] * 2, False, (6, WIDTH), GRU)
     critic = make_critic([SIZE], (6, WIDTH), GRU)
-    for params in (jax.jit(actor.init)(jax.random.key(0), HYPERS), jax.jit(critic.init)(jax.random.key(0), 0.0)):
+    for params in (jax.jit(actor.init)(jax.random.key(0), HYPERS), jax.jit(critic.init)(jax.random.key(0))):
         gru = params["params"]["gru"]
         for kernel in (*gru["input_kernel"], *gru["recurrent_kernel"]):
             np.testing.assert_allclose(kernel @ kernel.T, np.eye(WIDTH), atol=1e-5)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ltro_jax.ops import clipped_surrogate, clipped_value_loss, huber
+from ltro_jax.ops import clipped_surrogate, clipped_value_loss
 
 
 @pytest.fixture(autouse=True)
@@ -106,16 +106,6 @@ def test_shapes_must_agree():
     ratio, advantage, weight, mask = samples()
     with pytest.raises(AssertionError):
         clipped_surrogate(ratio, advantage[..., None], weight, 0.2, mask)
-
-
-def test_huber_by_hand():
-    errors = jnp.array([-4.0, -2.0, -1.0, 0.0, 1.0, 3.0])
-    np.testing.assert_array_equal(huber(errors, 2.0), [2 * (4 - 1), 2, 0.5, 0, 0.5, 2 * (3 - 1)])
-
-
-def test_huber_gradient_is_the_clipped_error():
-    errors = jnp.array([-4.0, -0.5, 0.0, 0.5, 3.0])
-    np.testing.assert_array_equal(jax.vmap(jax.grad(huber), (0, None))(errors, 2.0), jnp.clip(errors, -2, 2))
 
 
 def test_value_loss_by_hand():

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ltro_jax.algorithms.factor_statistics import factor_statistics
-from ltro_jax.algorithms.optimiser import init_adam
+from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.algorithms.ppo_step import PPOInfo, make_log_ratio, make_ppo_update
 from ltro_jax.algorithms.sequential import AgentUpdate, Measure
 from ltro_jax.algorithms.sequential import sequential_update as update_in_order
@@ -189,7 +189,7 @@ def jit_actor_pass(actor: Actor, agent_update: AgentUpdate, measure: Measure):
         standardised = jax.vmap(standardise, in_axes=(None, 0))(advantage, batch.active_mask)
         return update_in_order(
             jax.random.key(0),
-            AgentState(params, init_adam(params)),
+            AgentState(params, init_optimizer("adam", params)),
             batch.replace(advantage=standardised),
             hypers,
             agent_update=agent_update,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ltro_jax.algorithms.factor_statistics import factor_statistics
-from ltro_jax.algorithms.optimiser import init_adam
+from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.algorithms.shared_parameters import shared_passes
 from ltro_jax.config import Static
 from ltro_jax.networks import make_actor
@@ -53,7 +53,7 @@ def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, 
         value_norm, stored_value, returns = values
         advantage = jnp.broadcast_to(returns - denormalise(value_norm, stored_value), batch.log_prob.shape)
         batch = batch.replace(advantage=standardise(advantage, batch.active_mask))
-        agent = one(AgentState(params, init_adam(params)), 0)
+        agent = one(AgentState(params, init_optimizer("adam", params)), 0)
         settings = {"actor": actor, "static": static, "measure": _measure}
         return shared_passes(jax.random.key(0), agent, batch, hypers, order, **settings)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ltro_jax.algorithms.critic import critic_update as update_critic
-from ltro_jax.algorithms.optimiser import init_adam
+from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.config import Static
 from ltro_jax.networks import make_critic
 from ltro_jax.ops import (
@@ -126,7 +126,7 @@ def _critic_program(state_size: int, sizes: tuple[int, ...], num_epochs: int):
     all_epochs, one_epoch = Static(critic_epochs=num_epochs), Static(critic_epochs=1)
 
     def run(params, value_norm, batch, hypers):
-        before = CriticState(one(params, 0), one(init_adam(params), 0), value_norm)
+        before = CriticState(one(params, 0), one(init_optimizer("adam", params), 0), value_norm)
 
         def step(state, _):
             state, _ = update_critic(key, state, batch, critic, one_epoch, hypers)

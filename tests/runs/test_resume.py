@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import optax
 import pytest
 import xarray as xr
 from comparing import assert_same_run
@@ -31,7 +32,7 @@ class Killed(BaseException):
 def test_the_comparison_sees_the_whole_state(finished):
     state = finished.restore().state
     assert state.agents.params["params"]["head"]["kernel"].shape == (2, 2, 8, 3)
-    assert state.agents.opt_state.mean_sq.any() and state.critic.value_norm.debias.all()
+    assert optax.tree.get(state.agents.opt_state, "nu").any() and state.critic.value_norm.debias.all()
     assert {leaf.shape[0] for leaf in jax.tree.leaves(state)} == {2}
     assert state.tally.episode_length.any()  # the run ends in the middle of episodes
 

@@ -78,7 +78,7 @@ def test_one_sequence_of_the_whole_rollout_is_full_backpropagation_through_time(
     assert_close(gradients[8], expected, rtol=1e-3, atol=1e-6)
     memory = [tree["params"]["gru"]["recurrent_kernel"] for tree in (gradients[2], expected)]
     assert np.linalg.norm(memory[0] - memory[1]) > 0.05 * np.linalg.norm(memory[1])
-    _, info = jax.jit(make_gradient_step(parts.actor))(agent, samples[8], jnp.ones((4, 8)), hypers)
+    _, info = jax.jit(make_gradient_step(parts.actor, parts.static))(agent, samples[8], jnp.ones((4, 8)), hypers)
     np.testing.assert_allclose(info.grad_norm, np.linalg.norm(ravel_pytree(expected)[0]), rtol=1e-4)
 
 
