@@ -118,22 +118,25 @@ def run_command(arguments: Sequence[str]) -> int:
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
     """Every `RunWarning` as a sentence on stderr; other warnings as Python shows them."""
+    from ltro_jax.storage import RunWarning
+
     with warnings.catch_warnings():
         show = warnings.showwarning
 
         def one_line(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-            if category.__name__ == "RunWarning":  # of `storage`, which need not be imported here
+            if issubclass(category, RunWarning):
                 print(f"ltro: {message}", file=sys.stderr, flush=True)
             else:
                 show(message, category, *where, **more)
 
+        warnings.simplefilter("always", RunWarning)
         warnings.showwarning = one_line
         yield
 
 
 def _float32() -> AbstractContextManager[Any]:
     """Training is float32, whatever JAX_ENABLE_X64 says."""
-    if not os.environ.get("JAX_ENABLE_X64"):
+    if "jax" not in sys.modules and not os.environ.get("JAX_ENABLE_X64"):
         return nullcontext()
     import jax
 

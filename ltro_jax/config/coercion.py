@@ -3,10 +3,8 @@
 import operator
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-import numpy as np
 
 GRID = tuple[tuple[str, tuple[float, ...]], ...]
 NAMES = tuple[str, ...]
@@ -72,6 +70,8 @@ def number_text(value: Any) -> str:
 
     `0.0003`, `1`, `1e-05`, `0.9999999`, `inf`; a number with more digits than float32 holds is rounded.
     """
+    import numpy as np  # at its first use: the help of a command does not wait for it
+
     short = f"{value:g}"
     with np.errstate(over="ignore"):
         exact = np.float32(value)
@@ -103,7 +103,7 @@ def _to_bool(value: Any) -> bool:
 
 def _refuse_bool_and_array(value: Any) -> None:
     """Neither is a number here, although Python and NumPy would take them for one."""
-    if isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_ or getattr(value, "ndim", 0):
+    if isinstance(value, bool) or getattr(value, "dtype", None) == "bool" or getattr(value, "ndim", 0):
         raise ValueError
 
 
@@ -133,7 +133,7 @@ def _to_float(value: Any) -> float:
 def parse_integers(value: Any) -> tuple[int, ...]:
     """`"0:4"` → (0, 1, 2, 3), `"1,4,9"` → (1, 4, 9); a number or a sequence of numbers is taken as it is."""
     if not isinstance(value, str):
-        items = list(value) if np.iterable(value) else [value]
+        items = list(value) if isinstance(value, Iterable) and getattr(value, "ndim", 1) else [value]
         _refuse_many(len(items))
         return tuple(map(_to_int, items))
     numbers: list[int] = []

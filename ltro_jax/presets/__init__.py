@@ -84,6 +84,8 @@ def with_own_preset(config: Config, **changes: Any) -> Config:
     Raises:
         SettingsError: as `preset_or_defaults` and `Config`.
     """
+    from ltro_jax.config import Config
+
     if not changes.keys() & {"task", "algorithm"}:
         return config.replace(**changes)
     own = config.to_dict()
@@ -95,6 +97,8 @@ def with_own_preset(config: Config, **changes: Any) -> Config:
 
 def _differing(config: Config) -> dict[str, Any]:
     """The settings besides task and algorithm that are not those of the preset (without one: the defaults)."""
+    from ltro_jax.config import Config
+
     task, algorithm = config.static.task, config.static.algorithm
     usual = Config.stored({"task": task, "algorithm": algorithm})
     if task in _preset_files() and algorithm in _read(task):

@@ -132,7 +132,7 @@ def test_help_waits_for_nothing(command):
 
 
 def test_what_the_help_knows_is_what_there_is():
-    assert set(SUFFIXES) == set(FORMS) and KINDS == evaluation.KINDS and set(STUDIES) == set(theory.MEASURES)
+    assert set(SUFFIXES) == {*FORMS, "netcdf"} and KINDS == evaluation.KINDS and set(STUDIES) == set(theory.MEASURES)
 
 
 def test_devices_that_are_not_there():
