@@ -1,9 +1,9 @@
 # CPU:   docker build -t ltro_jax .
-# CUDA:  docker build -t ltro_jax:cuda --build-arg EXTRAS=cuda .      (its libraries come with the wheels; the host needs the driver)
+# CUDA:  docker build -t ltro_jax:cuda --build-arg EXTRAS=cuda .      (the wheels include the CUDA libraries; the host needs the driver)
 # Run:   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD/runs:/data/runs" ltro_jax train mpe/simple_spread
 FROM python:3.12-slim
 
-# extras of pyproject.toml, e.g. cuda or cuda,mabrax; none = CPU
+# Extras from pyproject.toml, for example cuda or cuda,mabrax; empty = CPU
 ARG EXTRAS=
 
 WORKDIR /src
@@ -11,7 +11,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY ltro_jax ./ltro_jax
 RUN python -m pip install --no-cache-dir --disable-pip-version-check -c constraints.txt ".${EXTRAS:+[$EXTRAS]}"
 
-# any user may run it: what is written goes to /data, runs to a mounted /data/runs
+# Any user can run the image: all files are written to /data, runs to a mounted /data/runs
 RUN mkdir -m 777 /data
 ENV HOME=/data \
     PYTHONUNBUFFERED=1

