@@ -3,6 +3,7 @@
 import argparse
 import contextvars
 import difflib
+import errno
 import os
 import re
 import shlex
@@ -86,8 +87,8 @@ EXIT_CODES = """exit codes:
   141  nobody reads the output any more (`| head`); training goes on without it"""
 
 
-def run_command(arguments: Sequence[str]) -> int:
-    """Parse and run one command; returns the exit code."""
+def make_parser() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of `ltro`, and those of its commands by name."""
     parser = Parser(
         prog="ltro",
         description="Sequential-update, trust-region multi-agent RL with independent actors, in JAX.",
@@ -97,9 +98,15 @@ def run_command(arguments: Sequence[str]) -> int:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in COMMANDS:
         module.add_parser(commands)
-    options, unknown = parser.parse_known_args(arguments)
-    options.command_line = shlex.join(["ltro", *arguments])
+    return parser, commands.choices
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Parse and run one command; returns the exit code."""
+    parser, _ = make_parser()
     try:
+        options, unknown = parser.parse_known_args(arguments)
+        options.command_line = shlex.join(["ltro", *arguments])
         if unknown:
             raise SettingsError(_unknown_option(unknown[0]))
         with _warnings_in_one_line(), _float32():
@@ -148,6 +155,8 @@ def _foreseen(error: Exception) -> tuple[int, str | None]:
     code = getattr(error, "exit_code", None)  # of a SettingsError or a RunError
     if isinstance(code, int):
         return code, str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return 2, f"{str(error.filename)[:40]}… is no path: the name is too long; check it"
     if isinstance(error, RuntimeError | AssertionError) and os.environ.get("JAX_PLATFORMS"):
         return 2, _missing_device(os.environ["JAX_PLATFORMS"])
     return 1, None

@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     from ltro_jax.runs.load import default_metric
     from ltro_jax.runs.metric_names import unknown_metric
     from ltro_jax.storage import RunError
+    from ltro_jax.storage.atomic import disk_errors
 
     runs = [load_run(path) for path in options.paths]
     tasks = {opened.config.static.task for opened in runs}
@@ -57,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
     }
     output = Path(options.output or runs[0].path / f"{metric}.png")
     try:
-        save_figure(_figure(curves, metric, runs[0]), output)
+        with disk_errors(f"cannot write {output}", "choose another file with -o"):
+            save_figure(_figure(curves, metric, runs[0]), output)
     except ValueError as error:
         raise SettingsError(f"metric = {metric} cannot be drawn as {output}: {error}") from error
     print(f"drawn: {output}")

@@ -27,7 +27,7 @@ class Static:
     task: str = setting("mpe/simple_spread", "environment, as listed by `ltro envs`")
     algorithm: str = setting("clip_happo", "algorithm, as listed by `ltro presets`")
     num_agents: int | None = setting(
-        None, "number of agents where the task allows a choice; none = its default", at_least=1
+        None, "number of agents where the task allows a choice; none = its default", at_least=1, at_most=4096
     )
     continuous_actions: bool | None = setting(
         None, "continuous or discrete actions where the task offers both; none = its default"

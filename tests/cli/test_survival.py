@@ -18,7 +18,7 @@ from comparing import assert_same_run
 
 from ltro_jax import load_run
 from ltro_jax.cli import main
-from ltro_jax.storage import MetricStore, list_checkpoints
+from ltro_jax.storage import MetricStore, RunError, list_checkpoints
 
 host_loop: Any = importlib.import_module("ltro_jax.runs.train")  # the package's `train` is the function
 
@@ -95,10 +95,24 @@ def test_the_directory_is_read_only(trained, options, tmp_path, monkeypatch, cap
         sentence = refusal(capsys, "resume", str(trained))
     assert sentence.startswith(f"cannot lock the run directory {trained}: Read-only file system; check the free space")
     with monkeypatch.context() as patch:
-        patch.setattr("ltro_jax.storage.atomic.open", refuse, raising=False)
-        sentence = refusal(capsys, "eval", str(trained), "--episodes", "2")
-    assert sentence.startswith(f"cannot write {trained / 'evaluation.json'}: Read-only file system; check the free")
+        patch.setattr("matplotlib.figure.Figure.savefig", refuse)
+        sentence = refusal(capsys, "plot", str(trained))
+    assert sentence.startswith(f"cannot write {trained / 'eval_return_greedy.png'}: Read-only file system; choose")
     assert contents(trained) == before and not path.parent.exists()
+
+
+def test_the_result_of_another_users_run_is_not_lost(trained, tmp_path, monkeypatch, capsys):
+    """The table is printed and the JSON is written; only the copy in the run is missing, and said to be."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RunError("cannot write there")
+
+    before = contents(trained)
+    monkeypatch.setattr("ltro_jax.storage.RunDirectory.write_json", refuse)
+    assert main(["eval", str(trained), "--episodes", "2", "--json", str(tmp_path / "mine.json")]) == 0
+    out, err = capsys.readouterr()
+    assert "IQM" in out and json.loads((tmp_path / "mine.json").read_text())["episodes"] == 2
+    assert err == "ltro: the result is not kept with the run: cannot write there\n" and contents(trained) == before
 
 
 def test_a_second_process_is_refused(trained, options, capsys):

@@ -162,7 +162,9 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny, tmp_path, capfd):
     """One SIGINT to the command line: exit code 130, everything saved, and resumed it ends as if never stopped."""
     config: Config = tiny(seeds=(3, 7), actor_lr=0.01, total_env_steps=200 * 32, checkpoint_interval=90)
     path = tmp_path / "stopped"
-    program = "import sys; from ltro_jax.cli import main; sys.exit(main())"
+    # A process that is started in the background ignores SIGINT.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program = f"{heard}import sys; from ltro_jax.cli import main; sys.exit(main())"
     changed = {name: value for name, value in config.to_dict().items() if value != Config().to_dict()[name]}
     options = [f"--{name}={_text(value)}" for name, value in changed.items() if name != "task"]
     command = [sys.executable, "-u", "-c", program, "train", config.static.task, "--out", str(path), *options]
