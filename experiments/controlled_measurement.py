@@ -11,11 +11,11 @@ same command goes on. Writes `experiments/results/controlled_measurement/`: a ta
 import argparse
 from pathlib import Path
 
-from ltro_jax.analysis.controlled import agreement_figure
+from ltro_jax.analysis.results import csv_text, write_results
+from ltro_jax.laboratories.controlled.moments import agreement_figure
+from ltro_jax.laboratories.controlled.tables import controlled_markdown, controlled_rows
+from ltro_jax.laboratories.variance.study import train_all
 from ltro_jax.presets import preset_or_defaults
-from ltro_jax.runs.controlled import controlled_markdown, controlled_rows
-from ltro_jax.runs.results import csv_text, write_results
-from ltro_jax.runs.variance import train_all
 
 RUNS = Path("runs/controlled_measurement")
 RESULTS = Path("experiments/results/controlled_measurement")

@@ -15,7 +15,7 @@ import xarray as xr
 from study import finished_run, random_policy_return, table_row, write_curves
 
 import ltro_jax
-from ltro_jax.analysis.figures import learning_curves, position_curves, save_figure
+from ltro_jax.analysis.plots import learning_curves, position_curves, save_figure
 from ltro_jax.analysis.statistics import final_score, iqm_interval
 
 TASK = "mpe/simple_spread"

@@ -10,7 +10,7 @@ Writes `experiments/results/nash_gap/`: table, figure, dataset.
 import argparse
 from pathlib import Path
 
-from ltro_jax.runs.theory import TheorySettings, run_studies
+from ltro_jax.laboratories.games.study import TheorySettings, run_studies
 
 RESULTS = Path("experiments/results/nash_gap")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ltro_jax import load_preset
-from ltro_jax.runs.results import file_name
+from ltro_jax.analysis.results import file_name
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.runs.verify import record
 

@@ -12,11 +12,11 @@ import numpy as np
 import xarray as xr
 
 import ltro_jax
-from ltro_jax.analysis.figures import learning_curves, position_curves, save_figure
+from ltro_jax.analysis.plots import learning_curves, position_curves, save_figure
+from ltro_jax.analysis.results import file_name
 from ltro_jax.analysis.statistics import Interval, final_score, iqm_interval
 from ltro_jax.envs import make_env
 from ltro_jax.runs import train_or_resume
-from ltro_jax.runs.results import file_name
 
 VARIANCES = ("adv_variance_raw", "adv_variance_used")
 

@@ -11,8 +11,8 @@ with five agents). Followed by the controlled measurement on the last policies. 
 import argparse
 from pathlib import Path
 
-from ltro_jax.runs.controlled import controlled_rows
-from ltro_jax.runs.variance import configurations, train_all, write_study
+from ltro_jax.laboratories.controlled.tables import controlled_rows
+from ltro_jax.laboratories.variance.study import configurations, train_all, write_study
 
 RUNS = Path("runs/variance_over_training")
 RESULTS = Path("experiments/results/variance_over_training")

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ltro_jax import Config, load_preset
-from ltro_jax.runs.controlled import controlled_rows
-from ltro_jax.runs.variance import configurations, train_all, write_study
+from ltro_jax.laboratories.controlled.tables import controlled_rows
+from ltro_jax.laboratories.variance.study import configurations, train_all, write_study
 
 RUNS = Path("runs/variance_vs_agents")
 RESULTS = Path("experiments/results/variance_vs_agents")

@@ -6,17 +6,17 @@ from ltro_jax.process.imports import first_use
 
 if TYPE_CHECKING:
     from ltro_jax.config import Config, Hypers, SettingsError
+    from ltro_jax.export.film import render
+    from ltro_jax.export.policy import export_policy
     from ltro_jax.presets import list_presets, load_preset
+    from ltro_jax.reports.report import report
     from ltro_jax.runs import (
         Policy,
         Run,
         Sweep,
-        export_policy,
         load_policy,
         load_run,
         load_sweep,
-        render,
-        report,
         resume,
         sweep,
         train,
@@ -52,6 +52,9 @@ __all__ = [
 
 # Imported at first use: `ltro --help`, which passes here, does not wait for JAX.
 _ROOMS = {
+    "export.film": ("render",),
+    "export.policy": ("export_policy",),
+    "reports.report": ("report",),
     "config": ("Config", "Hypers", "SettingsError"),
     "presets": ("list_presets", "load_preset"),
     "storage": ("RunError", "RunWarning"),

@@ -15,6 +15,7 @@ from jaxtyping import install_import_hook
 CHECKED = ("ops", "distributions", "networks", "algorithms", "training")
 install_import_hook([f"ltro_jax.{room}" for room in CHECKED], "beartype.beartype")
 
+from ltro_jax import Run, train  # noqa: E402
 from ltro_jax.config import Config  # noqa: E402
 from ltro_jax.parallel import stack_members  # noqa: E402
 from ltro_jax.storage import RunDirectory, save_checkpoint  # noqa: E402
@@ -26,7 +27,8 @@ FULLY_OPTIMISED = "LTRO_TEST_OPTIMISED"  # set it to run every test with XLA's u
 if jax.__version_info__ < (0, 11) and not os.environ.get(FULLY_OPTIMISED):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
 
-LIGHTLY_COMPILED = ("networks", "algorithms", "envs", "theory", "training", "parallel", "runs", "cli")
+LIGHTLY_COMPILED = {"networks", "algorithms", "envs", "training", "parallel", "runs", "cli"}
+LIGHTLY_COMPILED |= {"reports", "export", "laboratories"}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -107,3 +109,16 @@ def stored() -> Callable[..., Path]:
         return directory.path
 
     return store
+
+
+@pytest.fixture(scope="session")
+def settings(tiny: Callable[..., Config]) -> Config:
+    """Two seeds, 8 iterations in device calls of 2, checkpoints at 4 and 8."""
+    return tiny(seeds=(3, 7), actor_lr=0.01)
+
+
+@pytest.fixture(scope="module")
+def finished(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that was never interrupted; not to be changed."""
+    path: Path = tmp_path_factory.mktemp("runs") / "finished"
+    return train(settings, path, progress=False, command="ltro train ...")

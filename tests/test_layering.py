@@ -1,7 +1,7 @@
 """The rooms of the package and what each may import; every import counts, also one inside a function."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pytest
@@ -23,20 +23,33 @@ ROOMS = (
     "training",
     "parallel",
     "storage",
-    "theory",
     "analysis",
     "runs",
+    "reports",
+    "export",
+    "watch",
+    "laboratories",
     "cli",
 )
 FORBIDDEN = {
     "ops": {"config", "presets"},
     "algorithms": {"envs"},
-    "theory": set(ROOMS) - {"ops", "types", "theory"},
 }
+# The tabular games need nothing but numerics; their studies need what every study needs.
+GAMES = ("laboratories", "games")
+GAME_STUDIES = {"study", "reports", "tables", "plots", "rates"}
 MAX_LINES = 320
 
 
-def allowed_rooms(room: str) -> set[str]:
+def room_of(relative: Path) -> str:
+    """The room of a file; the games are one of their own."""
+    parts = relative.with_suffix("").parts
+    return "games" if parts[:2] == GAMES and parts[-1] not in GAME_STUDIES else parts[0]
+
+
+def allowed_rooms(room: str) -> Set[str]:
+    if room == "games":
+        return {"types", "ops", "laboratories"}
     return set(ROOMS[: ROOMS.index(room) + 1]) - FORBIDDEN.get(room, set())
 
 
@@ -93,8 +106,8 @@ def faults(root: Path) -> list[str]:
             found.append(f"{relative}: utils.py names nothing, name it after what it holds")
         if relative == Path("__init__.py"):
             continue  # the surface may import any room
-        room = relative.with_suffix("").parts[0]
-        if room in ROOMS:
+        room = room_of(relative)
+        if room in (*ROOMS, "games"):
             found.extend(import_faults(root, path, room))
         else:
             found.append(f"{relative}: unknown room {room}")
@@ -122,7 +135,8 @@ def test_a_good_tree_has_no_faults(tmp_path):
             "types.py": "import jax",
             "ops/__init__.py": "from . import gae\nfrom ltro_jax.ops.gae import f",
             "ops/gae.py": "from ..types import Batch\nfrom ltro_jax import types",
-            "theory/games.py": "import ltro_jax.ops.gae as gae",
+            "laboratories/games/games.py": "import ltro_jax.ops.gae as gae",
+            "laboratories/games/study.py": "from ltro_jax import analysis, config",
             "algorithms/base.py": "from ltro_jax import config, networks",
             "runs/train.py": "from ltro_jax.training.iteration import iteration\nimport ltro_jax.analysis",
             "cli/main.py": "def f():\n    from ltro_jax.runs.train import train\n",
@@ -141,8 +155,8 @@ def test_a_good_tree_has_no_faults(tmp_path):
         ("ops/deep/gae.py", "from ...config import Settings", "back edge, ops imports config"),
         ("ops/__init__.py", "from ..networks import actor", "back edge, ops imports networks"),
         ("algorithms/base.py", "from ltro_jax.envs import base", "back edge, algorithms imports envs"),
-        ("theory/games.py", "from ltro_jax import config", "back edge, theory imports config"),
-        ("theory/games.py", "from ltro_jax.envs import base", "back edge, theory imports envs"),
+        ("laboratories/games/nash.py", "from ltro_jax import config", "back edge, games imports config"),
+        ("laboratories/games/nash.py", "from ltro_jax.envs import base", "back edge, games imports envs"),
         ("envs/mpe.py", "def f():\n    import ltro_jax.runs", "back edge, envs imports runs"),
         ("envs/mpe.py", "import_module('ltro_jax.runs.train')", "back edge, envs imports runs"),
         ("envs/mpe.py", "importlib.import_module('..runs', __package__)", "back edge, envs imports runs"),

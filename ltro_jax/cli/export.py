@@ -36,7 +36,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write and say where."""
-    from ltro_jax.runs.export import export_runs
+    from ltro_jax.export.metrics import export_runs
     from ltro_jax.runs.sweep import open_all
 
     set_cache(options)

@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export and say where the files are."""
-    from ltro_jax.runs.export_policy import export_policy
+    from ltro_jax.export.policy import export_policy
 
     set_cache(options)
     output = export_policy(options.path, options.output, **chosen_policy(options))

@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw and say where the picture is."""
-    from ltro_jax.analysis.figures import save_figure
+    from ltro_jax.analysis.plots import save_figure
     from ltro_jax.runs import load_run
     from ltro_jax.runs.load import default_metric
     from ltro_jax.runs.metric_names import unknown_metric
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _figure(curves: dict[str, xr.DataArray], metric: str, first: Run) -> Any:
-    from ltro_jax.analysis.figures import learning_curves, position_curves
+    from ltro_jax.analysis.plots import learning_curves, position_curves
     from ltro_jax.runs.load import metric_words
 
     static = first.config.static

@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw and say where the file is."""
-    from ltro_jax.runs.render import render
+    from ltro_jax.export.film import render
 
     set_cache(options)
     names = ("episodes", "max_steps", "sampled", "fps", "reset_seed")

@@ -31,7 +31,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the report and say where it is."""
-    from ltro_jax.runs import report
+    from ltro_jax.reports.report import report
 
     print(f"written: {report(options.paths, options.out, metric=options.metric, title=options.title)}")
     return 0

@@ -14,7 +14,7 @@ from ltro_jax.process.interrupts import STOPPED, when_ended
 from ltro_jax.process.paths import run_path
 
 if TYPE_CHECKING:
-    from ltro_jax.runs.status import RunStatus
+    from ltro_jax.watch.status import RunStatus
 
 
 def add_parser(commands: Any) -> None:
@@ -35,8 +35,8 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print; 130 when --watch was ended by Ctrl-C."""
-    from ltro_jax.runs.status import statuses
     from ltro_jax.runs.sweep import is_sweep
+    from ltro_jax.watch.status import statuses
 
     if options.watch:
         when_ended("")  # how it is meant to end

@@ -12,7 +12,7 @@ from ltro_jax.process.paths import run_path
 
 if TYPE_CHECKING:
     from ltro_jax.runs import Run
-    from ltro_jax.runs.tail import TailRow
+    from ltro_jax.watch.tail import TailRow
 
 
 def add_parser(commands: Any) -> None:
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _new_rows(opened: Run, options: argparse.Namespace, seen: dict[str, int]) -> list[TailRow]:
-    from ltro_jax.runs.tail import tail
+    from ltro_jax.watch.tail import tail
 
     known = str(opened.path) in seen
     return tail(opened, options.metric, None if known else options.lines, seen.get(str(opened.path), 0))

@@ -53,7 +53,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, write, and print the reports."""
-    from ltro_jax.runs.theory import run_studies
+    from ltro_jax.laboratories.games.study import run_studies
     from ltro_jax.storage import output_directory
 
     set_cache(options)

@@ -52,10 +52,10 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train what is to be trained, measure, and say what was written."""
+    from ltro_jax.laboratories.controlled.tables import controlled_rows
+    from ltro_jax.laboratories.variance.study import configurations, train_all, write_study
     from ltro_jax.runs import load_run
-    from ltro_jax.runs.controlled import controlled_rows
     from ltro_jax.runs.progress import Progress
-    from ltro_jax.runs.variance import configurations, train_all, write_study
     from ltro_jax.storage import output_directory
 
     set_cache(options)

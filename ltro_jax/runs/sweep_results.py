@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from ltro_jax.analysis.results import csv_text, write_results
 from ltro_jax.analysis.statistics import iqm, iqm_interval
 from ltro_jax.config import Config
 from ltro_jax.runs.load import point_label
 from ltro_jax.runs.metric_names import member_metrics, unknown_metric
-from ltro_jax.runs.results import csv_text, write_results
 from ltro_jax.runs.scores import frozen_at, member_scores, scored_metric
 from ltro_jax.runs.sweep import Sweep
 from ltro_jax.storage import MetricStore

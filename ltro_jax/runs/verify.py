@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ltro_jax.analysis.results import file_name
 from ltro_jax.analysis.statistics import iqm, repetition_band
 from ltro_jax.presets import load_preset
 from ltro_jax.presets.bands import SUFFIX, Band, load_band
 from ltro_jax.runs.load import Run, Stopped
 from ltro_jax.runs.progress import Mode
-from ltro_jax.runs.results import file_name
 from ltro_jax.runs.scores import member_scores
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError

@@ -14,12 +14,12 @@ from comparing import assert_same_run
 
 from ltro_jax import Policy, list_presets, load_policy, load_run
 from ltro_jax.algorithms import ALGORITHMS
-from ltro_jax.analysis.episodes import Episode
 from ltro_jax.cli import main
 from ltro_jax.cli.plot import _label
 from ltro_jax.config import SETTINGS
 from ltro_jax.envs import list_tasks
 from ltro_jax.envs.scenes import ParticleScene
+from ltro_jax.export.episodes import Episode
 from ltro_jax.storage import MetricStore
 
 HELP = {
@@ -168,7 +168,7 @@ def test_render(tiny, stored, tmp_path, monkeypatch, capsys):
         asked.append((policy.params["params"]["log_std"].tolist(), *rest))
         return [Episode(scene, np.zeros(0, np.float32))]
 
-    monkeypatch.setattr(sys.modules["ltro_jax.runs.render"], "play", play)
+    monkeypatch.setattr(sys.modules["ltro_jax.export.film"], "play", play)
     output = tmp_path / "episodes.gif"
     given = ["--episodes", "4", "--max-steps", "2", "--sampled", "--reset-seed", "9", "--fps", "3"]
     assert main(["render", str(run), "--seed", "7", *given, "-o", str(output)]) == 0

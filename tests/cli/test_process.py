@@ -16,8 +16,8 @@ from ltro_jax.cli import main
 from ltro_jax.cli.evaluate import KINDS
 from ltro_jax.cli.export import SUFFIXES
 from ltro_jax.config.studies import STUDIES
-from ltro_jax.runs import theory
-from ltro_jax.runs.export import FORMS
+from ltro_jax.export.metrics import FORMS
+from ltro_jax.laboratories.games import study as theory
 from ltro_jax.training import evaluation
 
 ROOT = Path(__file__).resolve().parents[2]

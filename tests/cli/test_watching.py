@@ -14,9 +14,9 @@ from stored import made_up, stored_run
 
 from ltro_jax.cli import main
 from ltro_jax.runs.progress import Progress
-from ltro_jax.runs.status import statuses
 from ltro_jax.storage import MetricStore, RunDirectory, RunError, save_checkpoint
 from ltro_jax.storage.lock import holder
+from ltro_jax.watch.status import statuses
 
 ROOT = Path(__file__).resolve().parents[2]
 

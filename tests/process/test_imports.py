@@ -85,7 +85,7 @@ def test_warnings_are_silenced_by_one_thread_at_a_time():
 def test_a_backend_that_is_not_installed():
     """Jupyter's children inherit its MPLBACKEND, and may have another environment."""
     program = (
-        "import os, ltro_jax.runs; from ltro_jax.analysis.figures import learning_curves\n"
+        "import os, ltro_jax.runs; from ltro_jax.analysis.plots import learning_curves\n"
         "assert os.environ['MPLBACKEND'] == 'module-of-nobody'"
     )
     done = run(program, MPLBACKEND="module-of-nobody")

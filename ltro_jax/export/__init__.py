@@ -1,0 +1,1 @@
+"""What is made of runs for other programs: tables, policies, films."""

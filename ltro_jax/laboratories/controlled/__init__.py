@@ -1,0 +1,1 @@
+"""The controlled measurement: fixed policies, fresh actions, exact moments of the factor."""

@@ -1,0 +1,134 @@
+"""Series beside one another in one metric: their scores, their ranks, how they are drawn, and what to beware of."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+
+from ltro_jax.analysis.plots import Line, default_lines
+from ltro_jax.analysis.statistics import Array, Interval, iqm
+from ltro_jax.reports.estimates import normalised
+from ltro_jax.reports.series import Series
+from ltro_jax.runs.load import metric_words
+from ltro_jax.runs.progress import short
+
+MOST_CURVES = 12  # more cannot be told apart in a figure
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What all sections look at: series, and the metric in which they are compared; higher counts as better."""
+
+    series: Sequence[Series]
+    metric: str
+
+    @cached_property
+    def scored(self) -> list[Series]:
+        """The series with healthy members."""
+        return [one for one in self.series if one.healthy.sizes["member"]]
+
+    @cached_property
+    def tasks(self) -> list[str]:
+        return list(dict.fromkeys(one.task for one in self.scored))
+
+    @cached_property
+    def scores(self) -> dict[str, dict[str, Array]]:
+        """Label → task → `[S]`."""
+        found: dict[str, dict[str, Array]] = {}
+        for one in self.scored:
+            found.setdefault(one.label, {})[one.task] = one.scores(self.metric)
+        return found
+
+    @cached_property
+    def normalised(self) -> dict[str, dict[str, Array]]:
+        """`scores` with the lowest of each task at 0 and the highest at 1."""
+        return normalised(self.scores)
+
+    @cached_property
+    def complete(self) -> dict[str, dict[str, Array]]:
+        """Normalised scores of the labels that have every task, tasks in one order."""
+        return {
+            label: {task: by_task[task] for task in self.tasks}
+            for label, by_task in self.normalised.items()
+            if len(by_task) == len(self.tasks)
+        }
+
+    @cached_property
+    def ranked(self) -> list[str]:
+        """Labels, the best first: by the IQM of their normalised scores."""
+        means = {label: iqm(np.concatenate(list(by_task.values()))) for label, by_task in self.normalised.items()}
+        return sorted(means, key=lambda label: -np.nan_to_num(means[label]))
+
+    @cached_property
+    def lines(self) -> dict[str, Line]:
+        """Label → dashes and colour of what is drawn, in the order in which the runs were named."""
+        return default_lines(label for label in self.scores if label in self.ranked[:MOST_CURVES])
+
+    def drawn(self, task: str) -> list[Series]:
+        """The series of a task that figures show."""
+        by_label = {one.label: one for one in self.scored if one.task == task}
+        return [by_label[label] for label in self.lines if label in by_label]
+
+    def can_be_drawn(self, label: str, task: str) -> bool:
+        """Whether the label is among those drawn and all its seeds have a score there."""
+        return label in self.lines and not np.isnan(self.scores[label].get(task, np.nan)).any()
+
+    @property
+    def words(self) -> str:
+        return metric_words(self.metric, self.scored[0].metrics.attrs["team_reward"])
+
+
+def number(value: float) -> str:
+    """Four digits, or a dash where there is none."""
+    return "–" if np.isnan(value) else f"{value:#.4g}".removesuffix(".")
+
+
+def share(value: float) -> str:
+    """A number from 0 to 1 in two decimals."""
+    return "–" if np.isnan(value) else f"{value:.2f}"
+
+
+def interval_text(interval: Interval, words: Callable[[float], str] = number) -> str:
+    """`point [low, high]`; the point alone where one seed gives no interval."""
+    point, low, high = map(float, interval)
+    return words(point) if np.isnan(low) else f"{words(point)} [{words(low)}, {words(high)}]"
+
+
+def thinned(curve: xr.DataArray, most: int) -> xr.DataArray:
+    """At most so many points along iteration, each the mean over a window and drawn at its end."""
+    curve = curve.dropna("iteration", how="all")
+    window = -(-curve.sizes["iteration"] // most)
+    if window <= 1:
+        return curve
+    return curve.coarsen(iteration=window, boundary="pad", coord_func="max").mean()  # type: ignore[attr-defined]
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Sentences on what a reader must know before comparing."""
+    tasks, found = comparison.tasks, []
+
+    def names(series: list[Series]) -> str:
+        return ", ".join(f"{one.label} on {one.task}" for one in series)
+
+    alone = [one for one in comparison.scored if one.healthy.sizes["member"] == 1]
+    if alone:
+        found.append(f"One seed gives no interval: {names(alone)}. Train with --seeds 0:10.")
+    unfinished = [one for one in comparison.series if one.done[0] < one.done[1]]
+    if unfinished:
+        done = ", ".join(f"{names([one])} ({short(one.done[0])} of {short(one.done[1])} steps)" for one in unfinished)
+        found.append(f"Not finished: {done}. Scores are those reached so far.")
+    unequal = [task for task in tasks if len({one.done[0] for one in comparison.scored if one.task == task}) > 1]
+    if unequal:
+        found.append(f"Runs of {', '.join(unequal)} differ in length; their final scores are of unlike budgets.")
+    failed = [one for one in comparison.series if one.failures]
+    if failed:
+        counts = ", ".join(f"{names([one])} {len(one.failures)} of {len(one.seeds)}" for one in failed)
+        found.append(
+            f"Seeds became non-finite and were frozen: {counts}. They are in no statistic, which flatters that run."
+        )
+    if len(comparison.scores) > len(comparison.lines):
+        drawn = f"the {len(comparison.lines)} best of {len(comparison.scores)} runs"
+        found.append(f"Figures show {drawn}, tables show all.")
+    return found

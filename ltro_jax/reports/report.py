@@ -1,0 +1,217 @@
+"""One page on one or many runs: what was run, what came of it, and how sure that is."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ltro_jax.config import SettingsError
+from ltro_jax.config.coercion import setting_text
+from ltro_jax.presets import preset_or_defaults
+from ltro_jax.reports.comparison import Comparison, interval_text, notes, number, share
+from ltro_jax.reports.estimates import aggregates
+from ltro_jax.reports.page import (
+    Block,
+    Code,
+    Folded,
+    Note,
+    Page,
+    Section,
+    Table,
+    Text,
+    html_page,
+    markdown_page,
+    pictures,
+)
+from ltro_jax.reports.scores import (
+    efficiency_section,
+    improvement_section,
+    learning_section,
+    profile_section,
+    score_section,
+)
+from ltro_jax.reports.series import Series, chosen_metric, differing, gather, not_begun, open_runs
+from ltro_jax.reports.training import agent_section, failure_section, time_section, variance_section
+from ltro_jax.runs.progress import short
+from ltro_jax.storage.atomic import disk_errors, write_atomically
+
+REPORT_FILE = "report.html"
+OTHER_DOCUMENTS = (".htm", ".md", ".markdown", ".pdf", ".txt", ".docx", ".tex")
+NAMED = 4  # runs that the summary names
+
+
+def report(
+    paths: Iterable[str | Path] | str | Path,
+    out: str | Path | None = None,
+    *,
+    metric: str | None = None,
+    title: str | None = None,
+) -> Path:
+    """Write a report on runs, finished or not: an HTML page that needs no other file, and the same as Markdown.
+
+    Args:
+        paths: directories of runs or sweeps; runs that differ in nothing but their seeds are put together.
+        out: the HTML file, or a directory for `report.html`; None = the directory of the one run or sweep, and of
+            several the working directory. Beside `x.html` stand `x.md` and its figures in `x_figures/`; what was there
+            is replaced.
+        metric: what is compared, higher counting as better; None = greedy evaluation where all runs have it, else the
+            return of the training episodes.
+        title: None = the algorithms and tasks.
+    Returns:
+        The HTML file.
+    Raises:
+        SettingsError: an unknown metric, one that not all runs have, or an `out` that is no HTML file or directory.
+        RunError: a directory that is no run, damaged or without a value yet, or the disk refuses; nothing is written.
+    """
+    paths = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    file = _place(paths, out)
+    series = gather(open_runs(paths))
+    comparison = Comparison(series, chosen_metric(series, metric))
+    page = _page(comparison, [*notes(comparison), *_gaps(not_begun(paths))], title)
+    figures = file.with_name(f"{file.stem}_figures")
+    with disk_errors(f"cannot write {file}", "choose another place with --out"):
+        figures.mkdir(parents=True, exist_ok=True)
+        for picture in pictures(page):
+            write_atomically(figures / f"{picture.name}.svg", picture.svg)
+        write_atomically(file.with_suffix(".md"), markdown_page(page, figures.name).encode())
+        write_atomically(file, html_page(page).encode())
+    return file
+
+
+def _place(paths: Sequence[Path], out: str | Path | None) -> Path:
+    if out is None:
+        return (paths[0] if len(paths) == 1 else Path()) / REPORT_FILE
+    out = Path(out)
+    if out.suffix == ".html":
+        return out
+    if out.suffix.lower() in OTHER_DOCUMENTS:
+        raise SettingsError(f"out = {out} is no HTML file; name one, the Markdown is written beside it, or a directory")
+    return out / REPORT_FILE
+
+
+def _gaps(parts: Sequence[str]) -> list[str]:
+    return [f"Parts of a sweep that have not begun: {', '.join(parts)}."] if parts else []
+
+
+def _page(comparison: Comparison, warnings: Sequence[str], title: str | None) -> Page:
+    algorithms = _enumerated(dict.fromkeys(one.algorithm for one in comparison.series))
+    tasks = _enumerated(dict.fromkeys(one.task for one in comparison.series))
+    sections = [
+        _runs_section(comparison.series, warnings),
+        learning_section(comparison),
+        score_section(comparison),
+        profile_section(comparison),
+        improvement_section(comparison),
+        efficiency_section(comparison),
+        variance_section(comparison),
+        agent_section(comparison),
+        failure_section(comparison),
+        time_section(comparison),
+    ]
+    return Page(title or f"{algorithms} on {tasks}", _summary(comparison), sections)
+
+
+def _summary(comparison: Comparison) -> str:
+    """The final scores in one line, the best first."""
+    one_task = len(comparison.tasks) == 1
+    scores = comparison.scores if one_task else comparison.complete
+    ranked = [label for label in comparison.ranked if label in scores]
+    found = [
+        f"{label} {interval_text(aggregates(list(scores[label].values())).iqm, number if one_task else share)}"
+        for label in ranked[:NAMED]
+    ]
+    rest = f", and {len(ranked) - NAMED} more" if len(ranked) > NAMED else ""
+    words = comparison.words
+    if not one_task:
+        words += f", scaled to 0 … 1 on each of {len(comparison.tasks)} tasks"
+    counts = sorted({one.healthy.sizes["member"] for one in comparison.scored})
+    seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) + (" seed" if counts == [1] else " seeds")
+    return f"Final {words}; IQM over {seeds}: {'; '.join(found) or 'no run has every task'}{rest}."
+
+
+def _runs_section(series: Sequence[Series], warnings: Sequence[str]) -> Section:
+    """What to beware of; which runs, how they were started, with which settings and versions."""
+    rows = []
+    for one in series:
+        steps = " of ".join(dict.fromkeys(map(short, one.done)))
+        for run in one.runs:
+            started = run.directory.environment["started"][:16].replace("T", " ")
+            rows.append([one.label, one.task, _seeds(run.config.run.seeds), steps, started, str(run.path)])
+    columns = ["run", "task", "seeds", "steps", "started (UTC)", "directory"]
+    blocks: list[Block] = [*map(Note, warnings), Table(columns, rows, "Steps are those of each member.")]
+    commands = list(dict.fromkeys(run.directory.environment["command"] for one in series for run in one.runs))
+    typed = [command for command in commands if command]
+    if typed:
+        blocks.append(Code("\n".join(typed)))
+    if len(typed) < len(commands):
+        which = "Other runs were" if typed else "The runs were"
+        blocks.append(Text(f"{which} started from Python, without a command."))
+    common = [name for name in series[0].settings if name not in differing(series, series[0].settings)]
+    rows = [[name, setting_text(series[0].settings[name])] for name in common]
+    everything = Table(["setting", "value"], rows, "The same for all runs; their seeds are above.")
+    blocks += [_settings(series), _versions(series), Folded("All other settings", [everything])]
+    return Section("runs", "Runs and settings", blocks)
+
+
+def _settings(series: Sequence[Series]) -> Block:
+    """The settings that differ between the series; of a single one, from its preset."""
+    names = [name for name in series[0].settings if name not in ("task", "algorithm")]
+    if len(series) > 1:
+        telling = differing(series, names)
+        if not telling:
+            return Text("The settings of the runs are the same.")
+        rows = [[one.label, one.task, *(setting_text(one.settings[name]) for name in telling)] for one in series]
+        return _narrow(["run", "task", *telling], rows, "Settings that differ between the runs.")
+    own = series[0].settings
+    usual = preset_or_defaults(own["task"], own["algorithm"]).to_dict() | {"num_agents": own["num_agents"]}
+    rows = [[name, setting_text(own[name]), setting_text(usual[name])] for name in names if own[name] != usual[name]]
+    if not rows:
+        return Text("The settings are those of the preset (without one: the defaults).")
+    return Table(
+        ["setting", "here", "preset"], rows, "Settings that differ from the preset (without one: from the defaults)."
+    )
+
+
+def _versions(series: Sequence[Series]) -> Block:
+    """Where the runs were started: in a line if all alike, else a table."""
+    found: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for one in series:
+        for run in one.runs:
+            found.setdefault(tuple(_environment(run.directory.environment).items()), []).append(one.label)
+    if len(found) == 1:
+        return Text(f"Started with {', '.join(f'{name} {version}' for name, version in next(iter(found)))}.")
+    columns = list(dict.fromkeys(name for row in found for name, _ in row))
+    rows = [
+        [", ".join(dict.fromkeys(labels)), *(dict(row).get(name, "–") for name in columns)]
+        for row, labels in found.items()
+    ]
+    return _narrow(["run", *columns], rows, "Versions and devices with which the runs were started.")
+
+
+def _environment(environment: dict[str, Any]) -> dict[str, str]:
+    devices = environment["devices"]
+    packages = {name: str(version or "–") for name, version in environment["packages"].items()}
+    return packages | {
+        "python": environment["python"],
+        "devices": f"{devices['count']} × {devices['kind']} ({environment['platform']})",
+    }
+
+
+def _narrow(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Table:
+    """A table with rows and columns exchanged where that makes it narrower."""
+    if len(columns) <= len(rows) + 1:
+        return Table(columns, rows, caption)
+    turned = list(zip(columns, *rows, strict=True))
+    return Table(turned[0], turned[1:], caption)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """`0:10` where they are in a row, as on the command line."""
+    if len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]}:{seeds[-1] + 1}"
+    return ",".join(map(str, seeds))
+
+
+def _enumerated(words: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last

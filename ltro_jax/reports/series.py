@@ -1,0 +1,211 @@
+"""Runs as series: members that differ in nothing but their seed, named so that several can be told apart."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from ltro_jax.analysis.statistics import Array
+from ltro_jax.config import SETTINGS, SettingsError
+from ltro_jax.config.coercion import number_text, setting_text
+from ltro_jax.reports.estimates import held
+from ltro_jax.runs.load import Run, default_metric, load_run, point_members
+from ltro_jax.runs.metric_names import unknown_metric
+from ltro_jax.runs.scores import end_scores, frozen_at
+from ltro_jax.runs.sweep import is_sweep, load_sweep
+from ltro_jax.storage import RunError
+
+# What makes another task of a task of the same name; `num_agents` is the number that there are.
+TASK_SETTINGS = ("num_agents", "continuous_actions", "observation", "backend", "episode_length", "team_reward")
+
+
+@dataclass(frozen=True)
+class Series:
+    """Members that differ in nothing but their seed."""
+
+    label: str  # unique within the task
+    task: str
+    settings: dict[str, Any]  # without the seeds, the grid and how the host loop ran it
+    runs: tuple[Run, ...]
+    metrics: xr.Dataset
+
+    @property
+    def algorithm(self) -> str:
+        return self.settings["algorithm"]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of all members, failed ones too."""
+        return self.metrics["seed"].values.tolist()
+
+    @cached_property
+    def failures(self) -> dict[int, int]:
+        """Seed → iteration at which it became non-finite and was frozen."""
+        return {seed: at for seed, at in zip(self.seeds, frozen_at(self.metrics), strict=True) if at >= 0}
+
+    @cached_property
+    def healthy(self) -> xr.Dataset:
+        """The members that did not fail."""
+        return self.metrics.isel(member=[seed not in self.failures for seed in self.seeds])
+
+    def curve(self, metric: str) -> xr.DataArray:
+        """A metric of the healthy members where it was recorded; between episodes the last value is held."""
+        recorded = self.healthy[metric].transpose("member", "iteration").astype(float).dropna("iteration", how="all")
+        return recorded.copy(data=held(recorded.values)) if recorded.size else recorded
+
+    def scores(self, metric: str) -> Array:
+        """`[S]` means of the healthy members over the last fifth of what was recorded."""
+        return end_scores(self.curve(metric).values)
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """Environment steps of each member so far, and those that it is to have."""
+        config = self.runs[0].config
+        return int(self.metrics["env_steps"].values[-1]), config.num_iterations * config.static.steps_per_iteration
+
+
+def open_runs(paths: Iterable[str | Path]) -> list[Run]:
+    """The runs at these paths, each once; of a sweep those that have stored anything.
+
+    Raises:
+        RunError: no path, one that is neither a run nor a sweep, or one that has stored nothing.
+    """
+    runs: dict[Path, Run] = {}
+    for path in map(Path, paths):
+        found = list(load_sweep(path).runs.values()) if is_sweep(path) else [load_run(path)]
+        started = [run for run in found if run.iteration]
+        if not started:
+            raise RunError(f"{path} has no iteration yet; train it on with `ltro resume {path}`")
+        runs |= {run.path.resolve(): run for run in started}
+    if not runs:
+        raise RunError("there is no run to report on; name at least one run directory")
+    return list(runs.values())
+
+
+def not_begun(paths: Iterable[str | Path]) -> list[str]:
+    """Parts of the sweeps among these paths that have stored nothing yet."""
+    found = []
+    for path in map(Path, paths):
+        if is_sweep(path):
+            sweep = load_sweep(path)
+            found += [name for name in sweep.configs if name not in sweep.runs or not sweep.runs[name].iteration]
+    return found
+
+
+def gather(runs: Sequence[Run]) -> list[Series]:
+    """The runs as series: a point of a grid each; runs that differ in nothing but their seeds are one.
+
+    Raises:
+        RunError: the metrics of a run are damaged.
+    """
+    found: list[Series] = []
+    for run in runs:
+        axes = [name for name, _ in run.config.run.grid]
+        for point, members in point_members(run.config):
+            metrics = run.metrics.isel(member=members).drop_vars(axes, errors="ignore")
+            new = Series("", "", _settings(run, point, metrics), (run,), metrics)
+            for index, old in enumerate(found):
+                if old.settings == new.settings and not set(old.seeds) & set(new.seeds):
+                    found[index] = replace(old, runs=(*old.runs, run), metrics=_joined(old.metrics, metrics))
+                    break
+            else:
+                found.append(new)
+    return _labelled(_with_tasks(found))
+
+
+def chosen_metric(series: Sequence[Series], metric: str | None) -> str:
+    """The metric to compare, checked: recorded by all, one number for each member.
+
+    Args:
+        metric: None = greedy evaluation where all have it, else the return of the training episodes.
+    Raises:
+        SettingsError: unknown, or not in all runs; it names those that are.
+        RunError: a run has no value of it yet, or no healthy member.
+    """
+    by_series = [{str(name) for name, values in one.metrics.items() if _is_curve(values)} for one in series]
+    common = set.intersection(*by_series)
+    metric = metric or default_metric(common)
+    if metric not in common:
+        words = ", ".join(sorted(common))
+        if metric in set.union(*by_series):
+            lacking = next(one for one, names in zip(series, by_series, strict=True) if metric not in names)
+            raise SettingsError(f"metric = {metric} is not in {lacking.runs[0].path}; all of the runs have {words}")
+        raise unknown_metric(metric, common)
+    for one in series:
+        path = one.runs[0].path
+        if one.healthy.sizes["member"] and not one.curve(metric).size:
+            raise RunError(
+                f"{path} has no value of {metric} yet; train it on with `ltro resume {path}` or choose another --metric"
+            )
+    if not any(one.healthy.sizes["member"] for one in series):
+        raise RunError(
+            f"every member of {series[0].runs[0].path} became non-finite and was frozen, so that there is nothing to "
+            "report; train anew with a smaller actor_lr"
+        )
+    return metric
+
+
+def _is_curve(values: xr.DataArray) -> bool:
+    return set(values.dims) == {"member", "iteration"} and values.dtype.kind == "f"
+
+
+def _settings(run: Run, point: dict[str, float], metrics: xr.Dataset) -> dict[str, Any]:
+    """What the members of a point have in common and could change their numbers."""
+    everything = run.config.to_dict() | point | {"num_agents": metrics.sizes["agent"]}
+    kept = {name: value for name, value in everything.items() if SETTINGS[name].group != "run"}
+    kept |= {name: as_computed(value) for name, value in kept.items() if SETTINGS[name].group == "hypers"}
+    return kept | {"total_env_steps": run.config.run.total_env_steps}
+
+
+def as_computed(value: float) -> float:
+    """A hyper-parameter without the digits that float32 does not hold: equal for two runs if it is for the program."""
+    return float(number_text(value))
+
+
+def _joined(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
+    """Members of both, up to the iteration that both have."""
+    names = [name for name in one if name in other]
+    return xr.concat(
+        [one[names], other[names]], "member", data_vars="minimal", coords="minimal", compat="override", join="inner"
+    )
+
+
+def _with_tasks(series: Sequence[Series]) -> list[Series]:
+    """Each with its task, and what sets that apart from other tasks of the same name among them."""
+    named = []
+    for one in series:
+        same = [other for other in series if other.settings["task"] == one.settings["task"]]
+        words = [_words(name, one.settings[name]) for name in differing(same, TASK_SETTINGS)]
+        named.append(replace(one, task=", ".join([one.settings["task"], *words])))
+    return named
+
+
+def _labelled(series: Sequence[Series]) -> list[Series]:
+    """Each with its label: the algorithm, the settings that differ within a task, the path if need be.
+
+    Where all have one algorithm and differ in settings, these alone.
+    """
+    telling: dict[str, list[str]] = {}
+    for one in series:
+        same = [other for other in series if (other.task, other.algorithm) == (one.task, one.algorithm)]
+        telling.setdefault(one.algorithm, []).extend(differing(same, one.settings))
+    labelled, num_algorithms = [], len(telling)
+    for one in series:
+        words = [_words(name, one.settings[name]) for name in dict.fromkeys(telling[one.algorithm])]
+        twins = [other for other in series if (other.task, other.settings) == (one.task, one.settings)]
+        path = [f"({one.runs[0].path})"] if len(twins) > 1 else []
+        algorithm = [one.algorithm] if num_algorithms > 1 or not words else []
+        labelled.append(replace(one, label=" ".join([*algorithm, *words, *path])))
+    return labelled
+
+
+def differing(series: Sequence[Series], names: Iterable[str]) -> list[str]:
+    """The settings among `names` that are not the same for all."""
+    return [name for name in names if any(one.settings[name] != series[0].settings[name] for one in series)]
+
+
+def _words(name: str, value: Any) -> str:
+    return f"N = {value}" if name == "num_agents" else f"{name}={setting_text(value)}"

@@ -1,0 +1,161 @@
+"""What a report says of the training itself: advantage variance, agents, failures, time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from ltro_jax.analysis.plots import position_curves, svg
+from ltro_jax.analysis.results import file_name
+from ltro_jax.reports.comparison import Comparison, thinned
+from ltro_jax.reports.page import Block, Folded, Picture, Section, Table, Text
+from ltro_jax.reports.series import Series
+from ltro_jax.runs.load import Run
+from ltro_jax.runs.progress import short
+from ltro_jax.storage import load_stretches
+
+PANELS = 8  # of more positions or agents these many, evenly spread
+PANEL_POINTS = 60  # a longer curve is drawn as means over windows
+VARIANCES = {
+    "adv_variance_raw": "advantage variance, raw (R·A)",
+    "adv_variance_used": "advantage variance, as used",
+}
+OF_THE_STEP = {"kl": "KL of the own step (nats)", "total_variation": "total variation of the own step"}
+AGENT_WORDS = {"entropy": "entropy (nats)", "step_kl": "KL of the accepted step (nats)"} | OF_THE_STEP
+BY = {"position": " in the order of the update", "agent": ""}
+AT_ONCE = ("entropy", "kl")  # the others are folded
+
+
+def variance_section(comparison: Comparison) -> Section:
+    """Raw and used, a panel for each position, over training."""
+    blocks: list[Block] = []
+    for task in comparison.tasks:
+        for name, words in VARIANCES.items():
+            curves = {
+                one.label: one.healthy[name]
+                for one in comparison.drawn(task)
+                if name in one.healthy and _any(one, name)
+            }
+            if curves:
+                blocks.append(_panels(name, words, task, curves, comparison, "position"))
+    if not blocks:
+        blocks = [Text("These runs have no such metrics.")]
+    return Section("variance", "Advantage variance", blocks)
+
+
+def agent_section(comparison: Comparison) -> Section:
+    """Whatever is recorded of each agent, a panel for each agent."""
+    blocks: list[Block] = []
+    for task in comparison.tasks:
+        by_label = {one.label: by_agent(one.healthy) for one in comparison.drawn(task)}
+        names = dict.fromkeys(name for found in by_label.values() for name in found)
+        ordered = sorted(names, key=lambda name: (name not in AT_ONCE, name))
+        made = {}
+        for name in ordered:
+            words = AGENT_WORDS.get(name, name.replace("_", " "))
+            curves = {label: found[name] for label, found in by_label.items() if name in found}
+            made[name] = _panels(name, words, task, curves, comparison, "agent")
+        blocks += [made[name] for name in made if name in AT_ONCE]
+        rest = [made[name] for name in made if name not in AT_ONCE]
+        if rest:
+            blocks.append(Folded(f"{task}: {', '.join(name for name in made if name not in AT_ONCE)}", rest))
+    return Section("agents", "Agents", blocks or [Text("These runs have no metrics of single agents.")])
+
+
+def by_agent(metrics: xr.Dataset) -> dict[str, xr.DataArray]:
+    """What is recorded of each agent, and of its own step, which is recorded by its position in the order."""
+    found = {
+        str(name): values
+        for name, values in metrics.items()
+        if set(values.dims) == {"member", "iteration", "agent"} and values.notnull().any()
+    }
+    if "agent_order" in metrics:
+        order = metrics["agent_order"].transpose("member", "iteration", "position").values
+        for name in OF_THE_STEP:
+            if name in metrics and metrics[name].notnull().any():
+                values = metrics[name].transpose("member", "iteration", "position").rename(position="agent")
+                moved = np.empty_like(values.values)
+                np.put_along_axis(moved, order, values.values, axis=-1)
+                found[name] = values.copy(data=moved).assign_coords(agent=metrics["agent"].values)
+    return found
+
+
+def failure_section(comparison: Comparison) -> Section:
+    """Every member that became non-finite, with its iteration."""
+    rows = []
+    for one in comparison.series:
+        for seed, iteration in one.failures.items():
+            steps = one.runs[0].config.static.steps_per_iteration * iteration
+            rows.append([one.task, one.label, str(seed), str(iteration), short(steps)])
+    blocks: list[Block] = [Text("Every member stayed finite.")]
+    if rows:
+        caption = "Members whose parameters became non-finite; each was frozen at its last finite state."
+        blocks = [Table(["task", "run", "seed", "iteration", "environment steps"], rows, caption)]
+    return Section("failures", "Failed members", blocks)
+
+
+def time_section(comparison: Comparison) -> Section:
+    """How long each run took, and how fast it was."""
+    runs: dict[Path, tuple[Run, list[Series]]] = {}
+    for one in comparison.series:
+        for run in one.runs:
+            runs.setdefault(run.path, (run, []))[1].append(one)
+    rows = [_timing(*pair) for pair in runs.values()]
+    caption = (
+        "Time of the device calls, evaluation included and compilation not; environment steps of all members together."
+    )
+    columns = ["run", "task", "members", "devices", "iterations", "time", "steps/s"]
+    return Section("time", "Time", [Table(columns, rows, caption)])
+
+
+def _timing(run: Run, series: Sequence[Series]) -> list[str]:
+    """A row of a run; the points of a grid, each a series, are trained together."""
+    stretches, members = load_stretches(run.directory), len(run.config.members)
+    seconds = sum(stretch.seconds for stretch in stretches)
+    iterations = sum(stretch.last - stretch.first + 1 for stretch in stretches)
+    label = series[0].label if len(series) == 1 else f"{len(series)} points of {run.directory.name}"
+    first = [label, series[0].task, str(members)]
+    if not seconds:
+        return [*first, "–", str(run.iteration), "not recorded", "–"]
+    devices = ", ".join(dict.fromkeys(stretch.devices for stretch in stretches))
+    of = "" if iterations == run.iteration else f" of {run.iteration}"
+    rate = short(iterations * run.config.static.steps_per_iteration * members / seconds)
+    return [*first, devices, f"{iterations}{of}", str(timedelta(seconds=round(seconds))), rate]
+
+
+def _any(series: Series, name: str) -> bool:
+    return bool(series.healthy[name].notnull().any())
+
+
+def _panels(
+    name: str, words: str, task: str, curves: Mapping[str, xr.DataArray], comparison: Comparison, panels: str
+) -> Picture:
+    """A panel for each position or agent; on a logarithmic axis what spans more than a factor of thirty."""
+    count = next(iter(curves.values())).sizes[panels]
+    chosen = np.unique(np.linspace(0, count - 1, min(count, PANELS)).round().astype(int))
+    drawn = {
+        label: thinned(curve.astype(float).isel({panels: chosen}), PANEL_POINTS).transpose(
+            "member", "iteration", panels
+        )
+        for label, curve in curves.items()
+    }
+    least, most = (_extreme(drawn, of) for of in (np.nanmin, np.nanmax))
+    figure = position_curves(
+        drawn, ylabel=words, title=task, log=0 < least < most / 30, lines=comparison.lines, panels=panels
+    )
+    shown = "" if len(chosen) == count else f" {len(chosen)} of the {count} {panels}s are shown."
+    window = max(round(one.sizes["iteration"] / drawn[label].sizes["iteration"]) for label, one in curves.items())
+    means = f", means over {window} iterations" if window > 1 else ""
+    what = f"{words[0].upper()}{words[1:]} on {task}, a panel for each {panels}{BY[panels]}"
+    return Picture(
+        f"{name}-{file_name(task)}",
+        svg(figure),
+        f"{what}, against environment steps.{shown} Values lie from {least:.3g} to {most:.3g}.",
+        f"{what}: IQM over seeds with its 95 % bootstrap interval{means}.{shown}",
+    )
+
+
+def _extreme(curves: Mapping[str, xr.DataArray], of: Callable[..., float]) -> float:
+    return float(of([of(curve.values) for curve in curves.values()]))

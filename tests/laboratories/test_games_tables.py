@@ -1,0 +1,89 @@
+"""Rows of the exact studies: a broken promise is counted, rates are those put in, figures show what they say."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from ltro_jax.laboratories.games import tables as theory
+from ltro_jax.laboratories.games.plots import gap_figure, improvement_figure, variance_figure
+
+
+def improvements(improvement, bound) -> xr.Dataset:
+    dims = ("rule", "kl_threshold", "game", "iteration")
+    values = {
+        name: (dims, np.asarray(x, float)[None, None]) for name, x in (("improvement", improvement), ("bound", bound))
+    }
+    return xr.Dataset(values, {"rule": ["c = 1"], "kl_threshold": [0.1]}, {"gamma": 0.9})
+
+
+def test_violations_and_falls_are_counted():
+    """Rounding of 1e-10 is let pass, 1e-8 is not."""
+    study = improvements(
+        [[1.0, -1.0, 0.5, -1e-10], [-1e-8, 0.2, 0.0, 0.3]], [[0.5, -2.0, 0.6, 0.0], [0.0, 0.2, 1e-8, -1.0]]
+    )
+    (row,) = theory.improvement_rows(study)
+    assert (row["updates"], row["violations"], row["falls"]) == (8, 3, 2)
+    assert row["falls_where_bound_not_negative"] == 1
+    assert row["bound_not_negative"] == 6 / 8 and row["bound_above_rounding"] == 4 / 8
+    np.testing.assert_allclose(row["smallest_margin"], -0.1)
+    assert len(improvement_figure(study).axes) == 1
+
+
+def moments() -> xr.Dataset:
+    """Variance 0.1 · 1.5^position for c = ∞, 0.1 for c = 1; larger games are three times as wide at every position."""
+    agents, position = np.array([2, 2, 3, 3, 3]), np.array([1, 2, 1, 2, 3])
+    scale = 0.1 * 3.0 ** (agents - 2) * np.linspace(1, 2, 6)[:, None]
+    variance = np.stack([scale * np.ones(5), scale * 1.5**position])[None]
+    dims = ("kl_threshold", "factor_clip", "game", "place")
+    bound = np.stack([np.full((6, 5), 0.55), np.full((6, 5), np.inf)])[None]
+    values = {"variance": variance, "second_moment": variance, "bound": bound, "factor_second_moment": variance}
+    coordinates = {"kl_threshold": [0.1], "factor_clip": [1.0, np.inf]}
+    coordinates |= {"agents": ("place", agents), "position": ("place", position)}
+    return xr.Dataset({name: (dims, value) for name, value in values.items()}, coordinates)
+
+
+def test_growth_is_what_the_factor_brings():
+    """1.5 for each agent more over positions and over N, however wide the advantages of larger games are."""
+    rates = {(row["factor_clip"], row["over"]): row["rate"] for row in theory.growth_rows(moments())}
+    assert set(rates) == {(clip, over) for clip in (1.0, np.inf) for over in ("positions, N = 3", "N, last position")}
+    for (clip, _), rate in rates.items():
+        np.testing.assert_allclose(rate, np.log(1.5) if clip == np.inf else 0.0, atol=1e-12)
+
+
+def test_games_beyond_the_bound_are_counted():
+    """0.3 · (1 … 2) exceeds 0.55 in the last game alone; nothing exceeds ∞."""
+    rows = theory.variance_rows(moments())
+    counts = [(row["factor_clip"], row["agents"], row["position"], row["violations"]) for row in rows]
+    assert counts == [
+        (clip, agents, position, int(clip == 1.0 and agents == 3))
+        for clip in (1.0, np.inf)
+        for agents, position in ((2, 1), (2, 2), (3, 1), (3, 2), (3, 3))
+    ]
+    assert rows[-1]["bound"] == rows[-1]["bound_low"] == np.inf and rows[0]["bound_high"] == 0.55
+    assert len(variance_figure(moments()).axes) == 2
+
+
+@pytest.fixture
+def gaps() -> xr.Dataset:
+    """Four games whose gap falls as 1/k, and one that is closed from the beginning."""
+    steps = np.unique(np.rint(np.geomspace(1, 2000, 40)))
+    gap = np.stack([a / steps for a in (0.5, 1.0, 1.5, 1.9)] + [0.0 * steps])
+    values = {
+        "gap": (("agent_update", "rule", "game", "iteration"), gap[None, None]),
+        "expected_return": (("agent_update", "rule", "game"), np.arange(5.0)[None, None]),
+    }
+    return xr.Dataset(values, {"agent_update": ["gradient_step"], "rule": ["c = 1"], "iteration": steps})
+
+
+def test_gaps(gaps):
+    (row,) = theory.gap_rows(gaps)
+    np.testing.assert_allclose((row["slope"], row["slope_low"], row["slope_high"]), -1.0)
+    assert (row["games"], row["iterations"], row["fitted"], row["below_1e-3"]) == (5, 2000, 4, 1.0)
+    assert 1000 <= row["iterations_to_1e-3"] < 1300 and row["expected_return"] == 2.0
+    texts = [text.get_text() for text in gap_figure(gaps).axes[0].texts]
+    assert texts == ["c = 1: -1.00 [-1.00, -1.00]", "fitted slopes"]
+
+
+def test_no_slope_where_no_game_can_be_fitted(gaps):
+    (row,) = theory.gap_rows(gaps.assign(gap=0.0 * gaps["gap"]))
+    assert np.isnan(row["slope"]) and row["fitted"] == 0 and row["median_gap"] == 0.0
