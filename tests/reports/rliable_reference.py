@@ -1,6 +1,6 @@
 """Makes rliable_reference.json: what the package rliable says of two small arrays of scores.
 
-    pip install rliable "pandas<3"; python tests/analysis/rliable_reference.py
+    pip install rliable "pandas<3"; python tests/reports/rliable_reference.py
 
 Not part of the tests, which only read the numbers: rliable's dependencies would pin those of everybody else.
 """
@@ -34,7 +34,7 @@ def main() -> None:
     )
     profiles, bands = library.create_performance_profile({"x": x, "y": y}, np.array(THRESHOLDS), reps=RESAMPLES)
     content = {
-        "made_by": "python tests/analysis/rliable_reference.py",
+        "made_by": "python tests/reports/rliable_reference.py",
         "rliable": version("rliable"),
         "resamples": RESAMPLES,
         "x": x.T.tolist(),  # [tasks, runs]
