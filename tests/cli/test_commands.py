@@ -168,7 +168,7 @@ def test_render(tiny, stored, tmp_path, monkeypatch, capsys):
         asked.append((policy.params["params"]["log_std"].tolist(), *rest))
         return [Episode(scene, np.zeros(0, np.float32))]
 
-    monkeypatch.setattr(sys.modules["ltro_jax.export.film"], "play", play)
+    monkeypatch.setattr("ltro_jax.export.film.play", play)
     output = tmp_path / "episodes.gif"
     given = ["--episodes", "4", "--max-steps", "2", "--sampled", "--reset-seed", "9", "--fps", "3"]
     assert main(["render", str(run), "--seed", "7", *given, "-o", str(output)]) == 0

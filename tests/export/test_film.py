@@ -1,7 +1,6 @@
 """Episodes played and drawn: what is on the pictures, whole files, and what is refused."""
 
 import io
-import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -149,7 +148,7 @@ def test_what_is_refused(speaker, tiny, stored, tmp_path, monkeypatch):
         render(speaker, tmp_path / "x.gif", seed=4)
     joint = np.zeros((1, 3, 2))
     episode = Episode(ChainScene(joint, np.zeros((1, 1), int)), np.zeros(0, np.float32))
-    monkeypatch.setattr(sys.modules["ltro_jax.export.film"], "play", lambda *_: [episode])
+    monkeypatch.setattr("ltro_jax.export.film.play", lambda *_: [episode])
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot write .*x\.gif: .*; choose another file with -o"):
         render(speaker, tmp_path / "file" / "x.gif")
