@@ -5,7 +5,7 @@
 
 The numbers are random and nothing is trained. There are fewer metrics than a run records: `--agent_metrics` of each
 agent and three of each iteration. More of them make more segments of the same size. Rows come as from device calls of
-ten iterations and are stored as a run stores them between checkpoints. Each phase is a process of its own; `peak_mib`
+ten iterations and are stored as a run stores them between checkpoints. Each phase has its own process; `peak_mib`
 is its largest resident memory, and that of the phase "nothing" is what Python and the libraries take. Writes
 `results/metric_store.json`.
 """
@@ -88,7 +88,7 @@ def open_the_file(size: argparse.Namespace, place: Path) -> None:
 def measured(
     phase: Callable[[argparse.Namespace, Path], None], size: argparse.Namespace, place: Path
 ) -> dict[str, Any]:
-    """Run in a process of its own."""
+    """Runs in a separate process."""
     began = time.perf_counter()
     phase(size, place)
     seconds = time.perf_counter() - began

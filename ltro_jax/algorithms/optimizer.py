@@ -1,14 +1,15 @@
 """The optimizer of actors and critics: optax, with every coefficient traced.
 
-optax.flatten keeps the moments as one vector per network: a step is a handful of long array operations instead of a
-dozen short ones for each layer, which runs faster and compiles in a fraction of the time.
+A network is one flat vector here: a step is a handful of long array operations instead of a dozen short ones for each
+layer, which runs faster and compiles in a fraction of the time, and the norm that is reported is the one that clips.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import optax
+from jax.flatten_util import ravel_pytree
 
 from ltro_jax.config import Hypers
 from ltro_jax.ops import bounded
@@ -24,7 +25,7 @@ OPTIMIZERS: dict[str, Callable[[Array | float, Hypers], optax.GradientTransforma
 
 
 def make_optimizer(name: str, learning_rate: Array | float, hypers: Hypers) -> optax.GradientTransformation:
-    """Clipping by the global norm, then the optimizer `name`, on one flat vector per network.
+    """Clipping by the global norm, then the optimizer `name`.
 
     Args:
         name: a key of `OPTIMIZERS`.
@@ -33,12 +34,12 @@ def make_optimizer(name: str, learning_rate: Array | float, hypers: Hypers) -> o
     Source: Kingma & Ba 2015 (adam); Loshchilov & Hutter 2019 (adamw); Hinton 2012 (rmsprop).
     """
     clip = optax.clip_by_global_norm(hypers.max_grad_norm)
-    return optax.flatten(optax.chain(clip, OPTIMIZERS[name](learning_rate, hypers)))
+    return optax.chain(clip, OPTIMIZERS[name](learning_rate, hypers))
 
 
 def init_optimizer(name: str, params: Params) -> Any:
     """State of a parameter stack with leading axis P before the first step; leaves `[P, …]`."""
-    return jax.vmap(make_optimizer(name, 0.0, Hypers()).init)(params)
+    return jax.vmap(lambda network: make_optimizer(name, 0.0, Hypers()).init(ravel_pytree(network)[0]))(params)
 
 
 def gradient_step(
@@ -53,6 +54,7 @@ def gradient_step(
     Returns:
         New parameters, new state, and the scalar gradient norm before clipping.
     """
-    gradient = bounded(gradient)
-    updates, state = make_optimizer(name, learning_rate, hypers).update(gradient, state, params)
-    return optax.apply_updates(params, updates), state, optax.tree.norm(gradient)
+    flat, unravel = ravel_pytree(gradient)
+    flat = bounded(flat)
+    updates, state = make_optimizer(name, learning_rate, hypers).update(flat, state, ravel_pytree(params)[0])
+    return optax.apply_updates(params, unravel(cast(Array, updates))), state, optax.tree.norm(flat)

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
     set_cache(options)
     if options.format == "netcdf" and options.metric and not options.output:
-        raise SettingsError("format = netcdf with some metrics needs a file of its own: name it with -o")
+        raise SettingsError("format = netcdf with --metric needs an output file: name one with -o")
     runs = open_all(options.paths)
     output = options.output or Path(options.paths[0]) / f"metrics.{SUFFIXES[options.format]}"
     print(f"written: {export_runs(runs, options.format, output, options.metric)}")

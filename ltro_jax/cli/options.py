@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ltro_jax.runs.progress import Mode
 
 TITLES = {
-    "static": "settings of the program (a change compiles anew)",
+    "static": "settings of the program (a change recompiles)",
     "hypers": "hyper-parameters (a change compiles nothing)",
     "run": "settings of the run",
 }

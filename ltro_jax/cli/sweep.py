@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
         nargs="+",
         default=[],
         metavar="NAME=A,B",
-        help="settings and their values; values that hold commas themselves are parted by semicolons",
+        help="settings and their values; separate values that contain commas with semicolons",
     )
     parser.add_argument(
         "--out", type=typed_path, metavar="DIR", help="directory of the sweep (default: runs/sweep-<time>)"

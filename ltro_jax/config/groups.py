@@ -75,7 +75,7 @@ class Static:
     cg_iterations: int = setting(10, "trust region: conjugate-gradient iterations", at_least=1)
     agent_order: str = setting(
         "random",
-        "order of the sequential update, drawn anew each iteration or fixed",
+        "order of the sequential update: random in each iteration, or fixed",
         choices=("random", "fixed"),
     )
     truncation: str = setting(

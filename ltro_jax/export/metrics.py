@@ -94,8 +94,8 @@ def marl_eval(runs: Sequence[Run], metrics: Sequence[str] = ()) -> dict[str, Any
     `absolute_metrics` are those of each seed's best policy in ten times `eval_episodes` new episodes, as
     `ltro eval --best` has kept them or evaluated now. Where that is not possible (no checkpoint, an environment that is
     not installed, too little memory) they are left out and a `RunWarning` says so: the highest of the evaluations in
-    training is no score. Several points of a grid, and runs of one algorithm on one task, are told apart in the name of
-    the algorithm.
+    training is not a score. The name of the algorithm distinguishes the points of a grid, and runs of one algorithm on
+    one task.
 
     Raises:
         RunError: no evaluations, a seed was frozen (there is no form for what is missing), or algorithms of a task
@@ -235,7 +235,7 @@ def _parquet(runs: Sequence[Run], metrics: Sequence[str]) -> bytes:
 def _netcdf(runs: Sequence[Run], metrics: Sequence[str]) -> tuple[MetricStore, list[str] | None]:
     """The store of the one run, and the variables `metrics` names; None = all."""
     if len(runs) != 1:
-        raise SettingsError(f"format = netcdf takes one run, not {len(runs)}; export each to a file of its own")
+        raise SettingsError(f"format = netcdf takes one run, not {len(runs)}; export each run to a separate file")
     store = MetricStore(runs[0].directory.metrics)
     last = store.load(after=store.last_iteration() - 1)
     for name in metrics:

@@ -2,19 +2,17 @@
 
 import math
 
-import jax
 import jax.numpy as jnp
 
-from ltro_jax.types import Array, Params
+from ltro_jax.types import Array
 
 MAX_RATIO = 1e10  # of one agent in a loss, and of the factor as a weight; their product times any gradient is finite
-
 MAX_ENTRY = 1e15  # of a gradient: the squares of all its entries still have a finite sum
 
 
-def bounded(gradient: Params) -> Params:
-    """A gradient with entries within ±`MAX_ENTRY`, so that its norm is finite in float32; all smaller ones stay."""
-    return jax.tree.map(lambda leaf: jnp.clip(leaf, -MAX_ENTRY, MAX_ENTRY), gradient)
+def bounded(gradient: Array) -> Array:
+    """A gradient `[D]` with entries within ±`MAX_ENTRY`, so that its norm is finite in float32; smaller ones stay."""
+    return jnp.clip(gradient, -MAX_ENTRY, MAX_ENTRY)
 
 
 def probability_ratio(log_ratio: Array) -> Array:

@@ -103,7 +103,8 @@ def _differing(config: Config) -> dict[str, Any]:
     usual = Config.stored({"task": task, "algorithm": algorithm})
     if task in _preset_files() and algorithm in _read(task):
         usual = load_preset(task, algorithm)
-    return {name: value for name, value in config.to_dict().items() if value != usual.to_dict()[name]}
+    defaults = usual.to_dict()
+    return {name: value for name, value in config.to_dict().items() if value != defaults[name]}
 
 
 def _names(task: Any, algorithm: Any) -> tuple[str, str]:

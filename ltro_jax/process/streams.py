@@ -31,7 +31,7 @@ def emit(text: str, stream: TextIO | None) -> str | None:
 
 
 def was_lost() -> bool:
-    """Whether `emit` has found that standard output takes nothing, and its caller has gone on without."""
+    """Whether `emit` has found that standard output fails, so that its caller continues without it."""
     return _lost is not None and _lost is sys.stdout
 
 

@@ -143,7 +143,7 @@ def chosen_metric(series: Sequence[Series], metric: str | None) -> str:
     if not any(one.healthy.sizes["member"] for one in series):
         raise RunError(
             f"every member of {series[0].runs[0].path} became non-finite and was frozen, so that there is nothing to "
-            "report; train anew with a smaller actor_lr"
+            "report; train again with a smaller actor_lr"
         )
     return metric
 

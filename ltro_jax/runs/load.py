@@ -244,7 +244,7 @@ def _in_float32(point: Mapping[str, float]) -> dict[str, np.float32]:
 
 
 def point_label(point: Mapping[str, float]) -> str:
-    """`{"actor_lr": 3e-4}` → `actor_lr=0.0003`; every point of a grid has a text of its own."""
+    """`{"actor_lr": 3e-4}` → `actor_lr=0.0003`; every point of a grid has a unique text."""
     return " ".join(f"{name}={number_text(value)}" for name, value in point.items())
 
 

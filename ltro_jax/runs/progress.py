@@ -45,7 +45,7 @@ def read_progress(directory: Path) -> dict[str, Any] | None:
 class Progress:
     """A record of each device call: one line, rewritten in place on a terminal, else printed every few seconds.
 
-    Where standard output takes no more (a closed pipe, a full disk), that is said once and nothing else changes.
+    If standard output fails (a closed pipe, a full disk), one warning is printed and nothing else changes.
 
     As JSON every record is printed: `{"event": "progress", "iteration": …, …}`, and what is said besides as
     `{"event": "message", "text": …}`. The latest record is kept in `file`, written at most once a second.

@@ -52,7 +52,7 @@ class Sweep:
 def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int = 1) -> dict[str, Config]:
     """Part, or `part/share`, → settings: static settings apart, hyper-parameters together, seeds spread over processes.
 
-    Where the grid has `task` or `algorithm`, each part has the preset of its own, and over it what is given.
+    If the grid has `task` or `algorithm`, each part uses its own preset; given settings override it.
 
     Args:
         config: what all have in common.
@@ -106,7 +106,7 @@ def sweep(
     progress: Mode = True,
     command: str | None = None,
 ) -> Sweep:
-    """Train all combinations of the grid's values with all seeds; what `out` holds already is gone on with.
+    """Train all combinations of the grid's values with all seeds; runs that `out` already holds are resumed.
 
     With several processes (`jax.distributed`) each trains its share of the parts on its own devices; all see one file
     system, and none returns before all have ended.

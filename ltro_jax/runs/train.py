@@ -93,7 +93,7 @@ def resume(path: str | Path, *, progress: Mode = True, tracker: Sequence[str] | 
 
 
 def train_or_resume(config: Config, path: str | Path, *, progress: Mode = True, command: str | None = None) -> Run:
-    """The run of `config` at `path`: trained anew, gone on with, or as it is if it is finished.
+    """The run of `config` at `path`: a new one, resumed, or as it is if it is finished.
 
     Raises:
         RunError: the directory holds a run with other settings.

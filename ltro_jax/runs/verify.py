@@ -48,7 +48,7 @@ def verify(
     """Train the preset with its recorded seeds and length, and compare with its band.
 
     Args:
-        out: run directory, gone on with if it holds a part of the run; None makes `runs/verify-<task>-<algorithm>`.
+        out: run directory, resumed if it holds an unfinished run; None makes `runs/verify-<task>-<algorithm>`.
         progress, command: as in `train`.
     Raises:
         SettingsError: nothing is recorded for this preset, or its extra is missing.

@@ -25,9 +25,9 @@ class Stretch:
 
 
 def record_stretch(directory: RunDirectory, stretch: Stretch) -> None:
-    """Adds a stretch; those that it does anew, after a resume from an older checkpoint, are dropped.
+    """Adds a stretch; those that it repeats after a resume from an older checkpoint are dropped.
 
-    A damaged file is begun anew: no run stops because of it.
+    A damaged file is replaced: no run stops because of it.
 
     Raises:
         RunError: the disk refuses.

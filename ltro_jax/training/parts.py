@@ -85,11 +85,11 @@ def _refuse_ineffective(config: Config, spec: EnvSpec) -> None:
     Raises:
         SettingsError: it names the setting, why it has no effect, and the remedy.
     """
-    static = config.static
+    static, settings = config.static, config.to_dict()
     axes = [name for name, _ in config.run.grid if "grid" in config.given]
-    chosen = [name for name in config.to_dict() if name in config.given and name not in axes]
+    chosen = [name for name in settings if name in config.given and name not in axes]
     for name in (*chosen, *axes):
-        words = f"grid = {name}=…" if name in axes else f"{name} = {config.to_dict()[name]!r}"
+        words = f"grid = {name}=…" if name in axes else f"{name} = {settings[name]!r}"
         if name in ("std_x_coef", "std_y_coef") and spec.discrete:
             raise SettingsError(f"{words} has no meaning on {spec.name} with discrete actions; leave it out")
         if static.algorithm not in readers(name):

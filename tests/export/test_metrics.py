@@ -156,7 +156,7 @@ def test_netcdf_is_the_dataset_of_one_run(runs, tmp_path):
             whole = runs[1].metrics
             expected = whole[list(metrics)].assign_coords(whole.coords) if metrics else whole
             xr.testing.assert_identical(opened.load(), expected)
-    with pytest.raises(SettingsError, match=r"format = netcdf takes one run, not 2; export each to a file of its own"):
+    with pytest.raises(SettingsError, match=r"netcdf takes one run, not 2; export each run to a separate file"):
         export_runs(runs, "netcdf", tmp_path / "both.nc")
     with pytest.raises(SettingsError, match="metric = 'entrpy' is unknown; did you mean entropy"):
         export_runs(runs[1:], "netcdf", tmp_path / "both.nc", ["entrpy"])

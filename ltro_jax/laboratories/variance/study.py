@@ -64,7 +64,7 @@ def configurations(
 
 
 def train_all(configs: Mapping[str, Config], directory: Path, progress: Mode, command: str | None) -> dict[str, Run]:
-    """The finished runs, under `directory`; those that are there are gone on with.
+    """The finished runs, under `directory`; runs that are already there are resumed.
 
     Raises:
         RunError: one was stopped before its end, or its directory holds other settings.
@@ -179,10 +179,7 @@ def _markdown(
     lines = [
         "# Advantage variance",
         "",
-        "Mean over training; IQM over seeds [95 % bootstrap interval]. Seeds that were ",
-    ]
-    lines[-1] += "frozen are left out; `inf` is what exceeds float32."
-    lines += [
+        "Mean over training; IQM over seeds [95 % bootstrap interval]. Without frozen seeds; `inf` exceeds float32.",
         "",
         "| run | N | seeds | position | " + " | ".join(shown) + " |",
         "|---|---|---|---|" + "---|" * len(shown),

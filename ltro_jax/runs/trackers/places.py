@@ -55,7 +55,7 @@ def require_reachable(address: str, variable: str) -> None:
         except OSError as error:
             problem[:] = [error.strerror or str(error)]
 
-    thread = threading.Thread(target=connect, daemon=True)  # a name look-up has no time limit of its own
+    thread = threading.Thread(target=connect, daemon=True)  # a name look-up has no time limit
     thread.start()
     thread.join(CONNECT)
     if problem:
