@@ -196,7 +196,7 @@ def test_export(directory, capsys):
     lines = (directory.path / "metrics.csv").read_text().splitlines()
     assert lines[0].startswith("run,task,algorithm,point,seed,") and len(lines) == 1 + 4 + 3
     netcdf = "export", str(directory.path), "--format", "netcdf"
-    assert "needs a file of its own" in said(capsys, *netcdf, "--metric", "episode_return", code=2)
+    assert "needs an output file" in said(capsys, *netcdf, "--metric", "episode_return", code=2)
     assert said(capsys, *netcdf) == f"written: {directory.path / 'metrics.nc'}\n"
 
 
