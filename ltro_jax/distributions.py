@@ -1,7 +1,7 @@
-"""Policies' action distributions: masked categorical and diagonal Gaussian.
+"""Action distributions of policies: masked categorical and diagonal Gaussian.
 
-Both take the same `mask` `[…, A]`: for the categorical it marks the actions that are available, for the Gaussian the
-dimensions that exist (agents with fewer are padded).
+Both take a `mask` `[…, A]`. For the categorical it marks the available actions. For the Gaussian it marks the
+dimensions that exist, because agents with fewer dimensions than others are padded.
 """
 
 import math
@@ -12,19 +12,19 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Bool, Float, Int, Key
 
-from ltro_jax.types import Array
+from ltro_jax.types import Array, Scalar
 
 UNAVAILABLE = -1e10  # logit of an unavailable action: probability exactly 0 in float32 and float64
 
 
 class Categorical(struct.PyTreeNode):
-    """Categorical over the available of A actions; `[…]` batch."""
+    """Categorical over the available actions out of A."""
 
     logits: Float[Array, "*batch A"]  # normalised log-probabilities
 
     @classmethod
     def create(cls, logits: Float[Array, "*batch A"], mask: Bool[Array, "*#batch A"]) -> "Categorical":
-        """From raw logits; where `mask` is False the logit becomes −1e10."""
+        """Build from raw logits; the logit becomes −1e10 where `mask` is False."""
         return cls(jax.nn.log_softmax(jnp.where(mask, logits, UNAVAILABLE)))
 
     def sample(self, key: Key[Array, ""]) -> Int[Array, "*batch"]:
@@ -32,11 +32,11 @@ class Categorical(struct.PyTreeNode):
         return self.perturbed(sampling_noise(key, self.logits.shape, discrete=True))
 
     def perturbed(self, noise: Float[Array, "*batch A"]) -> Int[Array, "*batch"]:
-        """The int32 draw that `noise` of `sampling_noise` makes. Source: Gumbel 1954."""
+        """Draw int32 actions with the given `noise` of `sampling_noise`. Source: Gumbel 1954."""
         return jnp.argmax(self.logits + noise, axis=-1).astype(jnp.int32)
 
     def mode(self) -> Int[Array, "*batch"]:
-        """Most probable action, int32."""
+        """The most probable action, int32."""
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
 
     def log_prob(self, action: Int[Array, "*#batch"]) -> Float[Array, "*#batch"]:
@@ -49,7 +49,7 @@ class Categorical(struct.PyTreeNode):
         return -jnp.sum(jnp.exp(self.logits) * self.logits, axis=-1)
 
     def kl(self, other: Any) -> Float[Array, "*batch"]:
-        """KL(self ‖ other) in nats, exact; `other` is of the same kind."""
+        """KL(self ‖ other) in nats, exact; `other` has the same class."""
         return jnp.sum(jnp.exp(self.logits) * (self.logits - other.logits), axis=-1)
 
     def log_ratio_moment(self, new: Any, power: int) -> Float[Array, "*batch"]:
@@ -57,7 +57,7 @@ class Categorical(struct.PyTreeNode):
         return jax.nn.logsumexp(power * new.logits - (power - 1) * self.logits, axis=-1)
 
     def parameters(self) -> tuple[Float[Array, "*batch A"], ...]:
-        """What the Fisher matrix is taken in: the normalised log-probabilities."""
+        """Coordinates of the Fisher matrix: the normalised log-probabilities."""
         return (self.logits,)
 
     def fisher_product(self, tangent: tuple[Float[Array, "*batch A"], ...]) -> tuple[Float[Array, "*batch A"], ...]:
@@ -66,7 +66,7 @@ class Categorical(struct.PyTreeNode):
 
 
 class DiagonalGaussian(struct.PyTreeNode):
-    """Gaussian with independent dimensions; padded dimensions count for nothing and are drawn as 0."""
+    """Gaussian with independent dimensions; padded dimensions have no influence and are drawn as 0."""
 
     mean: Float[Array, "*batch A"]
     std: Float[Array, "*#batch A"]  # > 0
@@ -80,7 +80,7 @@ class DiagonalGaussian(struct.PyTreeNode):
         return self.perturbed(sampling_noise(key, self.mean.shape, discrete=False))
 
     def perturbed(self, noise: Float[Array, "*batch A"]) -> Float[Array, "*batch A"]:
-        """The draw that `noise` of `sampling_noise` makes."""
+        """Draw actions with the given `noise` of `sampling_noise`."""
         return jnp.where(self.mask, self.mean + self.std * noise, 0.0)
 
     def mode(self) -> Float[Array, "*batch A"]:
@@ -88,7 +88,7 @@ class DiagonalGaussian(struct.PyTreeNode):
         return jnp.where(self.mask, self.mean, 0.0)
 
     def log_prob(self, action: Float[Array, "*#batch A"]) -> Float[Array, "*#batch"]:
-        """Log-density in nats of the whole `action`: the sum over its dimensions."""
+        """Log-density in nats, summed over the dimensions of the action."""
         z = (action - self.mean) / self.std
         return self._sum(-0.5 * jnp.square(z) - jnp.log(self.std) - 0.5 * math.log(2 * math.pi))
 
@@ -98,7 +98,7 @@ class DiagonalGaussian(struct.PyTreeNode):
         return self._sum(jnp.broadcast_to(per_dimension, self.mean.shape))
 
     def kl(self, other: Any) -> Float[Array, "*batch"]:
-        """KL(self ‖ other) in nats, exact, summed over dimensions; `other` is of the same kind."""
+        """KL(self ‖ other) in nats, exact, summed over dimensions; `other` has the same class."""
         z = (self.mean - other.mean) / other.std
         scale = self.std / other.std
         return self._sum(0.5 * (jnp.square(scale) + jnp.square(z) - 1.0) - jnp.log(scale))
@@ -114,7 +114,7 @@ class DiagonalGaussian(struct.PyTreeNode):
         return self._sum(jnp.where(exists, shift + scale, jnp.inf))
 
     def parameters(self) -> tuple[Float[Array, "*batch A"], ...]:
-        """What the Fisher matrix is taken in: mean and standard deviation."""
+        """Coordinates of the Fisher matrix: mean and standard deviation."""
         return self.mean, self.std
 
     def fisher_product(self, tangent: tuple[Float[Array, "*batch A"], ...]) -> tuple[Float[Array, "*batch A"], ...]:
@@ -128,15 +128,13 @@ Distribution = Categorical | DiagonalGaussian
 
 
 def sampling_noise(key: Key[Array, ""], shape: tuple[int, ...], discrete: bool) -> Float[Array, "*batch A"]:
-    """What turns a distribution of parameters `shape` `[…, A]` into a draw: standard Gumbel if discrete, else normal.
+    """Noise of the given shape `[…, A]` for `perturbed`: standard Gumbel if discrete, standard normal otherwise.
 
-    Apart from `sample`, so that a loop that acts can have the noise of all its steps drawn before it.
+    It is separate from `sample` so that a rollout can draw the noise of all its steps in advance.
     """
     return jax.random.gumbel(key, shape) if discrete else jax.random.normal(key, shape)
 
 
-def gaussian_std(
-    log_std: Float[Array, "*A"], std_x_coef: Float[Array, ""] | float, std_y_coef: Float[Array, ""] | float
-) -> Float[Array, "*A"]:
-    """Bounded standard deviation of the reference's Gaussian head: sigmoid(log_std / x) · y."""
+def gaussian_std(log_std: Float[Array, "*A"], std_x_coef: Scalar, std_y_coef: Scalar) -> Float[Array, "*A"]:
+    """Bounded standard deviation sigmoid(log_std / x) · y, as in the published implementation."""
     return jax.nn.sigmoid(log_std / std_x_coef) * std_y_coef

@@ -1,6 +1,6 @@
-"""The data that flows through training, and the legend of its axes.
+"""The data that flows through training, and its axes.
 
-Axis legend (members, when present, are outermost: `[S, …]`):
+Axes (members, when present, are outermost: `[S, …]`):
 
     S members      T rollout steps     B parallel environments
     N agents       O observation       G global state
@@ -9,7 +9,7 @@ Axis legend (members, when present, are outermost: `[S, …]`):
     K epochs       M minibatches       L steps of a training sequence (recurrent)
 
 Masks are boolean and True means valid. `terminated` is a true end of the episode, `truncated` the time limit;
-`done` names only their union. Keys are typed (`jax.random.key`) and consumed once.
+`done` always means their union. Keys are typed (`jax.random.key`) and consumed once.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 from flax import struct
+from jaxtyping import Float
 
 if TYPE_CHECKING:
     Array = jax.Array
 else:  # what the tests check at run time: NumPy's arrays pass where JAX takes them
     Array = jax.Array | np.ndarray | np.generic
-Params = Any
+Params = Any  # nested dict of arrays, as flax makes it
+Scalar = Float[Array, ""] | float  # a hyper-parameter, traced or constant
+Hidden = Float[Array, "..."] | tuple[()]  # hidden states of a recurrent network; () when feed-forward
 
 
 class TimeStep(struct.PyTreeNode):
@@ -56,7 +59,7 @@ class Transition(struct.PyTreeNode):
     reward: Array  # [T, B] float32
     terminated: Array  # [T, B] bool
     truncated: Array  # [T, B] bool
-    actor_hidden: Any  # [T, B, N, H] before each step, or () when feed-forward
+    actor_hidden: Hidden  # [T, B, N, H] before each step
 
 
 class AgentBatch(struct.PyTreeNode):
@@ -69,7 +72,7 @@ class AgentBatch(struct.PyTreeNode):
     log_prob: Array  # [T, B] float32, stored at rollout time
     advantage: Array  # [T, B] float32, standardised
     observation_mask: Array | None = None  # [T, B, O] bool, entries that exist; None = all
-    hidden: Any = ()  # [T, B, H] before each step; () when feed-forward
+    hidden: Hidden = ()  # [T, B, H] before each step
     start: Array | None = None  # [T, B] bool, the step is the first of an episode; None when feed-forward
 
 
@@ -80,7 +83,7 @@ class CriticBatch(struct.PyTreeNode):
     value: Array  # [T, B] float32, normalised units, at rollout time
     value_target: Array  # [T, B] float32, reward units
     state_mask: Array | None = None  # [T, B, G] bool, entries that exist; None = all
-    hidden: Any = ()  # [T, B, H] before each step; () when feed-forward
+    hidden: Hidden = ()  # [T, B, H] before each step
     start: Array | None = None  # [T, B] bool, the step is the first of an episode; None when feed-forward
 
 
@@ -140,8 +143,8 @@ class RunnerState(struct.PyTreeNode):
     critic: CriticState
     env_state: Any  # [B, …]
     timestep: TimeStep  # [B, …] what the actors see next
-    actor_hidden: Any  # [B, N, H], or () when feed-forward
-    critic_hidden: Any  # [C, B, H] ([1, B·N, H] for a critic of every agent's state), or () when feed-forward
+    actor_hidden: Hidden  # [B, N, H]
+    critic_hidden: Hidden  # [C, B, H], or [1, B·N, H] for a critic of every agent's state
     tally: EpisodeTally
     failed_at: Array  # [] int32, iteration at which the member became non-finite and was frozen; -1 = never
     best: Best | None = None  # None where nothing is evaluated

@@ -1,7 +1,8 @@
-"""What all tests share: one compilation cache, light compilation for whole programs, and a tiny run's settings."""
+"""What all tests share: checked shapes, one compilation cache, light compilation of whole programs, a tiny run."""
 
 import os
 from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,17 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
-# Shapes and dtypes in the annotations of these rooms are checked at every call; nobody else pays for it.
+# The tests check the shapes and dtypes in the annotations of these modules at every call, and forbid implicit rank
+# promotion.
 CHECKED = ("ops", "distributions", "networks", "algorithms", "training")
 install_import_hook([f"ltro_jax.{room}" for room in CHECKED], "beartype.beartype")
+jax.config.update("jax_numpy_rank_promotion", "raise")
 
 from ltro_jax import Run, train  # noqa: E402
 from ltro_jax.config import Config  # noqa: E402
+from ltro_jax.envs.mabrax import MABrax  # noqa: E402
+from ltro_jax.envs.mpe import MPE  # noqa: E402
+from ltro_jax.envs.smax import SMAX  # noqa: E402
 from ltro_jax.parallel import stack_members  # noqa: E402
 from ltro_jax.storage import RunDirectory, save_checkpoint  # noqa: E402
 from ltro_jax.training import make_train  # noqa: E402
@@ -41,6 +47,30 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         jax.config.update("jax_compilation_cache_dir", directory)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
         yield directory
+
+
+@pytest.fixture(scope="session", autouse=True)
+def third_party_rank_promotion() -> Iterator[None]:
+    """The environments of JaxMARL and Brax promote ranks; our adapters, which call them, do not."""
+    with pytest.MonkeyPatch.context() as patch:
+        for adapter, inner in ((SMAX, "_env"), (MPE, "_env"), (MABrax, "_brax")):
+            patch.setattr(adapter, "__init__", promoting_within(adapter.__init__, inner))
+        yield
+
+
+def promoting_within(construct: Callable[..., None], inner: str) -> Callable[..., None]:
+    """The constructor of an adapter, whose environment `inner` may promote ranks."""
+
+    @wraps(construct)
+    def constructed(adapter: Any, *arguments: Any) -> None:
+        with jax.numpy_rank_promotion("allow"):
+            construct(adapter, *arguments)
+        env = getattr(adapter, inner)
+        for name in ("reset", "step", "step_env", "get_avail_actions"):
+            if hasattr(env, name):
+                setattr(env, name, jax.numpy_rank_promotion("allow")(getattr(env, name)))
+
+    return constructed
 
 
 @pytest.fixture(scope="module", autouse=True)

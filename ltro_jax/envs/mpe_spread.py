@@ -27,7 +27,7 @@ def make_simple_spread(**options: Any) -> Any:
             """`[N, O]` float32: own velocity and position, landmarks and other agents as seen from there, messages."""
             number = self.num_agents
             others = np.argwhere(~np.eye(number, dtype=bool))[:, 1].reshape(number, number - 1)  # [N, N-1]
-            position, seen = state.p_pos[:number], state.p_pos - state.p_pos[:number, None]  # [N, 2], [N, 2N, 2]
+            position, seen = state.p_pos[:number], state.p_pos[None] - state.p_pos[:number, None]  # [N, 2], [N, 2N, 2]
             return jnp.concatenate(
                 [
                     state.p_vel[:number],
@@ -44,10 +44,10 @@ def make_simple_spread(**options: Any) -> Any:
             number = self.num_agents
             position, landmarks = state.p_pos[:number], state.p_pos[number:]
             radius, bodies = self.rad[:number], self.collide[:number]
-            gap = jnp.sqrt(jnp.sum(jnp.square(position[:, None] - position), axis=-1))  # [N, N]
-            can_collide = bodies[:, None] & bodies & ~np.eye(number, dtype=bool)
-            collisions = jnp.sum((gap < radius[:, None] + radius) & can_collide, axis=1)
-            distance = jnp.sqrt(jnp.sum(jnp.square(position[:, None] - landmarks), axis=-1))  # [N, L]
+            gap = jnp.sqrt(jnp.sum(jnp.square(position[:, None] - position[None]), axis=-1))  # [N, N]
+            can_collide = bodies[:, None] & bodies[None] & ~np.eye(number, dtype=bool)
+            collisions = jnp.sum((gap < radius[:, None] + radius[None]) & can_collide, axis=1)
+            distance = jnp.sqrt(jnp.sum(jnp.square(position[:, None] - landmarks[None]), axis=-1))  # [N, L]
             covered = -jnp.sum(jnp.min(distance, axis=0))
             return -collisions * self.local_ratio + covered * (1 - self.local_ratio)
 

@@ -101,7 +101,7 @@ class Swimmer:
         angle = jnp.cumsum(model.hinge_signs(num_hinges) * env_state.qpos[2:])
         along = model.LINK_LENGTH * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)  # of each link, forwards
         front = env_state.qpos[:2] + (model.TORSO_CENTRE / model.LINK_LENGTH + 0.5) * along[0]
-        joint = front - jnp.concatenate([jnp.zeros((1, 2)), jnp.cumsum(along, axis=0)])
+        joint = front[None] - jnp.concatenate([jnp.zeros((1, 2)), jnp.cumsum(along, axis=0)])
         return ChainScene(joint, jnp.arange(num_hinges) // self.spec.action_size)
 
     def _timestep(self, env_state: SwimmerState, reward: Array) -> TimeStep:

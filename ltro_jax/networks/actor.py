@@ -1,24 +1,24 @@
-"""Actors: body and head of one agent, as plain functions over parameter stacks."""
+"""Actors: body, optional memory and head of one agent, as plain functions of stacked parameters."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Key
 
 from ltro_jax.config import Hypers
 from ltro_jax.distributions import Categorical, DiagonalGaussian, Distribution, gaussian_std
 from ltro_jax.networks.initialisers import initial_stack
 from ltro_jax.networks.recurrent import features, make_initial_hidden
-from ltro_jax.types import Array, Params
+from ltro_jax.types import Array, Hidden, Params
 
 HEAD_GAIN = 0.01
 
 
 class ActorModule(nn.Module):
-    """Body, memory if any, and head; returns its output, for a Gaussian the free vector `log_std`, and hidden."""
+    """Body, optional memory and head; returns the head's output, the vector `log_std` of a Gaussian, and hidden."""
 
     hidden_sizes: tuple[int, ...]
     action_size: int
@@ -28,8 +28,12 @@ class ActorModule(nn.Module):
 
     @nn.compact
     def __call__(
-        self, observation: Array, hidden: Any, start: Array | None, observation_mask: Array | None
-    ) -> tuple[Array, Array | None, Any]:
+        self,
+        observation: Float[Array, "*batch O"],
+        hidden: Hidden,
+        start: Bool[Array, "*batch"] | None,
+        observation_mask: Bool[Array, "*#batch O"] | None,
+    ) -> tuple[Float[Array, "*batch A"], Float[Array, " A"] | None, Hidden]:
         x, after = features(observation, hidden, start, observation_mask, self.hidden_sizes, self.core, self.layer_norm)
         output = nn.Dense(self.action_size, name="head")(x)
         if self.discrete:
@@ -38,22 +42,23 @@ class ActorModule(nn.Module):
 
 
 class Actor(NamedTuple):
-    """One agent's policy as functions, with the parameters of one agent.
+    """The policy of one agent as functions of the parameters of one agent.
 
-    init: `(key, hypers) → params`, leaves `[P, …]`.
-    apply: one step, `(params, observation […, O], hidden, action_mask […, A], observation_mask or None, hypers)
-        → (distribution over […], hidden)`; `observation_mask` is bool, broadcastable to the observation.
+    init: `(key, hypers) → params` of P actors, leaves `[P, …]`.
+    apply: one step, `(params, observation […, O], hidden […, H], action_mask […, A], observation_mask, hypers)
+        → (distribution over […], hidden […, H])`; `observation_mask` is True where an entry of the observation exists,
+        None = everywhere.
     unroll: a batch of samples, `(params, observation, hidden, start, action_mask, observation_mask, hypers)
-        → distribution`. Feed-forward samples are `[…, O]`, in any order. Recurrent ones are sequences `[…, L, O]` that
-        set out from `hidden` `[…, H]`; where `start` `[…, L]` is True an episode starts.
+        → distribution`. Feed-forward: samples `[…, O]` in any order. Recurrent: sequences `[…, L, O]` that begin with
+        `hidden` `[…, H]`; an episode starts where `start` `[…, L]` is True.
     initial_hidden: `batch_shape → hidden` `[…, H]`, `()` when feed-forward.
-    recurrent: whether it has a memory.
+    recurrent: whether the actor has a memory.
     """
 
     init: Callable[[Array, Hypers], Params]
-    apply: Callable[[Params, Array, Any, Array, Array | None, Hypers], tuple[Distribution, Any]]
-    unroll: Callable[[Params, Array, Any, Array | None, Array, Array | None, Hypers], Distribution]
-    initial_hidden: Callable[[tuple[int, ...]], Any]
+    apply: Callable[[Params, Array, Hidden, Array, Array | None, Hypers], tuple[Distribution, Hidden]]
+    unroll: Callable[[Params, Array, Hidden, Array | None, Array, Array | None, Hypers], Distribution]
+    initial_hidden: Callable[[tuple[int, ...]], Hidden]
     recurrent: bool
 
 
@@ -65,20 +70,20 @@ def make_actor(
     core: type[nn.Module] | None = None,
     layer_norm: bool = True,
 ) -> Actor:
-    """P actors, padded to the widest: independent ones with their own sizes, or one with the size that all share.
+    """P actors, padded to the widest: one for each agent with its true sizes, or one that all agents share.
 
     Args:
-        observation_sizes, action_sizes: P true sizes.
-        discrete: masked categorical if True, else diagonal Gaussian.
+        observation_sizes, action_sizes: the true sizes of the P actors.
+        discrete: masked categorical if True, diagonal Gaussian otherwise.
         hidden_sizes: widths of the body's layers.
-        core: memory after the body, `recurrent.GRU`; None = feed-forward.
-        layer_norm: LayerNorm of the input and after each layer; False = none.
+        core: class of the memory after the body, such as `recurrent.GRU`; None = feed-forward.
+        layer_norm: whether to use LayerNorm on the input and after each layer.
     """
     module = ActorModule(hidden_sizes, max(action_sizes), discrete, core, layer_norm)
     initial_hidden = make_initial_hidden(hidden_sizes[-1], core)
     width = max(observation_sizes)
 
-    def init(key: Array, hypers: Hypers) -> Params:
+    def init(key: Key[Array, ""], hypers: Hypers) -> Params:
         template = jax.eval_shape(
             lambda k: module.init(k, jnp.zeros((1, width)), initial_hidden(()), jnp.zeros(1, bool), None), key
         )
@@ -87,9 +92,17 @@ def make_actor(
             params["params"]["log_std"] = params["params"]["log_std"] + hypers.std_x_coef
         return params
 
-    def distribution(params, observation, hidden, start, action_mask, observation_mask, hypers):
+    def distribution(
+        params: Params,
+        observation: Array,
+        hidden: Hidden,
+        start: Array | None,
+        action_mask: Array,
+        observation_mask: Array | None,
+        hypers: Hypers,
+    ) -> tuple[Distribution, Hidden]:
         outputs = module.apply(params, observation, hidden, start, observation_mask)
-        output, log_std, after = cast(tuple[Array, Array, Any], outputs)
+        output, log_std, after = cast(tuple[Array, Array, Hidden], outputs)
         if discrete:
             return Categorical.create(output, action_mask), after
         std = gaussian_std(log_std, hypers.std_x_coef, hypers.std_y_coef)
@@ -98,7 +111,14 @@ def make_actor(
     def unroll(*arguments):
         return distribution(*arguments)[0]
 
-    def apply(params, observation, hidden, action_mask, observation_mask, hypers):
+    def apply(
+        params: Params,
+        observation: Float[Array, "*batch O"],
+        hidden: Hidden,
+        action_mask: Bool[Array, "*batch A"],
+        observation_mask: Bool[Array, "*#batch O"] | None,
+        hypers: Hypers,
+    ) -> tuple[Distribution, Hidden]:
         if core is None:
             return distribution(params, observation, hidden, None, action_mask, observation_mask, hypers)
         start = jnp.zeros((*observation.shape[:-1], 1), bool)
@@ -114,18 +134,18 @@ def apply_agents(
     actor: Actor,
     params: Params,
     observation: Float[Array, "*batch N O"],
-    hidden: Any,
+    hidden: Hidden,
     action_mask: Bool[Array, "*batch N A"],
     observation_mask: Bool[Array, "N O"] | None,
     hypers: Hypers,
-) -> tuple[Distribution, Any]:
-    """All agents at once, for acting.
+) -> tuple[Distribution, Hidden]:
+    """One step of all agents at once.
 
     Args:
-        params: leaves `[N, …]`, or `[1, …]` where all agents share them.
-        hidden: leaves `[…, N, H]`, or `()`.
+        params: leaves `[N, …]`, or `[1, …]` if all agents share them.
+        hidden: `[…, N, H]`, or `()`.
     Returns:
-        The distribution over `[…, N]` and the next hidden state.
+        The distribution over `[…, N]`, and the next hidden state.
     """
     if jax.tree.leaves(params)[0].shape[0] == 1:
         shared = jax.tree.map(lambda leaf: leaf[0], params)

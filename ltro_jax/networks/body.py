@@ -1,5 +1,6 @@
 """The feature body shared by actor and critic: LayerNorm of the input, then [Dense, ReLU, LayerNorm] per layer."""
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Bool, Float
 
@@ -8,13 +9,7 @@ from ltro_jax.types import Array
 
 
 class LayerNorm(nn.Module):
-    """`ops.layer_norm` with a scale and a bias for each entry.
-
-    Args:
-        mask: as in `ops.layer_norm`.
-    Returns:
-        The bias where an entry does not exist.
-    """
+    """`ops.layer_norm` with a learned scale and bias for each entry; returns the bias where an entry does not exist."""
 
     @nn.compact
     def __call__(
@@ -22,16 +17,17 @@ class LayerNorm(nn.Module):
     ) -> Float[Array, "*batch I"]:
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
-        return layer_norm(x, mask) * scale + bias
+        result = layer_norm(x, mask)
+        return result * jnp.broadcast_to(scale, x.shape) + jnp.broadcast_to(bias, x.shape)
 
 
 class Body(nn.Module):
     """Features of an input vector.
 
     Args:
-        input_mask: marks the entries that exist; None where all do. Padded entries count neither in the statistics of
-            the input's LayerNorm nor in any gradient.
-    Source: Le & Ta 2025, published implementation; without LayerNorms a plain multilayer perceptron.
+        input_mask: True where an entry exists; None = everywhere. Padded entries influence neither the statistics of
+            the input's LayerNorm nor any gradient.
+    Source: Le & Ta 2025, published implementation. Without LayerNorm it is a plain multilayer perceptron.
     """
 
     hidden_sizes: tuple[int, ...]
@@ -44,7 +40,7 @@ class Body(nn.Module):
         if self.layer_norm:
             x = LayerNorm(name="input_norm")(x, input_mask)  # type: ignore[assignment]
         if input_mask is not None:
-            x = x * input_mask
+            x = x * jnp.broadcast_to(input_mask, x.shape)
         for index, width in enumerate(self.hidden_sizes):
             x = nn.relu(nn.Dense(width, name=f"dense_{index}")(x))
             if self.layer_norm:

@@ -1,18 +1,17 @@
-"""Initial parameter stacks: orthogonal kernels at each network's true size, zero biases.
+"""Initial parameter stacks: orthogonal kernels at the true size of each network, zero biases.
 
-Only one QR decomposition is in flight at a time: on a CPU, several batched QRs of one program (what `vmap(init)` makes
-of independent layers) can exhaust XLA's thread pool and never return. So each waits for the one before, by a data
-dependency (XLA drops `lax.optimization_barrier` on a CPU), and equal networks are drawn by `lax.map`.
+At most one QR decomposition runs at a time. On a CPU, several batched QRs of one program, which `vmap(init)` creates
+for independent layers, can exhaust XLA's thread pool and never return. Therefore each QR waits for the previous one
+through a data dependency (XLA drops `lax.optimization_barrier` on a CPU), and `lax.map` draws networks of equal size.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Key
+from jaxtyping import Float, Key
 
 from ltro_jax.types import Array, Params
 
@@ -26,19 +25,19 @@ def initial_stack(
     output_sizes: Sequence[int],
     head_gain: float,
 ) -> Params:
-    """Parameters of P networks with one padded layout.
+    """Parameters of P networks, padded to the same layout.
 
     Args:
-        key: typed key; network p uses `fold_in(key, p)` alone, whatever P.
+        key: network p uses only `fold_in(key, p)`, for any P.
         template: nested dict of `ShapeDtypeStruct` of one network, at the padded sizes.
         input_sizes, output_sizes: P true sizes; kernels are orthogonal at the true size and zero in the padding.
-        head_gain: gain of the layer named `head`; a recurrent core's kernels, each with all gates side by side, have
-            gain 1, all others √2.
+        head_gain: gain of the layer named `head`. The kernels of a recurrent core, each with all gates side by side,
+            have gain 1; all other kernels have gain √2.
     Returns:
-        Pytree as `template`, leaves `[P, …]`: kernels orthogonal, biases 0, LayerNorm scales 1, others 0.
+        The structure of `template`, leaves `[P, …]`: kernels orthogonal, LayerNorm scales 1, all others 0.
     Source: Saxe et al. 2014; gains of the published implementation.
     """
-    leaves: dict[tuple[str, ...], Any] = flatten_dict(template)  # type: ignore[assignment]
+    leaves: dict[tuple[str, ...], jax.ShapeDtypeStruct] = flatten_dict(template)  # type: ignore[assignment]
     kernels = sorted(path for path in leaves if path[-1].endswith("kernel"))
     gains = [{"head": head_gain, "gru": 1.0}.get(path[-2], BODY_GAIN) for path in kernels]
 
@@ -47,7 +46,7 @@ def initial_stack(
         columns = [output_sizes[network] if path[-2] == "head" else leaves[path].shape[1] for path in kernels]
         return tuple(zip(rows, columns, strict=True))
 
-    def draw(network_key: Array, shapes: tuple[tuple[int, int], ...], after: Array) -> list[Array]:
+    def draw(network_key: Key[Array, ""], shapes: tuple[tuple[int, int], ...], after: Float[Array, ""]) -> list[Array]:
         drawn = _orthogonal_kernels(network_key, shapes, gains, after)
         padding = [
             [(0, p - t) for p, t in zip(leaves[path].shape, true.shape, strict=True)]
@@ -75,9 +74,9 @@ def initial_stack(
 
 
 def wait_for(params: Params, key: Key[Array, ""]) -> Key[Array, ""]:
-    """`key`, as a value that depends on the stack `params`: what is drawn from it starts after the last QR of `params`.
+    """`key` with a data dependency on the stack `params`: draws from it wait for the last QR of `params`.
 
-    Networks of one program that are initialised with independent keys need it; see above.
+    A program that initialises several networks from independent keys needs it; see the text at the top of this file.
     """
     last = params["params"]["head"]["kernel"][-1, 0, 0]
     nothing = jax.lax.convert_element_type(0.0 * last, jnp.uint32)  # no compiler may drop 0 · x, which is NaN for a NaN
@@ -85,13 +84,13 @@ def wait_for(params: Params, key: Key[Array, ""]) -> Key[Array, ""]:
 
 
 def _orthogonal_kernels(
-    key: Array, shapes: Sequence[tuple[int, int]], gains: Sequence[float], after: Array
+    key: Key[Array, ""], shapes: Sequence[tuple[int, int]], gains: Sequence[float], after: Float[Array, ""]
 ) -> list[Array]:
-    """Kernels of one network from one draw of normals, each QR after the one before.
+    """Kernels of one network from one draw of normals, with the QRs in sequence.
 
     Args:
         shapes: (rows, columns) of each kernel.
-        after: scalar that the first QR waits for.
+        after: the value that the first QR waits for.
     Returns:
         Kernels `[rows, columns]` float32, W Wᵀ or Wᵀ W = gain² I, uniform (Haar) over such matrices.
     """
@@ -100,9 +99,9 @@ def _orthogonal_kernels(
     for (rows, columns), gain in zip(shapes, gains, strict=True):
         tall = normals[start : start + rows * columns].reshape(max(rows, columns), min(rows, columns))
         start += rows * columns
-        # 0 · after is 0, yet no compiler may drop it (it would be NaN for a NaN): this QR waits for the last one
+        # no compiler may drop 0 · after, which is NaN for a NaN: this QR waits for the previous one
         q, r = jnp.linalg.qr(tall + 0.0 * after)
-        q = q * jnp.sign(jnp.diagonal(r))
+        q = q * jnp.sign(jnp.diagonal(r))[None]
         kernels.append(gain * (q if rows >= columns else q.T))
         after = q[0, 0]
     return kernels

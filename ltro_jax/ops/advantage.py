@@ -1,42 +1,37 @@
 """Generalised advantage estimation with real time limits."""
 
-import chex
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
-from ltro_jax.types import Array
+from ltro_jax.types import Array, Scalar
 
 
 def generalised_advantage(
-    reward: Array,
-    value: Array,
-    next_value: Array,
-    terminated: Array,
-    truncated: Array,
-    gamma: Array | float,
-    gae_lambda: Array | float,
+    reward: Float[Array, " T *batch"],
+    value: Float[Array, " T *batch"],
+    next_value: Float[Array, " T *batch"],
+    terminated: Bool[Array, " T *batch"],
+    truncated: Bool[Array, " T *batch"],
+    gamma: Scalar,
+    gae_lambda: Scalar,
     truncation: str = "bootstrap",
-) -> Array:
-    """Generalised advantage estimate, by one reverse scan over time; d = terminated ∨ truncated.
+) -> Float[Array, " T *batch"]:
+    """Generalised advantage estimate, computed by one reverse scan over time; d = terminated ∨ truncated.
 
         bootstrap:  δ_t = r_t + γ V(true next state)(1 − terminated_t) − V(s_t);  A_t = δ_t + γλ(1 − d_t) A_{t+1}
         mask:       δ_t = r_t + γ V(s_{t+1})(1 − d_t) − V(s_t);  A_t = (1 − truncated_t)(δ_t + γλ(1 − d_t) A_{t+1})
 
     Args:
-        reward: `[T, …]` float32.
-        value: `[T, …]` float32, V(s_t) in reward units.
-        next_value: `[T, …]` float32, V of the true next state in reward units (not read where it cannot matter).
-        terminated, truncated: `[T, …]` bool.
-        gamma, gae_lambda: scalars, traced.
-        truncation: `"bootstrap"`, or `"mask"` as the reference does.
+        value: V(s_t) in reward units.
+        next_value: V of the true next state in reward units; ignored where its coefficient is zero.
+        truncation: `"bootstrap"`, or `"mask"` as in the published implementation.
     Returns:
-        `[T, …]` float32; the return target is this plus `value`.
+        The advantages in reward units; adding `value` gives the return targets.
     Raises:
-        AssertionError: shapes differ (at trace time).
-        ValueError: `truncation` is neither of the two.
+        ValueError: `truncation` is neither `"bootstrap"` nor `"mask"`.
     Source: Schulman et al. 2016, Eq. 16; Pardo et al. 2018 (time limits).
     """
-    chex.assert_equal_shape([reward, value, next_value, terminated, truncated])
     done = terminated | truncated
     if truncation == "bootstrap":
         bootstrapped, kept = ~terminated, jnp.ones_like(reward)

@@ -1,49 +1,50 @@
-"""Probability ratios and their products from logarithms, bounded so that no update overflows."""
+"""Probability ratios and their products, computed from logarithms and bounded so that no update overflows."""
 
 import math
 
 import jax.numpy as jnp
+from jaxtyping import Float
 
-from ltro_jax.types import Array
+from ltro_jax.types import Array, Scalar
 
 MAX_RATIO = 1e10  # of one agent in a loss, and of the factor as a weight; their product times any gradient is finite
 MAX_ENTRY = 1e15  # of a gradient: the squares of all its entries still have a finite sum
 
 
-def bounded(gradient: Array) -> Array:
-    """A gradient `[D]` with entries within ±`MAX_ENTRY`, so that its norm is finite in float32; smaller ones stay."""
+def bounded(gradient: Float[Array, " D"]) -> Float[Array, " D"]:
+    """Clip each entry of a gradient to ±`MAX_ENTRY`, so that its norm is finite in float32."""
     return jnp.clip(gradient, -MAX_ENTRY, MAX_ENTRY)
 
 
-def probability_ratio(log_ratio: Array) -> Array:
-    """The ratio r of an objective: exp(log r) up to `MAX_RATIO`, and beyond it the tangent there.
+def probability_ratio(log_ratio: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """The ratio r in an objective: exp(log r) up to `MAX_RATIO`, and the tangent at that point beyond it.
 
-    A ratio that overflows makes NaN of the whole gradient, for ∞ · 0 is NaN: even where the clip of the surrogate, an
-    advantage of 0 or a mask leaves the sample out. The tangent keeps value and gradient finite, and the gradient still
-    pulls a sample with negative advantage back.
+    Because ∞ · 0 is NaN, a single ratio that overflows turns the whole gradient into NaN, even if the clip of the
+    surrogate, an advantage of 0 or a mask excludes the sample. The tangent keeps value and gradient finite, and the
+    gradient still reduces the ratio of a sample with negative advantage.
 
     Args:
-        log_ratio: `[…]` float32, log π_new − log π_old.
+        log_ratio: log π_new − log π_old.
     Returns:
-        `[…]` float32 > 0.
+        r > 0.
     """
     limit = math.log(MAX_RATIO)
     return jnp.where(log_ratio > limit, MAX_RATIO * (1.0 + log_ratio - limit), jnp.exp(jnp.minimum(log_ratio, limit)))
 
 
-def clamped_factor(log_factor: Array, factor_clip: Array | float) -> Array:
+def clamped_factor(log_factor: Float[Array, "*batch"], factor_clip: Scalar) -> Float[Array, "*batch"]:
     """The weight w = min(R, c, `MAX_RATIO`) of an update, from log R.
 
-    With c = ∞ the factor overflows float32 where R > 3.4e38, and an infinite weight makes every parameter NaN. So
-    samples with R > `MAX_RATIO` weigh `MAX_RATIO` each. They alone decide the update then: beside them float32 does not
-    resolve a sample with R near 1. The length of the step stays bounded by `max_grad_norm` and Adam, or by the trust
-    region.
+    With c = ∞, the factor overflows float32 if R > 3.4e38, and an infinite weight turns every parameter into NaN.
+    Therefore each sample with R > `MAX_RATIO` has the weight `MAX_RATIO`. Such samples alone determine the update,
+    because float32 cannot resolve samples with R near 1 next to them. `max_grad_norm` and the optimiser, or the trust
+    region, still bound the length of the step.
 
     Args:
-        log_factor: `[…]` float32, logarithm of the raw factor R.
-        factor_clip: scalar c > 0, traced; ∞ for plain HAPPO and HATRPO.
+        log_factor: logarithm of the raw factor R.
+        factor_clip: c > 0; ∞ for plain HAPPO and HATRPO.
     Returns:
-        `[…]` float32, 0 ≤ w ≤ c.
-    Source: Le & Ta 2025, Algorithm 1; the bound is ours.
+        0 ≤ w ≤ c.
+    Source: Le & Ta 2025, Algorithm 1; the bound `MAX_RATIO` is an addition.
     """
     return jnp.minimum(jnp.exp(jnp.minimum(log_factor, math.log(MAX_RATIO))), factor_clip)

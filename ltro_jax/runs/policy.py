@@ -69,7 +69,7 @@ class Policy:
                 f"observation has shape {observation.shape}; its last two axes must be "
                 f"{expected} (agents, observation) for {self.spec.name}"
             )
-        every_action = jnp.arange(self.spec.action_size) < jnp.asarray(self.spec.action_sizes)[:, None]
+        every_action = np.arange(self.spec.action_size) < np.asarray(self.spec.action_sizes)[:, None]
         mask = every_action if action_mask is None else action_mask
         mask = jnp.broadcast_to(mask, (*observation.shape[:-1], self.spec.action_size))
         with jax.default_matmul_precision(self.parts.static.matmul_precision):

@@ -51,7 +51,7 @@ def values(
         value, after = critic.unroll(params, state, hidden, start, state_mask)
         of_one, mask_of_one = next_state[:, :, None], None if state_mask is None else state_mask[:, :, None]
         next_value, _ = critic.unroll(params, of_one, after, jnp.zeros((*start.shape, 1), bool), mask_of_one)
-        after = after.swapaxes(0, 1)  # [T, B, H]
+        after = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), after)  # [T, B, H]
         kept = jnp.where(done[..., None], 0.0, after)
         before = jnp.concatenate([hidden[None], kept[:-1]])
         return Values(value.T, next_value[..., 0].T, before, kept[-1])

@@ -11,7 +11,7 @@ from ltro_jax.types import CriticBatch
 
 def visited(num_samples, epochs, minibatches, key=0):
     """Which samples each step saw, and how many steps there were."""
-    samples = {"index": jnp.arange(num_samples), "vector": jnp.arange(num_samples)[:, None] * jnp.ones(2)}
+    samples = {"index": jnp.arange(num_samples), "vector": jnp.arange(num_samples)[:, None] * jnp.ones((1, 2))}
 
     def step(count, rows):
         return count + 1, take(samples, rows)
@@ -44,18 +44,18 @@ def test_no_epochs(minibatches):
 
 
 def test_samples_of_a_rollout():
-    rollout = 10 * jnp.arange(6)[:, None] + jnp.arange(2)  # [T, B], 10 · step + environment
+    rollout = 10 * jnp.arange(6)[:, None] + jnp.arange(2)[None]  # [T, B], 10 · step + environment
     np.testing.assert_array_equal(to_samples(rollout, None), rollout.reshape(-1))
     sequences = [[0, 10, 20], [1, 11, 21], [30, 40, 50], [31, 41, 51]]
     np.testing.assert_array_equal(to_samples(rollout, 3), sequences)
 
 
 def test_a_sequence_sets_out_from_the_hidden_state_before_its_first_step():
-    rollout = 10.0 * jnp.arange(6)[:, None] + jnp.arange(2)
+    rollout = 10.0 * jnp.arange(6)[:, None] + jnp.arange(2)[None]
     batch = CriticBatch(rollout[..., None], rollout, rollout, None, jnp.stack([rollout, -rollout], -1), rollout > 20)
     samples = training_samples(batch, 3)
     np.testing.assert_array_equal(samples.hidden, [[0, 0], [1, -1], [30, -30], [31, -31]])
-    np.testing.assert_array_equal(samples.hidden[:, 0], samples.value[:, 0])
+    np.testing.assert_array_equal(np.asarray(samples.hidden)[:, 0], samples.value[:, 0])
     np.testing.assert_array_equal(samples.start, samples.value > 20)
     assert samples.state.shape == (4, 3, 1)
 

@@ -95,6 +95,7 @@ def test_simple_spread_is_that_of_jaxmarl(num_agents, continuous):
     adapter: Any = make_env(Static(task="mpe/simple_spread", num_agents=num_agents, continuous_actions=continuous))
     ours, kind = adapter._env, "Continuous" if continuous else "Discrete"
     theirs = type(ours).mro()[1](num_agents=num_agents, num_landmarks=num_agents, action_type=kind)
+    theirs.step_env = jax.numpy_rank_promotion("allow")(theirs.step_env)
     key = jax.random.key(num_agents)
     _, state = ours.reset(key)
     state = state.replace(p_pos=0.2 * state.p_pos)

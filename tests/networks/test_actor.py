@@ -155,7 +155,7 @@ def test_all_agents_at_once_are_each_agent_alone(discrete):
     batches = [agent_batch(agent, discrete, padded=True, seed=agent) for agent in range(3)]
     observation, mask = (np.stack([getattr(b, x) for b in batches], 2) for x in ("observation", "action_mask"))
     action = np.stack([batch.action for batch in batches], 2)
-    observation_mask = jnp.arange(WIDTH) < jnp.array(OBSERVATIONS)[:, None]
+    observation_mask = jnp.arange(WIDTH)[None] < jnp.array(OBSERVATIONS)[:, None]
 
     def together_of(params, observation, mask, action):
         policy, hidden = apply_agents(actor, params, observation, (), mask, observation_mask, HYPERS)

@@ -65,7 +65,7 @@ def test_an_actor_step_by_step_is_the_sequence_at_once(padded):
     entries = np.arange(SIZE + 2) < SIZE if padded else None
     available = np.random.default_rng(2).random((B, L, 3)) < 0.7
     available[..., 0] = True
-    assert actor.recurrent and actor.initial_hidden((B, 2)).shape == (B, 2, WIDTH)
+    assert actor.recurrent and np.shape(actor.initial_hidden((B, 2))) == (B, 2, WIDTH)
     together = actor.unroll(params, x, hidden, start, available, entries, HYPERS)
     for step in range(L):
         hidden = jnp.where(start[:, step, None], 0.0, hidden)

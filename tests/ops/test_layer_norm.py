@@ -16,7 +16,7 @@ def as_written(x, mask=None):
     """The formula without a derivative of its own."""
     where = None if mask is None else jnp.broadcast_to(mask, x.shape)
     deviation = x - jnp.mean(x, -1, keepdims=True, where=where)
-    deviation = deviation if mask is None else jnp.where(mask, deviation, 0.0)
+    deviation = deviation if where is None else jnp.where(where, deviation, 0.0)
     return deviation / jnp.sqrt(jnp.mean(jnp.square(deviation), -1, keepdims=True, where=where) + LAYER_NORM_EPS)
 
 

@@ -20,5 +20,7 @@ class TwoBiasGRU(nn.Module):
         recurrent_kernel = self.param("recurrent_kernel", zeros, (self.width, gates))
         recurrent_bias = self.param("recurrent_bias", zeros, (gates,))
         gates_bias, candidate_bias = jnp.split(recurrent_bias, [2 * self.width])
-        inputs = x @ input_kernel + input_bias + jnp.pad(gates_bias, (0, self.width))
+        inputs = x @ input_kernel
+        inputs = inputs + jnp.broadcast_to(input_bias, inputs.shape)
+        inputs = inputs + jnp.broadcast_to(jnp.pad(gates_bias, (0, self.width)), inputs.shape)
         return scan_gates(inputs, hidden, start, recurrent_kernel, candidate_bias)

@@ -109,7 +109,7 @@ def make_controlled(
         value = action_values(step_key, frozen, table, state, hypers, parts)
         advantage = value - jnp.sum(jnp.exp(log_joint) * value, axis=-1, keepdims=True)
         return (
-            draws._replace(joint_action=jnp.sum(action * weights, axis=-1)),
+            draws._replace(joint_action=jnp.sum(action * weights[None], axis=-1)),
             Enumeration(log_joint, prefixes(log_new - log_old), advantage),
         )
 

@@ -17,12 +17,14 @@ def max_advantage(advantage: Array) -> Array:
 
 def position_total_variation(factors: Factors) -> Array:
     """TV(π'_m, π_m)(s) of the agent at each position; `[N, S]`. The other agents, unchanged, drop out of the sum."""
-    return total_variation(factors.log_joint + factors.log_ratio, factors.log_joint)
+    log_old = factors.log_joint[None]
+    return total_variation(log_old + factors.log_ratio, log_old)
 
 
 def prefix_total_variation(factors: Factors) -> Array:
     """TV(π'_{1:m}, π_{1:m})(s) after the first m = 0..N agents; `[N+1, S]`, the last row is the joint policy's."""
-    return total_variation(factors.log_joint + factors.log_factor, factors.log_joint)
+    log_old = factors.log_joint[None]
+    return total_variation(log_old + factors.log_factor, log_old)
 
 
 def weighted_second_moment_bound(factors: Factors, advantage: Array, factor_clip: Array | float) -> Array:

@@ -42,7 +42,7 @@ def solve_dominant(system: Array, right: Array) -> Array:
 
     def eliminate(index: Array, table: Array) -> Array:
         row = table[index] / table[index, index]
-        return (table - table[:, index, None] * row).at[index].set(row)
+        return (table - table[:, index, None] * row[None]).at[index].set(row)
 
     table = jnp.concatenate([system, right[:, None]], axis=1)
     return jax.lax.fori_loop(0, len(right), eliminate, table)[:, -1]

@@ -54,7 +54,8 @@ def log_clamped(log_factor: Array, factor_clip: Array | float) -> Array:
 
 def expectation(log_joint: Array, log_weight: Array, x: Array | float = 1.0) -> Array:
     """E_π[exp(log_weight) · x] over the last axis; where x = 0 even an overflowing weight counts as nothing."""
-    weight = jnp.exp(log_joint + log_weight)
+    weight = jnp.exp(jnp.broadcast_to(log_joint, log_weight.shape) + log_weight)
+    x = jnp.broadcast_to(x, weight.shape)
     return jnp.sum(jnp.where(jnp.equal(x, 0.0), 0.0, weight * x), axis=-1)
 
 
@@ -70,6 +71,6 @@ def second_moment(factors: Factors, factor_clip: Array | float = jnp.inf) -> Arr
 
 def excess(factors: Factors, factor_clip: Array | float) -> Array:
     """E_π[(R − c)⁺] = E_π|R − min(R, c)|, what the clamp removes; c = 1 gives TV, c = ∞ gives 0; `[N+1, S]`."""
-    raw = jnp.exp(factors.log_joint + factors.log_factor)
-    kept = jnp.exp(factors.log_joint + log_clamped(factors.log_factor, factor_clip))
+    raw = jnp.exp(factors.log_joint[None] + factors.log_factor)
+    kept = jnp.exp(factors.log_joint[None] + log_clamped(factors.log_factor, factor_clip))
     return jnp.sum(raw - kept, axis=-1)
