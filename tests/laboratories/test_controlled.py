@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ltro_jax.laboratories.controlled.measure import enumerable, joint_actions, make_controlled
+from ltro_jax.laboratories.controlled.measure import enumerable, make_controlled
 from ltro_jax.laboratories.controlled.moments import second_moments, weighted_variances
+from ltro_jax.laboratories.games import joint_actions
 from ltro_jax.training import make_train
 
 DRAWS, SITUATIONS = 4096, 6
@@ -53,7 +54,7 @@ def test_draws_are_rows_of_the_enumeration(matching):
 def test_advantages_are_those_of_the_game(matching):
     """Reward 1 if all choose the symbol; the situations show all three symbols, each with its own winning action."""
     parts, _, enumeration = matching
-    table = np.asarray(joint_actions(parts))
+    table = joint_actions(parts.spec.num_agents, parts.spec.action_size).T
     same = (table == table[:, :1]).all(1)
     probability = np.exp(enumeration.log_joint)
     np.testing.assert_allclose((probability * enumeration.advantage).sum(1), 0.0, atol=1e-6)

@@ -26,7 +26,7 @@ def test_moments_of_a_batch_of_updates(x64):
     """Against one game's update, and against hand-made sums over its joint actions."""
     problems = random_problems(0, 4, *SHAPE, 0.9)
     for clip in (1.0, np.inf):
-        hypers = theory.Hypers(factor_clip=clip, kl_threshold=0.1)
+        hypers = theory.GameHypers(factor_clip=clip, kl_threshold=0.1)
         found = weight_moments(problems, hypers)
         game, logits, key = problem(problems, 1)
         new_logits, info = theory.update(key, game, logits, hypers)
@@ -48,7 +48,7 @@ def test_moments_of_a_batch_of_updates(x64):
 
 
 def test_courses_are_runs(x64):
-    problems, hypers = random_problems(0, 4, *SHAPE, 0.9), theory.Hypers(kl_threshold=0.1)
+    problems, hypers = random_problems(0, 4, *SHAPE, 0.9), theory.GameHypers(kl_threshold=0.1)
     found = courses(problems, hypers, num_iterations=6)
     game, logits, key = problem(problems, 2)
     history = theory.run(key, game, logits, hypers, num_iterations=6)

@@ -4,17 +4,17 @@ Everything is float64 in a scope, jitted and vmappable:
 
     with float64():
         game = climbing_game()
-        history = run(jax.random.key(0), game, jnp.zeros((2, 1, 3)), Hypers(), num_iterations=100)
+        history = run(jax.random.key(0), game, jnp.zeros((2, 1, 3)), GameHypers(), num_iterations=100)
 """
 
 from ltro_jax.laboratories.games.agent_steps import (
-    Hypers,
+    GameHypers,
     StepInfo,
     WeightedAdvantage,
     clipped_objective,
-    gradient_step,
+    exact_gradient_step,
+    exact_trust_region_step,
     kl_and_gain,
-    trust_region_step,
 )
 from ltro_jax.laboratories.games.bounds import (
     advantage_bound,
@@ -52,9 +52,9 @@ from ltro_jax.laboratories.games.surrogates import (
 from ltro_jax.laboratories.games.updates import (
     History,
     UpdateInfo,
+    exact_sequential_update,
+    exact_simultaneous_update,
     run,
-    sequential_update,
-    simultaneous_update,
     update,
     weighted_advantage,
 )
@@ -64,8 +64,8 @@ __all__ = [
     "Evaluation",
     "Factors",
     "Game",
+    "GameHypers",
     "History",
-    "Hypers",
     "StepInfo",
     "UpdateInfo",
     "WeightedAdvantage",
@@ -79,9 +79,12 @@ __all__ = [
     "deviation_gains",
     "draw",
     "evaluate",
+    "exact_gradient_step",
+    "exact_sequential_update",
+    "exact_simultaneous_update",
+    "exact_trust_region_step",
     "excess",
     "float64",
-    "gradient_step",
     "improvement_bound",
     "joint_actions",
     "joint_log_policy",
@@ -104,14 +107,11 @@ __all__ = [
     "run",
     "second_moment",
     "sequential_factors",
-    "sequential_update",
-    "simultaneous_update",
     "state_reward",
     "state_shift_penalty",
     "state_transition",
     "surrogates",
     "total_variation",
-    "trust_region_step",
     "update",
     "weighted_advantage",
     "weighted_second_moment",

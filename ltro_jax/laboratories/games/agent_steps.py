@@ -17,7 +17,7 @@ from ltro_jax.ops import backtrack
 from ltro_jax.types import Array
 
 
-class Hypers(NamedTuple):
+class GameHypers(NamedTuple):
     """Traced scalars; those of the other kind of step are not read."""
 
     factor_clip: Array | float = 1.0  # c in (0, ∞]
@@ -50,8 +50,8 @@ def kl_and_gain(new_logits: Array, logits: Array, g: Array, state_distribution: 
     return kl_divergence(log_old, log_new) @ state_distribution, gain @ state_distribution
 
 
-def trust_region_step(
-    logits: Array, weighted: WeightedAdvantage, state_distribution: Array, hypers: Hypers, *, ls_steps: int = 40
+def exact_trust_region_step(
+    logits: Array, weighted: WeightedAdvantage, state_distribution: Array, hypers: GameHypers, *, ls_steps: int = 40
 ) -> tuple[Array, StepInfo]:
     """One natural-gradient step with exact backtracking, KL(π‖π') < δ under d^π.
 
@@ -105,8 +105,8 @@ def clipped_objective(
     return jnp.sum(jnp.exp(log_old) * (kept - lost), axis=-1) @ state_distribution
 
 
-def gradient_step(
-    logits: Array, weighted: WeightedAdvantage, state_distribution: Array, hypers: Hypers, *, num_epochs: int = 10
+def exact_gradient_step(
+    logits: Array, weighted: WeightedAdvantage, state_distribution: Array, hypers: GameHypers, *, num_epochs: int = 10
 ) -> tuple[Array, StepInfo]:
     """`num_epochs` (static) steps of plain gradient ascent on the exact clipped objective, as PPO takes them.
 

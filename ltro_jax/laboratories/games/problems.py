@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ltro_jax.laboratories.games.agent_steps import Hypers, trust_region_step
+from ltro_jax.laboratories.games.agent_steps import GameHypers, exact_trust_region_step
 from ltro_jax.laboratories.games.bounds import max_advantage, weighted_second_moment_bound
 from ltro_jax.laboratories.games.evaluation import evaluate
 from ltro_jax.laboratories.games.factors import second_moment, sequential_factors
@@ -14,7 +14,7 @@ from ltro_jax.laboratories.games.games import Game, random_game
 from ltro_jax.laboratories.games.policies import log_policies
 from ltro_jax.laboratories.games.precision import require_float64
 from ltro_jax.laboratories.games.surrogates import weighted_second_moment, weighted_variance
-from ltro_jax.laboratories.games.updates import AgentUpdate, run, update
+from ltro_jax.laboratories.games.updates import ExactAgentUpdate, run, update
 from ltro_jax.types import Array
 
 
@@ -67,7 +67,7 @@ def random_problems(
 
 @partial(jax.jit, static_argnames="agent_update")
 def weight_moments(
-    problems: Problems, hypers: Hypers, *, agent_update: AgentUpdate = trust_region_step
+    problems: Problems, hypers: GameHypers, *, agent_update: ExactAgentUpdate = exact_trust_region_step
 ) -> WeightMoments:
     """One sequential update of each game, order drawn, and the moments of what weighted each position in it.
 
@@ -101,10 +101,10 @@ def weight_moments(
 @partial(jax.jit, static_argnames=("num_iterations", "agent_update", "schedule"))
 def courses(
     problems: Problems,
-    hypers: Hypers,
+    hypers: GameHypers,
     *,
     num_iterations: int,
-    agent_update: AgentUpdate = trust_region_step,
+    agent_update: ExactAgentUpdate = exact_trust_region_step,
     schedule: str = "random",
 ) -> Courses:
     """`run` every game, and keep what the studies read.

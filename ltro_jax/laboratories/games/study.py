@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from ltro_jax.analysis.results import write_results
 from ltro_jax.config import SettingsError
 from ltro_jax.config.studies import VARIANCE_ACTIONS, TheorySettings
-from ltro_jax.laboratories.games import Hypers, float64, gradient_step, trust_region_step
+from ltro_jax.laboratories.games import GameHypers, exact_gradient_step, exact_trust_region_step, float64
 from ltro_jax.laboratories.games.problems import Problems, courses, random_problems, weight_moments
 from ltro_jax.laboratories.games.rates import log_spaced
 from ltro_jax.laboratories.games.reports import report_gap, report_improvement, report_variance
 from ltro_jax.laboratories.games.tables import MOMENTS
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 
-AGENT_UPDATES = {"gradient_step": gradient_step, "trust_region_step": trust_region_step}
+AGENT_UPDATES = {"gradient_step": exact_gradient_step, "trust_region_step": exact_trust_region_step}
 
 Say = Callable[[str], None]
 
@@ -31,7 +31,7 @@ def measure_variance(settings: TheorySettings, say: Say) -> xr.Dataset:
         say(f"variance: {agents} agents")
         problems = _problems(settings, agents, VARIANCE_ACTIONS)
         found = [
-            [weight_moments(problems, Hypers(factor_clip=clip, kl_threshold=kl)) for clip in settings.factor_clips]
+            [weight_moments(problems, GameHypers(factor_clip=clip, kl_threshold=kl)) for clip in settings.factor_clips]
             for kl in settings.kl_thresholds
         ]
         for name in MOMENTS:
@@ -57,7 +57,7 @@ def measure_improvement(settings: TheorySettings, say: Say) -> xr.Dataset:
         several = [
             courses(
                 problems,
-                Hypers(factor_clip=clip, kl_threshold=kl),
+                GameHypers(factor_clip=clip, kl_threshold=kl),
                 num_iterations=settings.iterations,
                 schedule=schedule,
             )
@@ -86,7 +86,7 @@ def measure_gap(settings: TheorySettings, say: Say) -> xr.Dataset:
         several = []
         for rule, (schedule, clip) in settings.rules.items():
             say(f"nash_gap: {name}, {rule}")
-            hypers = Hypers(clip, kl_threshold=settings.gap_kl_threshold, learning_rate=settings.learning_rate)
+            hypers = GameHypers(clip, kl_threshold=settings.gap_kl_threshold, learning_rate=settings.learning_rate)
             several.append(
                 courses(
                     problems,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ltro_jax.laboratories.games.agent_steps import Hypers, StepInfo, WeightedAdvantage, trust_region_step
+from ltro_jax.laboratories.games.agent_steps import GameHypers, StepInfo, WeightedAdvantage, exact_trust_region_step
 from ltro_jax.laboratories.games.bounds import improvement_bound, position_total_variation, prefix_total_variation
 from ltro_jax.laboratories.games.evaluation import evaluate
 from ltro_jax.laboratories.games.factors import log_clamped, sequential_factors
@@ -18,7 +18,7 @@ from ltro_jax.laboratories.games.precision import require_float64
 from ltro_jax.laboratories.games.surrogates import surrogates, weighted_variance
 from ltro_jax.types import Array
 
-AgentUpdate = Callable[[Array, WeightedAdvantage, Array, Hypers], tuple[Array, StepInfo]]
+ExactAgentUpdate = Callable[[Array, WeightedAdvantage, Array, GameHypers], tuple[Array, StepInfo]]
 SCHEDULES = ("random", "fixed", "simultaneous")
 
 
@@ -68,8 +68,13 @@ def weighted_advantage(
 
 
 @partial(jax.jit, static_argnames="agent_update")
-def sequential_update(
-    order: Array, logits: Array, advantage: Array, state_distribution: Array, hypers: Hypers, agent_update: AgentUpdate
+def exact_sequential_update(
+    order: Array,
+    logits: Array,
+    advantage: Array,
+    state_distribution: Array,
+    hypers: GameHypers,
+    agent_update: ExactAgentUpdate,
 ) -> tuple[Array, StepInfo]:
     """The agents move one after another, each weighted by the clamped factor of those before it.
 
@@ -95,10 +100,15 @@ def sequential_update(
 
 
 @partial(jax.jit, static_argnames="agent_update")
-def simultaneous_update(
-    order: Array, logits: Array, advantage: Array, state_distribution: Array, hypers: Hypers, agent_update: AgentUpdate
+def exact_simultaneous_update(
+    order: Array,
+    logits: Array,
+    advantage: Array,
+    state_distribution: Array,
+    hypers: GameHypers,
+    agent_update: ExactAgentUpdate,
 ) -> tuple[Array, StepInfo]:
-    """All agents move at once, with weight 1, as if the others stood still; arguments as `sequential_update`."""
+    """All agents move at once, with weight 1, as if the others stood still; arguments as `exact_sequential_update`."""
     log_policy = log_policies(logits)
 
     def alone(agent: Array) -> tuple[Array, StepInfo]:
@@ -114,9 +124,9 @@ def update(
     key: Array,
     game: Game,
     logits: Array,
-    hypers: Hypers,
+    hypers: GameHypers,
     *,
-    agent_update: AgentUpdate = trust_region_step,
+    agent_update: ExactAgentUpdate = exact_trust_region_step,
     schedule: str = "random",
 ) -> tuple[Array, UpdateInfo]:
     """One exact iteration of HATRPO/HAPPO, clipped or not: evaluate, move every agent, account for the change.
@@ -124,7 +134,7 @@ def update(
     Args:
         key: read by the random schedule only.
         logits: `[N, S, A]` float64.
-        agent_update: `trust_region_step` or `gradient_step`, static.
+        agent_update: `exact_trust_region_step` or `exact_gradient_step`, static.
         schedule: `random` (order drawn anew), `fixed` (1..N) or `simultaneous`, static.
     Raises:
         TypeError: not float64.
@@ -135,7 +145,7 @@ def update(
         raise ValueError(f"schedule = {schedule!r} is not one of {', '.join(SCHEDULES)}")
     agents = jnp.arange(game.num_agents)
     order = jax.random.permutation(key, agents) if schedule == "random" else agents
-    move = simultaneous_update if schedule == "simultaneous" else sequential_update
+    move = exact_simultaneous_update if schedule == "simultaneous" else exact_sequential_update
     old = evaluate(game, jnp.exp(log_policies(logits)))
     new_logits, step = move(order, logits, old.advantage, old.state_distribution, hypers, agent_update)
 
@@ -159,10 +169,10 @@ def run(
     key: Array,
     game: Game,
     logits: Array,
-    hypers: Hypers,
+    hypers: GameHypers,
     *,
     num_iterations: int,
-    agent_update: AgentUpdate = trust_region_step,
+    agent_update: ExactAgentUpdate = exact_trust_region_step,
     schedule: str = "random",
 ) -> History:
     """Iterate `update` from the given logits and keep every figure; one compiled scan, `vmap` over any argument."""
