@@ -3,17 +3,21 @@
     python experiments/controlled_measurement.py                                   # CPU size: 5 seeds × 20 k steps
     python experiments/controlled_measurement.py --seeds 0:10 --total_env_steps 10_000_000   # full size
 
-π is HAPPO's policy after training, π' the same 1, 4 or 16 updates later. The mean of R² over 65,536 fresh draws is held
-against E_s Π(1 + χ²), and where every joint action can be enumerated Var(R·A) against enumeration. Interruptible: the
-same command goes on. Writes `experiments/results/controlled_measurement/`: a table, a figure, every figure as CSV.
+π is HAPPO's policy after training, and π' is the policy 1, 4 or 16 updates later. The mean of R² over 65,536 fresh
+draws is compared with E_s Π(1 + χ²). If every joint action can be enumerated, Var(R·A) is compared with its exact
+value. After an interruption, the same command resumes. Writes a report, a table and a plot to
+`experiments/results/controlled_measurement/`.
 """
 
 import argparse
 from pathlib import Path
 
-from ltro_jax.analysis.results import csv_text, write_results
+import pandas as pd
+
+from ltro_jax.analysis.results import write_results
+from ltro_jax.analysis.tables import csv_text
 from ltro_jax.laboratories.controlled.moments import agreement_figure
-from ltro_jax.laboratories.controlled.tables import controlled_markdown, controlled_rows
+from ltro_jax.laboratories.controlled.tables import controlled_markdown, controlled_table
 from ltro_jax.laboratories.variance.study import train_all
 from ltro_jax.presets import preset_or_defaults
 
@@ -43,16 +47,15 @@ def main() -> None:
         title: preset_or_defaults(title.split()[0], "happo", **common, **settings) for title, settings in GAMES.items()
     }
     runs = train_all(configs, RUNS, progress=True, command=None)
-    rows = {}
+    tables = {}
     for updates in options.updates:
         for title, run in runs.items():
-            rows[f"{title}, {words(updates)}"] = controlled_rows(run, num_updates=updates)
-    everything = [{"run": label} | row for label, of_run in rows.items() for row in of_run]
+            tables[f"{title}, {words(updates)}"] = controlled_table(run, num_updates=updates)
+    everything = pd.concat(tables, names=["run"]).reset_index("run")
     by_updates = {
-        words(updates): [row for row in everything if row["updates"] == updates and row["agents_before"] > 0]
-        for updates in options.updates
+        words(updates): everything.query("updates == @updates and agents_before > 0") for updates in options.updates
     }
-    files = {"controlled.md": controlled_markdown(rows).encode(), "controlled.csv": csv_text(everything).encode()}
+    files = {"controlled.md": controlled_markdown(tables).encode(), "controlled.csv": csv_text(everything).encode()}
     write_results(RESULTS, files, {"controlled": agreement_figure(by_updates, "Fresh actions, fixed policies")})
     (RESULTS / "controlled.pdf").unlink()  # the repository keeps the PNG
     print((RESULTS / "controlled.md").read_text())

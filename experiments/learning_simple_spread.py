@@ -11,12 +11,16 @@ table, two figures.
 import argparse
 from pathlib import Path
 
+import pandas as pd
 import xarray as xr
-from study import finished_run, random_policy_return, table_row, write_curves
+from study import finished_run, interval_table, random_policy_return, write_curves
 
 import ltro_jax
+from ltro_jax.algorithms.factor_statistics import FactorStatistics
 from ltro_jax.analysis.plots import learning_curves, position_curves, save_figure
-from ltro_jax.analysis.statistics import final_score, iqm_interval
+from ltro_jax.analysis.statistics import Interval, final_score, iqm_interval
+from ltro_jax.analysis.tables import markdown_table
+from ltro_jax.analysis.variances import VARIANCES
 
 TASK = "mpe/simple_spread"
 ALGORITHMS = ("clip_happo", "happo")
@@ -29,21 +33,7 @@ REFERENCE = [
     (440e3, -95.5, -94.5),
     (580e3, -94.8, -94.1),
 ]
-KEPT = [
-    "episode_return",
-    "eval_return_greedy",
-    "eval_return_sampled",
-    "adv_variance_raw",
-    "adv_variance_clip1",
-    "adv_variance_used",
-    "factor_mean",
-    "factor_max",
-    "factor_ess",
-    "kl",
-    "total_variation",
-    "entropy",
-    "finite",
-]
+KEPT = ["episode_return", "eval_return_greedy", "eval_return_sampled", *FactorStatistics._fields, "entropy", "finite"]
 
 
 def main() -> None:
@@ -72,38 +62,39 @@ def write_table(metrics: dict[str, xr.Dataset], random_return: float, path: Path
     """IQM over seeds with 95 % bootstrap intervals."""
     first = next(iter(metrics.values()))
     steps, seeds = int(first["env_steps"][-1]), first.sizes["member"]
-    lines = [
-        f"# {TASK} (continuous, N = 3), {seeds} seeds × {steps:,} steps",
-        "",
-        "Made by `python experiments/learning_simple_spread.py`.",
-        "Return: sum over agents and 25 steps, JaxMARL's environment. IQM over seeds [95 % bootstrap interval].",
-        "",
-        "| | " + " | ".join(metrics) + " |",
-        "|---|" + "---|" * len(metrics),
-    ]
+    path.write_text(
+        f"# {TASK} (continuous, N = 3), {seeds} seeds × {steps:,} steps\n\n"
+        "Made by `python experiments/learning_simple_spread.py`.\n"
+        "Return: sum over agents and 25 steps, JaxMARL's environment. IQM over seeds [95 % bootstrap interval].\n\n"
+        f"{interval_table(_intervals(metrics), metrics)}\n"
+        f"Uniformly random actions: {random_return:.2f} (2000 episodes).\n\n"
+        "Training return and that of the authors' implementation (seed 1, its settings; its units + 37.5, since its\n"
+        "environment counts an agent's collision with itself). JaxMARL's actions take effect a step later than those\n"
+        "of the authors' environment: `reference_physics.md` has the same comparison with their physics.\n\n"
+        f"{markdown_table(_reference_table(metrics, steps))}"
+    )
 
+
+def _intervals(metrics: dict[str, xr.Dataset]) -> dict[str, list[Interval]]:
+    """Title → intervals of final scores, and of variances by position averaged over training."""
+    first = next(iter(metrics.values()))
+    rows = {}
     for name in ("eval_return_greedy", "eval_return_sampled", "episode_return"):
         evaluations = int(first[name].notnull().any("member").sum())
         scores = [final_score(dataset[name].values, last=max(1, evaluations // 5)) for dataset in metrics.values()]
-        lines.append(table_row(f"{name}, last fifth", [iqm_interval(score) for score in scores]))
+        rows[f"{name}, last fifth"] = [iqm_interval(score) for score in scores]
     for position in range(first.sizes["position"]):
-        for name in ("adv_variance_raw", "adv_variance_used"):
+        for name in VARIANCES.values():
             means = [
                 dataset[name][:, :, position].mean("iteration", skipna=False).values for dataset in metrics.values()
             ]
-            title = f"{name}, position {position + 1}, mean over training"
-            lines.append(table_row(title, [iqm_interval(mean) for mean in means]))
-    lines += [
-        "",
-        f"Uniformly random actions: {random_return:.2f} (2000 episodes).",
-        "",
-        "Training return beside the authors' implementation (seed 1, its settings; its units + 37.5, since its",
-        "environment counts an agent's collision with itself). JaxMARL's actions take effect a step later than those",
-        "of the authors' environment: `reference_physics.md` has the same comparison with their physics.",
-        "",
-        "| env steps | clip_happo | reference | happo | reference |",
-        "|---|---|---|---|---|",
-    ]
+            rows[f"{name}, position {position + 1}, mean over training"] = [iqm_interval(mean) for mean in means]
+    return rows
+
+
+def _reference_table(metrics: dict[str, xr.Dataset], steps: int) -> pd.DataFrame:
+    """Mean training return around some steps, of each algorithm here and in the authors' implementation."""
+    rows = []
     for at, *references in REFERENCE:
         if at > steps:
             continue
@@ -111,8 +102,8 @@ def write_table(metrics: dict[str, xr.Dataset], random_return: float, path: Path
         for dataset, reference in zip(metrics.values(), references, strict=True):
             near = dataset["episode_return"].sel(iteration=(abs(dataset["env_steps"] - at) <= 20e3).values)
             cells += [f"{iqm_interval(near.mean('iteration').values).point:.1f}", f"{reference + SELF_COLLISION:.1f}"]
-        lines.append("| " + " | ".join(cells) + " |")
-    path.write_text("\n".join(lines) + "\n")
+        rows.append(cells)
+    return pd.DataFrame(rows, columns=["env steps", "clip_happo", "reference", "happo", "reference"])
 
 
 def write_figures(metrics: dict[str, xr.Dataset], random_return: float, results: Path) -> None:

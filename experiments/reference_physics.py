@@ -12,12 +12,14 @@ Writes `experiments/results/reference_physics.md`.
 from pathlib import Path
 
 import jax
+import pandas as pd
 from jaxmarl.environments.mpe.simple import SimpleMPE
 from learning_simple_spread import REFERENCE, SELF_COLLISION, TASK
 from study import finished_run
 
 import ltro_jax
 from ltro_jax.analysis.statistics import iqm_interval
+from ltro_jax.analysis.tables import interval_text, markdown_table
 
 RUN = Path("runs/reference_physics")
 RESULT = Path("experiments/results/reference_physics.md")
@@ -36,22 +38,18 @@ def main() -> None:
     config = ltro_jax.load_preset(TASK, "clip_happo", **settings)
     run = finished_run(config, RUN)
     episode_return = run.metrics["episode_return"]
-    lines = [
-        "# clip-HAPPO on simple_spread with the physics of PettingZoo 1.22",
-        "",
-        "Training return, sum over agents and 25 steps: IQM of 10 seeds [95 % bootstrap interval] over the five",
-        "iterations up to each point, beside the authors' implementation (seed 1; its figure + 37.5, the constant that",
-        "an agent's collision with itself costs there). Made by `python experiments/reference_physics.py`.",
-        "",
-        "| env steps | ltro_jax | reference |",
-        "|---|---|---|",
-    ]
+    rows = []
     for steps, reference, _ in REFERENCE:
         last = int(steps) // config.static.steps_per_iteration
         interval = iqm_interval(episode_return[:, last - 5 : last].mean("iteration").values)
-        ours = f"{interval.point:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
-        lines.append(f"| {steps / 1e3:.0f} k | {ours} | {reference + SELF_COLLISION:.1f} |")
-    RESULT.write_text("\n".join(lines) + "\n")
+        rows.append((f"{steps / 1e3:.0f} k", interval_text(interval, ".1f"), f"{reference + SELF_COLLISION:.1f}"))
+    RESULT.write_text(
+        "# clip-HAPPO on simple_spread with the physics of PettingZoo 1.22\n\n"
+        "Training return, sum over agents and 25 steps: IQM of 10 seeds [95 % bootstrap interval] over the five\n"
+        "iterations up to each point, and the value of the authors' implementation (seed 1; + 37.5, the constant that\n"
+        "an agent's collision with itself costs there). Made by `python experiments/reference_physics.py`.\n\n"
+        + markdown_table(pd.DataFrame(rows, columns=["env steps", "ltro_jax", "reference"]))
+    )
     print(RESULT.read_text())
 
 

@@ -2,23 +2,24 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 import ltro_jax
 from ltro_jax.analysis.plots import learning_curves, position_curves, save_figure
 from ltro_jax.analysis.results import file_name
 from ltro_jax.analysis.statistics import Interval, final_score, iqm_interval
+from ltro_jax.analysis.tables import interval_text, markdown_table
+from ltro_jax.analysis.variances import VARIANCES
 from ltro_jax.envs import make_env
 from ltro_jax.runs import train_or_resume
-
-VARIANCES = ("adv_variance_raw", "adv_variance_used")
 
 
 def finished_run(config: ltro_jax.Config, path: Path) -> ltro_jax.Run:
@@ -59,10 +60,10 @@ def write_curves(dataset: xr.Dataset, names: Sequence[str], path: Path) -> None:
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
-def table_row(title: str, intervals: Sequence[Interval]) -> str:
-    """A line of a Markdown table: point [low, high] in each cell."""
-    cells = (f"{i.point:.2f} [{i.low:.2f}, {i.high:.2f}]" for i in intervals)
-    return f"| {title} | " + " | ".join(cells) + " |"
+def interval_table(rows: Mapping[str, Sequence[Interval]], columns: Iterable[str]) -> str:
+    """A Markdown table of intervals: title → one interval for each column."""
+    cells = [[title, *(interval_text(interval, ".2f") for interval in row)] for title, row in rows.items()]
+    return markdown_table(pd.DataFrame(cells, columns=["", *columns]))
 
 
 def compare(
@@ -110,7 +111,7 @@ def compare(
             for label, config in configs.items()
         }
         for label, dataset in metrics.items():
-            kept = (*scores, *VARIANCES, "kl", "total_variation", "finite")
+            kept = (*scores, *VARIANCES.values(), "kl", "total_variation", "finite")
             write_curves(dataset, kept, options.results / f"{stem}-{file_name(label)}.npz")
         baseline = {}
         if "return" in scores[0]:
@@ -128,23 +129,24 @@ def compare(
             window = max(1, min(dataset.sizes["iteration"] for dataset in metrics.values()) // 20)
             figure = position_curves(used, ylabel="used advantage variance", title=title, window=window, log=True)
             save_figure(figure, options.results / f"{stem}-variance.png")
-        lines += [*_comparison_table(title, metrics, scores), ""]
+        first = next(iter(metrics.values()))
+        lines += [f"## {title}, {first.sizes['member']} seeds × {int(first['env_steps'][-1]):,} steps", ""]
+        lines += [_comparison_table(metrics, scores)]
         lines += [f"Random actions: return {value:.2f} (2000 episodes)." for value in baseline.values()]
         lines += [""] * len(baseline)
         (options.results / "table.md").write_text("\n".join(lines))
     print((options.results / "table.md").read_text())
 
 
-def _comparison_table(title: str, metrics: Mapping[str, xr.Dataset], scores: Sequence[str]) -> list[str]:
+def _comparison_table(metrics: Mapping[str, xr.Dataset], scores: Sequence[str]) -> str:
     """Final scores, and the advantage variance at the last position averaged over training."""
     first = next(iter(metrics.values()))
-    lines = [f"## {title}, {first.sizes['member']} seeds × {int(first['env_steps'][-1]):,} steps", ""]
-    lines += ["| | " + " | ".join(metrics) + " |", "|---|" + "---|" * len(metrics)]
+    rows = {}
     for name in scores:
-        rows = int(first[name].notnull().any("member").sum())
-        values = [final_score(dataset[name].values, last=max(1, rows // 5)) for dataset in metrics.values()]
-        lines.append(table_row(name, [iqm_interval(value) for value in values]))
-    for name in VARIANCES:
+        evaluations = int(first[name].notnull().any("member").sum())
+        final = [final_score(dataset[name].values, last=max(1, evaluations // 5)) for dataset in metrics.values()]
+        rows[name] = [iqm_interval(score) for score in final]
+    for name in VARIANCES.values():
         means = [dataset[name].isel(position=-1).mean("iteration", skipna=False).values for dataset in metrics.values()]
-        lines.append(table_row(f"{name}, last position", [iqm_interval(mean) for mean in means]))
-    return lines
+        rows[f"{name}, last position"] = [iqm_interval(mean) for mean in means]
+    return interval_table(rows, metrics)

@@ -11,7 +11,7 @@ with five agents). Followed by the controlled measurement on the last policies. 
 import argparse
 from pathlib import Path
 
-from ltro_jax.laboratories.controlled.tables import controlled_rows
+from ltro_jax.laboratories.controlled.tables import controlled_table
 from ltro_jax.laboratories.variance.study import configurations, train_all, write_study
 
 RUNS = Path("runs/variance_over_training")
@@ -27,7 +27,7 @@ def main() -> None:
     settings = {"seeds": options.seeds, "total_env_steps": options.total_env_steps, "eval_episodes": 0}
     configs = configurations(["mpe/simple_spread"], ["clip_happo", "happo"], num_agents=[options.agents], **settings)
     runs = train_all(configs, RUNS, progress=True, command=None)
-    write_study(runs, RESULTS, {label: controlled_rows(run) for label, run in runs.items()})
+    write_study(runs, RESULTS, {label: controlled_table(run) for label, run in runs.items()})
     for figure in RESULTS.glob("*.pdf"):
         figure.unlink()  # the repository keeps the PNGs
     print((RESULTS / "table.md").read_text(), (RESULTS / "controlled.md").read_text(), sep="\n")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ltro_jax import Config, load_preset
-from ltro_jax.laboratories.controlled.tables import controlled_rows
+from ltro_jax.laboratories.controlled.tables import controlled_table
 from ltro_jax.laboratories.variance.study import configurations, train_all, write_study
 
 RUNS = Path("runs/variance_vs_agents")
@@ -64,7 +64,7 @@ def main() -> None:
     length = {name: value for name in ("seeds", "total_env_steps") if (value := getattr(options, name))}
     for name in options.studies:
         runs = train_all(STUDIES[name](**length), RUNS, progress=True, command=None)
-        controlled = {label: controlled_rows(run) for label, run in runs.items()}
+        controlled = {label: controlled_table(run) for label, run in runs.items()}
         write_study(runs, RESULTS / name, controlled)
         for pattern in ("*.pdf", "learning_curves-*", "variance_over_training-*"):  # the repository keeps the others
             for figure in (RESULTS / name).glob(pattern):

@@ -52,7 +52,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train what is to be trained, measure, and say what was written."""
-    from ltro_jax.laboratories.controlled.tables import controlled_rows
+    from ltro_jax.laboratories.controlled.tables import controlled_table
     from ltro_jax.laboratories.variance.study import configurations, train_all, write_study
     from ltro_jax.runs import load_run
     from ltro_jax.runs.progress import Progress
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         runs |= train_all(configs, output / "runs", progress_mode(options), options.command_line)
         controlled = None
         if options.controlled:
-            controlled = {label: controlled_rows(opened, **sizes) for label, opened in runs.items()}
+            controlled = {label: controlled_table(opened, **sizes) for label, opened in runs.items()}
         try:
             written = write_study(runs, output, controlled)
         except ValueError as error:

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pandas as pd
 
+from ltro_jax.analysis.tables import csv_text
 from ltro_jax.config import SettingsError
 from ltro_jax.runs.evaluation import absolute_metrics
 from ltro_jax.runs.load import Run, point_label
@@ -218,7 +219,7 @@ def _algorithm(run: Run, runs: Sequence[Run], index: int) -> str:
 
 
 def _csv(runs: Sequence[Run], metrics: Sequence[str]) -> bytes:
-    return tidy(runs, metrics).to_csv(index=False, lineterminator="\n", float_format="%.9g").encode()
+    return csv_text(tidy(runs, metrics), float_format="%.9g").encode()
 
 
 def _parquet(runs: Sequence[Run], metrics: Sequence[str]) -> bytes:

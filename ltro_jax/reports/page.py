@@ -11,6 +11,10 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+import pandas as pd
+
+from ltro_jax.analysis.tables import markdown_table
+
 
 class Text(NamedTuple):
     """A paragraph."""
@@ -182,9 +186,8 @@ def _markdown_block(block: Block, figures: str) -> str:
         case Code(text):
             return f"```\n{text}\n```"
         case Table(columns, rows, caption):
-            lines = [columns, ["---"] * len(columns), *rows]
-            table = "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in lines)
-            return f"{_plain(caption)}\n\n{table}"
+            table = pd.DataFrame(rows, columns=list(columns), dtype=object)
+            return f"{_plain(caption)}\n\n{markdown_table(table, escape=_plain).rstrip()}"
         case Picture(name, _, alt, caption):
             return f"![{_plain(alt)}]({figures}/{name}.svg)\n\n*{_plain(caption)}*"
         case Folded(summary, inner):

@@ -9,6 +9,7 @@ import xarray as xr
 
 from ltro_jax.analysis.plots import position_curves, svg
 from ltro_jax.analysis.results import file_name
+from ltro_jax.analysis.variances import VARIANCES
 from ltro_jax.reports.comparison import Comparison, thinned
 from ltro_jax.reports.page import Block, Folded, Picture, Section, Table, Text
 from ltro_jax.reports.series import Series
@@ -18,10 +19,6 @@ from ltro_jax.storage import load_stretches
 
 PANELS = 8  # of more positions or agents these many, evenly spread
 PANEL_POINTS = 60  # a longer curve is drawn as means over windows
-VARIANCES = {
-    "adv_variance_raw": "advantage variance, raw (R·A)",
-    "adv_variance_used": "advantage variance, as used",
-}
 OF_THE_STEP = {"kl": "KL of the own step (nats)", "total_variation": "total variation of the own step"}
 AGENT_WORDS = {"entropy": "entropy (nats)", "step_kl": "KL of the accepted step (nats)"} | OF_THE_STEP
 BY = {"position": " in the order of the update", "agent": ""}
@@ -32,14 +29,14 @@ def variance_section(comparison: Comparison) -> Section:
     """Raw and used, a panel for each position, over training."""
     blocks: list[Block] = []
     for task in comparison.tasks:
-        for name, words in VARIANCES.items():
+        for kind, name in VARIANCES.items():
             curves = {
                 one.label: one.healthy[name]
                 for one in comparison.drawn(task)
                 if name in one.healthy and _any(one, name)
             }
             if curves:
-                blocks.append(_panels(name, words, task, curves, comparison, "position"))
+                blocks.append(_panels(name, f"advantage variance, {kind}", task, curves, comparison, "position"))
     if not blocks:
         blocks = [Text("These runs have no such metrics.")]
     return Section("variance", "Advantage variance", blocks)

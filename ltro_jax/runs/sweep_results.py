@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from ltro_jax.analysis.results import csv_text, write_results
+from ltro_jax.analysis.results import write_results
 from ltro_jax.analysis.statistics import iqm, iqm_interval
+from ltro_jax.analysis.tables import csv_text, markdown_table
 from ltro_jax.config import Config
 from ltro_jax.runs.load import point_label
 from ltro_jax.runs.metric_names import member_metrics, unknown_metric
@@ -15,10 +17,8 @@ from ltro_jax.runs.sweep import Sweep
 from ltro_jax.storage import MetricStore
 from ltro_jax.training import make_train
 
-Rows = list[dict[str, Any]]
 
-
-def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
+def member_rows(sweep: Sweep, metric: str | None = None) -> list[dict[str, Any]]:
     """A row for each member of the parts that have been started.
 
     Args:
@@ -31,7 +31,7 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> Rows:
     Raises:
         SettingsError: a run has no such metric.
     """
-    rows: Rows = []
+    rows = []
     for name, run in sweep.runs.items():
         if run.iteration == 0:
             continue
@@ -68,7 +68,7 @@ def refuse_unknown_score(metric: str, config: Config) -> None:
         raise unknown_metric(metric, known)
 
 
-def summary(rows: Sequence[Mapping[str, Any]]) -> Rows:
+def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Points ranked by the interquartile mean of their scores over seeds, best first; frozen members left out.
 
     Returns:
@@ -91,18 +91,18 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> Rows:
 
 
 def summary_markdown(ranked: Sequence[Mapping[str, Any]]) -> str:
-    """The ranking as a table."""
-    lines = ["| part | point | seeds | frozen | score (IQM) | 95 % interval |", "|---|---|---|---|---|---|"]
-    for row in ranked:
-        interval = f"[{row['low']:.4g}, {row['high']:.4g}]"
-        cells = (row["part"], row["point"] or "–", row["seeds"], row["frozen"], f"{row['score']:.4g}", interval)
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines) + "\n"
+    """The ranking as a Markdown table."""
+    table = pd.DataFrame(ranked, columns=["part", "point", "seeds", "frozen", "score", "low", "high"])
+    table["point"] = table["point"].replace("", "–")
+    table["interval"] = [f"[{low:.4g}, {high:.4g}]" for low, high in table[["low", "high"]].to_numpy(float)]
+    table = table.drop(columns=["low", "high"])
+    titles = {"score": "score (IQM)", "interval": "95 % interval"}
+    return markdown_table(table.rename(columns=titles), form=".4g")
 
 
 def write_tables(sweep: Sweep, metric: str | None = None) -> str:
     """Write `table.csv` of all members and `summary.md`, which is returned. Raises as `member_rows`, and `RunError`."""
     rows = member_rows(sweep, metric)
     ranking = summary_markdown(summary(rows))
-    write_results(sweep.path, {"table.csv": csv_text(rows).encode(), "summary.md": ranking.encode()}, {})
+    write_results(sweep.path, {"table.csv": csv_text(pd.DataFrame(rows)).encode(), "summary.md": ranking.encode()}, {})
     return ranking

@@ -4,13 +4,13 @@ import html
 import json
 import shutil
 import sys
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
 from comparing import assert_same_run
+from matplotlib.figure import Figure
 
 from ltro_jax import Policy, list_presets, load_policy, load_run
 from ltro_jax.algorithms import ALGORITHMS
@@ -176,19 +176,39 @@ def test_render(tiny, stored, tmp_path, monkeypatch, capsys):
     assert asked == [(load_policy(run, seed=7).params["params"]["log_std"].tolist(), 4, 2, True, 9)]
 
 
-def is_png(path: Path) -> bool:
-    return path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+@pytest.fixture
+def saved(monkeypatch) -> list[Figure]:
+    """Plots in the order in which they are saved."""
+    figures, save = [], Figure.savefig
+
+    def savefig(self: Figure, *arguments: Any, **options: Any) -> None:
+        figures.append(self)
+        save(self, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return figures
 
 
-def test_plot(trained, tmp_path, capsys):
+def test_plot(trained, tmp_path, capsys, saved):
     assert main(["plot", str(trained)]) == 0
-    assert capsys.readouterr().out == f"drawn: {trained / 'eval_return_greedy.png'}\n"
-    assert is_png(trained / "eval_return_greedy.png")
+    output = trained / "eval_return_greedy.png"
+    assert capsys.readouterr().out == f"drawn: {output}\n"
+    output.unlink()
     for metric in ("adv_variance_used", "entropy", "episode_return"):  # per position, per agent, per member
         output = tmp_path / f"{metric}.png"
         assert main(["plot", str(trained), str(trained), "--metric", metric, "-o", str(output)]) == 0
-        assert is_png(output)
-    (trained / "eval_return_greedy.png").unlink()
+        assert output.exists()
+    means = load_run(trained).metrics.astype("float32").mean("member").transpose("iteration", ...)
+    for figure, metric in zip(
+        saved, ("eval_return_greedy", "adv_variance_used", "entropy", "episode_return"), strict=True
+    ):
+        lines = [line for axes in figure.axes for line in axes.lines if not str(line.get_label()).startswith("_")]
+        expected = means[metric].dropna("iteration")
+        assert len(lines) == expected[0].size  # a line for each position or agent
+        drawn = np.stack([np.asarray(line.get_ydata()) for line in lines], axis=-1)
+        np.testing.assert_allclose(drawn.reshape(expected.shape), expected, rtol=1e-6)
+        for line in lines:
+            np.testing.assert_array_equal(line.get_xdata(), expected["env_steps"])
 
 
 def test_runs_of_one_name_are_two_curves(trained, tmp_path):

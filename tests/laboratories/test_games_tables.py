@@ -1,11 +1,11 @@
-"""Rows of the exact studies: a broken promise is counted, rates are those put in, figures show what they say."""
+"""Tables and plots of the exact studies: violations are counted, known rates are recovered, plots show the values."""
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from ltro_jax.laboratories.games import tables as theory
 from ltro_jax.laboratories.games.plots import gap_figure, improvement_figure, variance_figure
+from ltro_jax.laboratories.games.tables import gap_table, growth_table, improvement_table, variance_table
 
 
 def improvements(improvement, bound) -> xr.Dataset:
@@ -17,20 +17,25 @@ def improvements(improvement, bound) -> xr.Dataset:
 
 
 def test_violations_and_falls_are_counted():
-    """Rounding of 1e-10 is let pass, 1e-8 is not."""
+    """A difference of 1e-10 is rounding, 1e-8 is not."""
     study = improvements(
         [[1.0, -1.0, 0.5, -1e-10], [-1e-8, 0.2, 0.0, 0.3]], [[0.5, -2.0, 0.6, 0.0], [0.0, 0.2, 1e-8, -1.0]]
     )
-    (row,) = theory.improvement_rows(study)
+    (row,) = improvement_table(study).to_dict("records")
     assert (row["updates"], row["violations"], row["falls"]) == (8, 3, 2)
     assert row["falls_where_bound_not_negative"] == 1
     assert row["bound_not_negative"] == 6 / 8 and row["bound_above_rounding"] == 4 / 8
     np.testing.assert_allclose(row["smallest_margin"], -0.1)
-    assert len(improvement_figure(study).axes) == 1
+    (axes,) = improvement_figure(study).axes
+    points, key, diagonal, *_ = axes.lines
+    expected = [study[name].values.ravel() for name in ("bound", "improvement")]
+    np.testing.assert_array_equal(points.get_xydata(), np.transpose(expected))
+    np.testing.assert_array_equal(*np.transpose(diagonal.get_xydata()))
+    assert (key.get_label(), diagonal.get_label(), axes.get_title()) == ("c = 1", "bound met exactly", "KL < 0.1")
 
 
 def moments() -> xr.Dataset:
-    """Variance 0.1 · 1.5^position for c = ∞, 0.1 for c = 1; larger games are three times as wide at every position."""
+    """Variance 0.1 · 1.5^position for c = ∞, 0.1 for c = 1; three times as large at every position if N = 3."""
     agents, position = np.array([2, 2, 3, 3, 3]), np.array([1, 2, 1, 2, 3])
     scale = 0.1 * 3.0 ** (agents - 2) * np.linspace(1, 2, 6)[:, None]
     variance = np.stack([scale * np.ones(5), scale * 1.5**position])[None]
@@ -42,17 +47,19 @@ def moments() -> xr.Dataset:
     return xr.Dataset({name: (dims, value) for name, value in values.items()}, coordinates)
 
 
-def test_growth_is_what_the_factor_brings():
-    """1.5 for each agent more over positions and over N, however wide the advantages of larger games are."""
-    rates = {(row["factor_clip"], row["over"]): row["rate"] for row in theory.growth_rows(moments())}
+def test_growth_is_that_of_the_factor():
+    """1.5 per additional agent over positions and over N, although larger games have larger advantages."""
+    table = growth_table(moments())
+    rates = table.set_index(["factor_clip", "over"])["rate"].to_dict()
     assert set(rates) == {(clip, over) for clip in (1.0, np.inf) for over in ("positions, N = 3", "N, last position")}
     for (clip, _), rate in rates.items():
         np.testing.assert_allclose(rate, np.log(1.5) if clip == np.inf else 0.0, atol=1e-12)
+    np.testing.assert_allclose(table["factor_per_agent"], np.exp(table["rate"]))
 
 
 def test_games_beyond_the_bound_are_counted():
     """0.3 · (1 … 2) exceeds 0.55 in the last game alone; nothing exceeds ∞."""
-    rows = theory.variance_rows(moments())
+    rows = variance_table(moments()).to_dict("records")
     counts = [(row["factor_clip"], row["agents"], row["position"], row["violations"]) for row in rows]
     assert counts == [
         (clip, agents, position, int(clip == 1.0 and agents == 3))
@@ -60,7 +67,24 @@ def test_games_beyond_the_bound_are_counted():
         for agents, position in ((2, 1), (2, 2), (3, 1), (3, 2), (3, 3))
     ]
     assert rows[-1]["bound"] == rows[-1]["bound_low"] == np.inf and rows[0]["bound_high"] == 0.55
-    assert len(variance_figure(moments()).axes) == 2
+
+
+def test_the_plot_of_variances_shows_means_over_games():
+    """Positions of N = 3 above, last positions below; scale (1 … 2) has the interquartile mean 1.5."""
+    above, below = variance_figure(moments()).axes
+    expected = {"min(R, 1)": (0.45, 0.45, 0.45), "R": 0.45 * 1.5 ** np.arange(1, 4)}
+    for weight, heights in expected.items():
+        line = lines_by_label(above)[f"Var({weight}·A)"]
+        np.testing.assert_allclose(line.get_xydata(), np.transpose([(1, 2, 3), heights]))
+        line = lines_by_label(below)[f"Var({weight}·A)"]
+        first = 0.15 * (1.5**2 if weight == "R" else 1.0)
+        np.testing.assert_allclose(line.get_xydata(), [(2, first), (3, heights[-1])])
+    np.testing.assert_allclose(lines_by_label(above)["bound on E[(min(R, 1)·A)²]"].get_ydata(), 0.55)
+
+
+def lines_by_label(axes):
+    """Line of each error-bar curve."""
+    return {container.get_label(): container.lines[0] for container in axes.containers}
 
 
 @pytest.fixture
@@ -76,14 +100,23 @@ def gaps() -> xr.Dataset:
 
 
 def test_gaps(gaps):
-    (row,) = theory.gap_rows(gaps)
+    table = gap_table(gaps)
+    (row,) = table.to_dict("records")
     np.testing.assert_allclose((row["slope"], row["slope_low"], row["slope_high"]), -1.0)
     assert (row["games"], row["iterations"], row["fitted"], row["below_1e-3"]) == (5, 2000, 4, 1.0)
     assert 1000 <= row["iterations_to_1e-3"] < 1300 and row["expected_return"] == 2.0
-    texts = [text.get_text() for text in gap_figure(gaps).axes[0].texts]
+    (axes,) = gap_figure(gaps, table).axes
+    texts = [text.get_text() for text in axes.texts]
     assert texts == ["c = 1: -1.00 [-1.00, -1.00]", "fitted slopes"]
+    median, upper, _ = axes.lines
+    np.testing.assert_allclose(
+        np.asarray(median.get_xydata()), np.transpose([gaps["iteration"], 1.0 / gaps["iteration"]])
+    )
+    np.testing.assert_allclose(
+        np.asarray(upper.get_ydata()), 1.74 / gaps["iteration"]
+    )  # 0.6 of the way from 1.5 to 1.9
 
 
 def test_no_slope_where_no_game_can_be_fitted(gaps):
-    (row,) = theory.gap_rows(gaps.assign(gap=0.0 * gaps["gap"]))
+    (row,) = gap_table(gaps.assign(gap=0.0 * gaps["gap"])).to_dict("records")
     assert np.isnan(row["slope"]) and row["fitted"] == 0 and row["median_gap"] == 0.0

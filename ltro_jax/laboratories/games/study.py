@@ -1,8 +1,7 @@
-"""The exact studies: measure the paper's claims on random games, from settings to labelled datasets and files."""
+"""The exact studies: measure the paper's claims on random games, and write labelled datasets, tables and plots."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -18,7 +17,10 @@ from ltro_jax.laboratories.games.reports import report_gap, report_improvement, 
 from ltro_jax.laboratories.games.tables import MOMENTS
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 
-AGENT_UPDATES = {"gradient_step": exact_gradient_step, "trust_region_step": exact_trust_region_step}
+AGENT_UPDATES = {  # name in tables and datasets → step
+    "gradient_step": exact_gradient_step,
+    "trust_region_step": exact_trust_region_step,
+}
 
 Say = Callable[[str], None]
 
@@ -30,12 +32,12 @@ def measure_variance(settings: TheorySettings, say: Say) -> xr.Dataset:
     for agents in settings.agents:
         say(f"variance: {agents} agents")
         problems = _problems(settings, agents, VARIANCE_ACTIONS)
-        found = [
+        measured = [
             [weight_moments(problems, GameHypers(factor_clip=clip, kl_threshold=kl)) for clip in settings.factor_clips]
             for kl in settings.kl_thresholds
         ]
         for name in MOMENTS:
-            column = np.array([[getattr(moments, name) for moments in line] for line in found])
+            column = np.array([[getattr(moments, name) for moments in line] for line in measured])
             columns[name].append(column.reshape(*sizes, agents))
     dims = ("kl_threshold", "factor_clip", "game", "place")
     coordinates = {
@@ -49,12 +51,12 @@ def measure_variance(settings: TheorySettings, say: Say) -> xr.Dataset:
 
 
 def measure_improvement(settings: TheorySettings, say: Say) -> xr.Dataset:
-    """J(π') − J(π) and its lower bound in every iteration of every game, for every rule and step size."""
+    """J(π') − J(π) and its lower bound at every iteration of every game, for every rule and step size."""
     problems = _problems(settings, settings.num_agents, settings.num_actions)
     improvement, bound = [], []
     for rule, (schedule, clip) in settings.rules.items():
         say(f"improvement: {rule}")
-        several = [
+        by_step_size = [
             courses(
                 problems,
                 GameHypers(factor_clip=clip, kl_threshold=kl),
@@ -63,8 +65,8 @@ def measure_improvement(settings: TheorySettings, say: Say) -> xr.Dataset:
             )
             for kl in settings.kl_thresholds
         ]
-        improvement.append([np.diff(np.asarray(course.expected_return), axis=1) for course in several])
-        bound.append([np.asarray(course.improvement_bound) for course in several])
+        improvement.append([np.diff(np.asarray(course.expected_return), axis=1) for course in by_step_size])
+        bound.append([np.asarray(course.improvement_bound) for course in by_step_size])
     dims = ("rule", "kl_threshold", "game", "iteration")
     coordinates = {
         "rule": list(settings.rules),
@@ -83,11 +85,11 @@ def measure_gap(settings: TheorySettings, say: Say) -> xr.Dataset:
     kept = log_spaced(settings.gap_iterations)
     gap, final = [], []
     for name, agent_update in AGENT_UPDATES.items():
-        several = []
+        by_rule = []
         for rule, (schedule, clip) in settings.rules.items():
             say(f"nash_gap: {name}, {rule}")
             hypers = GameHypers(clip, kl_threshold=settings.gap_kl_threshold, learning_rate=settings.learning_rate)
-            several.append(
+            by_rule.append(
                 courses(
                     problems,
                     hypers,
@@ -96,14 +98,14 @@ def measure_gap(settings: TheorySettings, say: Say) -> xr.Dataset:
                     schedule=schedule,
                 )
             )
-        gap.append([np.asarray(course.nash_gap)[:, kept] for course in several])
-        final.append([np.asarray(course.expected_return)[:, -1] for course in several])
+        gap.append([np.asarray(course.nash_gap)[:, kept] for course in by_rule])
+        final.append([np.asarray(course.expected_return)[:, -1] for course in by_rule])
     dims = ("agent_update", "rule", "game")
     coordinates = {"agent_update": list(AGENT_UPDATES), "rule": list(settings.rules), "iteration": kept}
     variables = {"gap": ((*dims, "iteration"), np.array(gap)), "expected_return": (dims, np.array(final))}
-    own = {"num_agents": settings.num_agents, "num_actions": settings.num_actions}
-    own |= {"kl_threshold": settings.gap_kl_threshold, "learning_rate": settings.learning_rate}
-    return xr.Dataset(variables, coordinates, _attributes(settings, **own))
+    sizes = {"num_agents": settings.num_agents, "num_actions": settings.num_actions}
+    steps = {"kl_threshold": settings.gap_kl_threshold, "learning_rate": settings.learning_rate}
+    return xr.Dataset(variables, coordinates, _attributes(settings, **sizes, **steps))
 
 
 MEASURES = {
@@ -114,16 +116,17 @@ MEASURES = {
 
 
 def run_studies(names: Sequence[str], settings: TheorySettings, directory: Path, say: Say = print) -> list[Path]:
-    """Measure, and write tables, datasets and figures, all made before the first is written.
+    """Measure, and write tables, datasets and plots; everything is computed before the first file is written.
 
     Args:
-        names: of `MEASURES`.
-        say: is told what is under way.
+        names: keys of `MEASURES`.
+        directory: for the files; created if necessary.
+        say: called with a sentence when a measurement starts.
     Returns:
-        The files; `<study>.md` is the report.
+        The paths of all files; `<study>.md` is the report.
     Raises:
-        SettingsError: no such study.
-        RunError: the disk refuses.
+        SettingsError: a name is unknown.
+        RunError: a file cannot be written.
     """
     for name in names:
         if name not in MEASURES:
@@ -135,9 +138,9 @@ def run_studies(names: Sequence[str], settings: TheorySettings, directory: Path,
         measure, report = MEASURES[name]
         with float64():
             study = measure(settings, say)
-        made = report(study)
-        files |= made.files
-        figures |= made.figures
+        reported = report(study)
+        files |= reported.files
+        figures |= reported.figures
     return write_results(directory, files, figures)
 
 
@@ -145,6 +148,6 @@ def _problems(settings: TheorySettings, num_agents: int, num_actions: int) -> Pr
     return random_problems(settings.seed, settings.games, num_agents, settings.num_states, num_actions, settings.gamma)
 
 
-def _attributes(settings: TheorySettings, **own: Any) -> dict[str, Any]:
-    """What the games of a dataset were drawn with; `own` comes last."""
-    return {"num_states": settings.num_states, "gamma": settings.gamma, "seed": settings.seed} | own
+def _attributes(settings: TheorySettings, **others: float) -> dict[str, float]:
+    """Settings that the games of a dataset were drawn with, and `others`."""
+    return {"num_states": settings.num_states, "gamma": settings.gamma, "seed": settings.seed, **others}

@@ -1,156 +1,147 @@
-"""What the exact studies of random games say, as rows of tables; a game is to them what a seed is to a training run.
+"""Tables of the exact studies of random games; intervals are over games, as those of training runs are over seeds.
 
-Intervals are interquartile means over games with 95 % bootstrap intervals.
+An interval is an interquartile mean over games with its 95 % bootstrap interval.
 """
 
-from typing import Any
+from collections.abc import Hashable, Iterator
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
 from ltro_jax.analysis.statistics import Interval, iqm_interval
+from ltro_jax.analysis.tables import interval_columns
+from ltro_jax.laboratories.games.problems import WeightMoments
 from ltro_jax.laboratories.games.rates import power_law_slopes
 from ltro_jax.laboratories.variance.tables import growth_rate
 
 GAP_FLOOR = 1e-9  # below it a gap counts as zero: rewards are in [−1, 1], the solves are good to about 1e-12
-GAP_REACHED = 1e-3  # a gap that a run is said to have closed
-MOMENTS = ("variance", "second_moment", "bound", "factor_second_moment")
-
-Rows = list[dict[str, Any]]
+GAP_REACHED = 1e-3  # a game with a smaller gap counts as closed
+MOMENTS = WeightMoments._fields
 
 
-def variance_rows(study: xr.Dataset) -> Rows:
+def variance_table(study: xr.Dataset) -> pd.DataFrame:
     """A row for each step size, clamp, number of agents and position.
 
     Args:
         study: `MOMENTS` of dims (kl_threshold, factor_clip, game, place), coordinates `agents` and `position`
             (from 1) along place.
     Returns:
-        Each moment with its interval, and the games whose second moment exceeds the bound by more than rounding.
+        Each moment with its interval, and `violations`: games whose second moment exceeds the bound by more than
+        rounding.
     """
-    rows: Rows = []
-    for kl in study["kl_threshold"].values:
-        for clip in study["factor_clip"].values:
-            part = study.sel(kl_threshold=kl, factor_clip=clip)
-            exceeded = np.sum(part["second_moment"].values > part["bound"].values * (1 + 1e-9), axis=0)
-            intervals = {name: _interval(part[name].values) for name in MOMENTS}
-            for place in range(part.sizes["place"]):
-                row: dict[str, Any] = {"kl_threshold": float(kl), "factor_clip": float(clip)}
-                row |= {name: int(part[name].values[place]) for name in ("agents", "position")}
-                row["games"] = part.sizes["game"]
-                for name, interval in intervals.items():
-                    row |= _cells(name, Interval(*(end[place] for end in interval)))
-                rows.append(row | {"violations": int(exceeded[place])})
-    return rows
+    tables = []
+    for labels, part in _parts(study, "kl_threshold", "factor_clip"):
+        columns = labels | {name: part[name].values for name in ("agents", "position")}
+        columns["games"] = part.sizes["game"]
+        for name in MOMENTS:
+            columns |= interval_columns(name, _interval(part[name].values))
+        exceeded = part["second_moment"].values > part["bound"].values * (1 + 1e-9)
+        tables.append(pd.DataFrame(columns | {"violations": np.sum(exceeded, axis=0)}))
+    return pd.concat(tables, ignore_index=True)
 
 
-def growth_rows(study: xr.Dataset) -> Rows:
-    """Slope of log variance for each agent more, over the positions of the largest N and over N at the last position.
+def growth_table(study: xr.Dataset) -> pd.DataFrame:
+    """Slope of log variance per additional agent, over the positions of the largest N and over N at the last position.
 
-    Over N the variance is taken relative to that of the first position in the same game, where the factor is 1: else
-    it would also say how the advantages of larger games are distributed.
+    Over N, the variance is relative to that of the first position in the same game, where the factor is 1. Otherwise
+    the slope would also depend on how advantages are distributed in larger games.
 
     Args:
-        study: as in `variance_rows`, with at least two numbers of agents.
+        study: as in `variance_table`, with at least two numbers of agents.
     """
-    rows: Rows = []
+    rows = []
     largest = int(study["agents"].max())
     positions = (study["agents"] == largest).values
     last, first = (study["position"] == study["agents"]).values, (study["position"] == 1).values
-    for kl in study["kl_threshold"].values:
-        for clip in study["factor_clip"].values:
-            part = study.sel(kl_threshold=kl, factor_clip=clip)
-            variance = part["variance"].values
-            relative = variance[:, last] / variance[:, first]
-            for over, rate in (
-                (f"positions, N = {largest}", growth_rate(part["position"].values[positions], variance[:, positions])),
-                ("N, last position", growth_rate(part["agents"].values[last], relative)),
-            ):
-                row = {"kl_threshold": float(kl), "factor_clip": float(clip), "over": over}
-                rows.append(row | _cells("rate", rate) | {"factor_per_agent": float(np.exp(rate.point))})
-    return rows
+    for labels, part in _parts(study, "kl_threshold", "factor_clip"):
+        variance = part["variance"].values
+        relative = variance[:, last] / variance[:, first]
+        rates = {
+            f"positions, N = {largest}": growth_rate(part["position"].values[positions], variance[:, positions]),
+            "N, last position": growth_rate(part["agents"].values[last], relative),
+        }
+        for over, rate in rates.items():
+            columns = labels | {"over": over} | interval_columns("rate", rate)
+            rows.append(columns | {"factor_per_agent": np.exp(rate.point)})
+    return pd.DataFrame(rows)
 
 
 def improvement_tolerance(gamma: float) -> float:
-    """What rounding may cost in J(π') − J(π) − bound, where rewards are in [−1, 1]: 1e-11 / (1 − γ)²."""
+    """Rounding error of J(π') − J(π) − bound if rewards are in [−1, 1]: 1e-11 / (1 − γ)²."""
     return 1e-11 / (1.0 - gamma) ** 2
 
 
-def improvement_rows(study: xr.Dataset) -> Rows:
-    """A row for each rule and step size: how often the bound was broken, and how often it promised anything.
+def improvement_table(study: xr.Dataset) -> pd.DataFrame:
+    """A row for each rule and step size: how often the bound was violated, and how often it guaranteed anything.
 
     Args:
         study: `improvement` = J(π') − J(π) and `bound` of dims (rule, kl_threshold, game, iteration); attribute gamma.
     """
     tolerance = improvement_tolerance(study.attrs["gamma"])
-    rows: Rows = []
-    for rule in study["rule"].values:
-        for kl in study["kl_threshold"].values:
-            part = study.sel(rule=rule, kl_threshold=kl)
-            improvement, bound = part["improvement"].values, part["bound"].values
-            falls = improvement < -tolerance
-            rows.append(
-                {
-                    "rule": str(rule),
-                    "kl_threshold": float(kl),
-                    "updates": improvement.size,
-                    "violations": int(np.sum(improvement < bound - tolerance)),
-                    "falls": int(np.sum(falls)),
-                    "falls_where_bound_not_negative": int(np.sum(falls & (bound >= 0))),
-                    "bound_not_negative": float(np.mean(bound >= 0)),
-                    "bound_above_rounding": float(np.mean(bound > tolerance)),
-                    "smallest_margin": float(np.min(improvement - bound)),
-                    "median_improvement": float(np.median(improvement)),
-                    "median_bound": float(np.median(bound)),
-                }
-            )
-    return rows
+    rows = []
+    for labels, part in _parts(study, "rule", "kl_threshold"):
+        improvement, bound = part["improvement"].values, part["bound"].values
+        falls = improvement < -tolerance
+        columns = {
+            "updates": improvement.size,
+            "violations": np.sum(improvement < bound - tolerance),
+            "falls": np.sum(falls),
+            "falls_where_bound_not_negative": np.sum(falls & (bound >= 0)),
+            "bound_not_negative": np.mean(bound >= 0),
+            "bound_above_rounding": np.mean(bound > tolerance),
+            "smallest_margin": np.min(improvement - bound),
+            "median_improvement": np.median(improvement),
+            "median_bound": np.median(bound),
+        }
+        rows.append(labels | columns)
+    return pd.DataFrame(rows)
 
 
-def gap_rows(study: xr.Dataset) -> Rows:
-    """A row for each kind of step and rule: slopes, how many games were closed, and what is left.
+def gap_table(study: xr.Dataset) -> pd.DataFrame:
+    """A row for each kind of step and rule: slopes, the share of closed games, and the final gaps.
 
     Args:
         study: `gap` of dims (agent_update, rule, game, iteration), iterations from 1, evenly spaced in the logarithm;
             `expected_return` of dims (agent_update, rule, game), after the last iteration.
     Returns:
-        `slope` is over games that could be fitted, whose number is `fitted`. `iterations_to_1e-3` is the median, ∞ if
-        half of the games did not get there.
+        `slope` is over the games that could be fitted, whose number is `fitted`. `iterations_to_1e-3` is the median
+        over all games, ∞ if half of them did not reach that gap.
     """
     steps = study["iteration"].values
-    rows: Rows = []
-    for kind in study["agent_update"].values:
-        for rule in study["rule"].values:
-            part = study.sel(agent_update=kind, rule=rule)
-            gap = part["gap"].values
-            slopes = power_law_slopes(steps, gap, GAP_FLOOR)
-            fitted = slopes[~np.isnan(slopes)]
-            slope = iqm_interval(fitted) if len(fitted) > 1 else Interval(*[np.float64(np.nan)] * 3)  # type: ignore[arg-type]
-            closed = gap < GAP_REACHED
-            first = np.where(closed.any(1), steps[np.argmax(closed, axis=1)], np.inf)
-            rows.append(
-                {"agent_update": str(kind), "rule": str(rule), "games": len(gap), "iterations": int(steps[-1])}
-                | _cells("slope", slope)
-                | {
-                    "fitted": len(fitted),
-                    "below_1e-3": float(np.mean(closed[:, -1])),
-                    "iterations_to_1e-3": float(np.median(first)),
-                    "median_gap": float(np.median(gap[:, -1])),
-                    "gap_of_worst_tenth": float(np.quantile(gap[:, -1], 0.9)),
-                }
-                | _cells("expected_return", iqm_interval(part["expected_return"].values))
-            )
-    return rows
+    rows = []
+    for labels, part in _parts(study, "agent_update", "rule"):
+        gap = part["gap"].values
+        slopes = power_law_slopes(steps, gap, GAP_FLOOR)
+        fitted = slopes[~np.isnan(slopes)]
+        slope = iqm_interval(fitted) if len(fitted) > 1 else Interval(*np.full(3, np.nan))
+        closed = gap < GAP_REACHED
+        first = np.where(closed.any(1), steps[np.argmax(closed, axis=1)], np.inf)
+        columns = {"games": len(gap), "iterations": int(steps[-1])} | interval_columns("slope", slope)
+        columns |= {
+            "fitted": len(fitted),
+            "below_1e-3": np.mean(closed[:, -1]),
+            "iterations_to_1e-3": np.median(first),
+            "median_gap": np.median(gap[:, -1]),
+            "gap_of_worst_tenth": np.quantile(gap[:, -1], 0.9),
+        }
+        rows.append(
+            labels | columns | interval_columns("expected_return", iqm_interval(part["expected_return"].values))
+        )
+    return pd.DataFrame(rows)
+
+
+def _parts(study: xr.Dataset, *dims: str) -> Iterator[tuple[dict[Hashable, object], xr.Dataset]]:
+    """The study at each combination of coordinates of `dims`, the last changing fastest, with these coordinates."""
+    for index in np.ndindex(*(study.sizes[dim] for dim in dims)):
+        part = study.isel(dict(zip(dims, index, strict=True)))
+        yield {dim: part[dim].item() for dim in dims}, part
 
 
 def _interval(values: ArrayLike) -> Interval:
-    """Interval over games; a bound that is ∞ for every game stays so."""
+    """Interval over games; a bound that is ∞ for every game stays ∞."""
     values = np.asarray(values, float)
-    endless = np.isinf(values).all(0)
-    found = iqm_interval(np.where(endless, 0.0, values))
-    return Interval(*(np.where(endless, np.inf, end) for end in found))
-
-
-def _cells(name: str, interval: Interval) -> dict[str, float]:
-    return {name: float(interval.point), f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
+    infinite = np.isinf(values).all(0)
+    interval = iqm_interval(np.where(infinite, 0.0, values))
+    return Interval(*(np.where(infinite, np.inf, end) for end in interval))

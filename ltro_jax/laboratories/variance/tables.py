@@ -1,43 +1,34 @@
-"""How the variance of the weighted advantage depends on the position in the order and on the number of agents.
+"""Advantage variance by position in the order and by number of agents, from the metrics that a run stores.
 
-Everything is read from the metrics that a run stores (statistics of every iteration, reduced inside the program), so
-hundreds of seeds cost nothing here. A seed that was frozen is in no figure: its healthy iterations alone would count as
-a whole training. Where R overflows float32, figures of it are infinite, and so is their mean over training.
+The program reduces every statistic to a few numbers per iteration, so hundreds of seeds are cheap to read. Frozen seeds
+are excluded: the mean over their healthy iterations is not a mean over the whole training. Where R overflows float32, a
+metric is infinite, and so is its mean over training.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from ltro_jax.algorithms.factor_statistics import FactorStatistics
 from ltro_jax.analysis.statistics import Array, Interval, iqm_interval
+from ltro_jax.analysis.tables import interval_columns
 
-VARIANCES = ("adv_variance_raw", "adv_variance_clip1", "adv_variance_used")
-MEASURED = (
-    *VARIANCES,
-    "factor_mean",
-    "factor_max",
-    "factor_min",
-    "factor_ess",
-    "factor_above_one",
-    "factor_above_clip",
-    "kl",
-    "total_variation",
-)
+MEASURED = FactorStatistics._fields
 
 
 def healthy(metrics: xr.Dataset) -> xr.Dataset:
-    """The members that were never frozen."""
+    """The metrics of the members that were never frozen."""
     return metrics.isel(member=metrics["finite"].transpose("member", "iteration").values.astype(bool).all(1))
 
 
 def by_position(metrics: xr.Dataset) -> xr.Dataset:
-    """Each healthy member's figures per position, averaged over training: dims (member, position).
+    """`MEASURED` of each healthy member and position, averaged over training: dims (member, position).
 
     Raises:
-        ValueError: the run has no such metrics; or fewer than two healthy seeds, of which there is no interval.
+        ValueError: the run lacks one of these metrics, or has fewer than two healthy seeds.
     """
     missing = [name for name in MEASURED if name not in metrics]
     if missing:
@@ -47,14 +38,14 @@ def by_position(metrics: xr.Dataset) -> xr.Dataset:
     kept = healthy(metrics)
     if kept.sizes["member"] < 2:
         frozen = metrics.sizes["member"] - kept.sizes["member"]
-        raise ValueError(f"{frozen} of {metrics.sizes['member']} seeds were frozen; an interval needs 2 healthy ones")
+        raise ValueError(f"{frozen} of {metrics.sizes['member']} seeds are frozen; an interval needs 2 healthy seeds")
     return kept[list(MEASURED)].mean("iteration", skipna=False, keep_attrs=True)
 
 
 def growth_rate(num_before: ArrayLike, variance: ArrayLike) -> Interval:
-    """Slope of log variance against the number of agents updated before: least squares for each seed, IQM over seeds.
+    """Slope of log variance against the number of preceding agents: least squares for each seed, IQM over seeds.
 
-        log Var ≈ a + rate · k,   k agents updated before;  exp(rate) is the factor that each of them brings
+        log Var ≈ a + rate · k,   k agents updated before;  exp(rate) is the factor per agent
 
     Args:
         num_before: `[P]`, at least two different numbers.
@@ -64,49 +55,52 @@ def growth_rate(num_before: ArrayLike, variance: ArrayLike) -> Interval:
     Raises:
         ValueError: fewer than two different numbers, one seed, or a variance that is not positive or infinite.
     """
-    count, logs = np.asarray(num_before, float), np.asarray(variance, float)
+    count, variance = np.asarray(num_before, float), np.asarray(variance, float)
     if len(np.unique(count)) < 2:
         raise ValueError("a growth rate needs at least two different numbers of agents")
-    if not (logs > 0).all():
+    if not (variance > 0).all():
         raise ValueError("a growth rate needs positive variances")
-    if not np.isfinite(logs).all():
-        raise ValueError("a growth rate needs finite variances, and R overflowed float32")
+    if not np.isfinite(variance).all():
+        raise ValueError("a growth rate needs finite variances, but R overflows float32")
     centred = count - count.mean()
-    return iqm_interval(np.log(logs) @ centred / np.sum(centred**2))
+    return iqm_interval(np.log(variance) @ centred / np.sum(centred**2))
 
 
-def table(runs: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
+def variance_table(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     """A row for each run and position: interquartile means over seeds with 95 % bootstrap intervals.
 
     Args:
         runs: label → metrics of a run.
     Returns:
-        Rows of run, task, algorithm, agents, position (from 1), seeds (the healthy, which the figures are of), frozen
-        (how many others there are), and for each figure `name`, `name_low`, `name_high`.
+        Columns `run`, `task`, `algorithm`, `agents`, `position` (from 1), `seeds` (number of healthy seeds), `frozen`
+        (number of frozen seeds), and `name`, `name_low`, `name_high` for each name in `MEASURED`.
+    Raises:
+        ValueError: as in `by_position`.
     """
-    rows = []
+    tables = []
     for label, metrics in runs.items():
-        figures = by_position(metrics)
-        intervals = {name: iqm_interval(figures[name].values) for name in MEASURED}
-        for position in range(figures.sizes["position"]):
-            row = {
-                "run": label,
-                "task": metrics.attrs["task"],
-                "algorithm": metrics.attrs["algorithm"],
-                "agents": metrics.sizes["agent"],
-                "position": position + 1,
-                "seeds": figures.sizes["member"],
-                "frozen": metrics.sizes["member"] - figures.sizes["member"],
-            }
-            for name, interval in intervals.items():
-                row |= dict(zip((name, f"{name}_low", f"{name}_high"), (x[position] for x in interval), strict=True))
-            rows.append(row)
-    return rows
+        means = by_position(metrics)
+        columns = {
+            "run": label,
+            "task": metrics.attrs["task"],
+            "algorithm": metrics.attrs["algorithm"],
+            "agents": metrics.sizes["agent"],
+            "position": np.arange(1, means.sizes["position"] + 1),
+            "seeds": means.sizes["member"],
+            "frozen": metrics.sizes["member"] - means.sizes["member"],
+        }
+        for name in MEASURED:
+            columns |= interval_columns(name, iqm_interval(means[name].values))
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
 
 
 def last_positions(runs: Sequence[xr.Dataset], name: str) -> tuple[Array, Array]:
     """Variance at the last position of runs that differ in their number of agents.
 
+    Args:
+        runs: metrics of each run.
+        name: one of `MEASURED`.
     Returns:
         Numbers of agents `[R]`, increasing, and the variances `[S, R]` of the seeds that are healthy in all runs.
     Raises:
@@ -121,5 +115,7 @@ def last_positions(runs: Sequence[xr.Dataset], name: str) -> tuple[Array, Array]
     common = sorted(set.intersection(*map(set, seeds)))
     if len(common) < 2:
         raise ValueError("the runs have fewer than two healthy seeds in common")
-    rows = [column.values[[own.index(seed) for seed in common]] for column, own in zip(columns, seeds, strict=True)]
+    rows = [
+        column.values[[run_seeds.index(s) for s in common]] for column, run_seeds in zip(columns, seeds, strict=True)
+    ]
     return numbers, np.stack(rows, axis=1)
