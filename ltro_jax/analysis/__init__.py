@@ -1,4 +1,4 @@
-"""What a finished run says: statistics over seeds and the figures that show them."""
+"""Statistics over seeds, plots and tables, for several modules."""
 
 from ltro_jax.process.imports import import_matplotlib
 

@@ -48,9 +48,9 @@ def learning_curves(
         baseline: name → height of a dashed horizontal line (a random policy, a known optimum).
         show_seeds: draw each member faintly, up to 16 of them.
         failed: name → members that are in no mean, dims as above: faint, with a cross at the last value of each.
-        lines: name → dashes and colour, where several figures are to agree; by default in the order of the curves.
+        lines: name → dashes and colour, for the same style in several plots; by default in the order of the curves.
     Returns:
-        A figure; a curve with one member has no band.
+        A plot; a curve with one member has no band.
     Raises:
         ValueError: no curve, other dims, no `env_steps`, or a curve without any value.
     Source: Agarwal et al. 2021 (arXiv 2108.13264) for the mean and the band.
@@ -96,14 +96,14 @@ def position_curves(
         lines: as in `learning_curves`.
         panels: "position", or "agent" for that dimension in its place.
     Returns:
-        A figure with interquartile means over members and, for two or more members, 95 % bootstrap bands.
+        A plot with interquartile means over members and, for two or more members, 95 % bootstrap bands.
     Raises:
         ValueError: as `learning_curves`, position counts that differ, or a window longer than the data.
     """
     prepared = _prepared(data, extra=(panels,), window=window)
     counts = {curve.sizes[panels] for curve in prepared.values()}
     if len(counts) > 1:
-        raise ValueError(f"{panels} counts differ: {sorted(counts)}; draw tasks with unlike agents apart")
+        raise ValueError(f"{panels} counts differ: {sorted(counts)}; draw these tasks in separate plots")
     lines = lines or default_lines(data)
     names = next(iter(prepared.values()))[panels].values
     titles = [f"position {name + 1}" if panels == "position" else str(name) for name in names]
@@ -168,12 +168,12 @@ def count_curves(
 
 
 def default_lines(names: Iterable[str]) -> dict[str, Line]:
-    """Name → dashes and colour, in turn."""
+    """Name → dashes and colour, in the order of `LINES`."""
     return dict(zip(names, cycle(LINES), strict=False))
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as SVG with its letters as shapes, so that it needs no font; the same bytes each time."""
+    """A plot as SVG with its letters as shapes, so that it needs no font; always the same bytes."""
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": "ltro_jax"}):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -239,13 +239,13 @@ def _draw(axes: Axes, curve: xr.DataArray, label: str, dashes: object, colour: s
 
 
 def _draw_failed(axes: Axes, curve: xr.DataArray, colour: str) -> None:
-    """What members did before they failed."""
+    """Values of members before they became non-finite."""
     for values in curve.values:
-        seen = np.flatnonzero(~np.isnan(values))
-        if seen.size:
-            steps = curve.env_steps.values[seen]
-            axes.plot(steps, values[seen], color=colour, linewidth=0.6, alpha=0.5)
-            axes.plot(steps[-1], values[seen[-1]], "X", color=colour, markersize=8, markeredgecolor="white")
+        recorded = np.flatnonzero(~np.isnan(values))
+        if recorded.size:
+            steps = curve.env_steps.values[recorded]
+            axes.plot(steps, values[recorded], color=colour, linewidth=0.6, alpha=0.5)
+            axes.plot(steps[-1], values[recorded[-1]], "X", color=colour, markersize=8, markeredgecolor="white")
     if curve.size:
         axes.plot([], [], "X", color="0.35", linestyle="none", label="became non-finite")
 

@@ -1,7 +1,7 @@
-"""Statistics over a handful of seeds: interquartile means, bootstrap intervals, scores of a learning curve.
+"""Statistics over a few seeds: interquartile means, bootstrap intervals, scores of a learning curve.
 
-The seed axis `S` comes first everywhere. A missing value (NaN) is never skipped: a trimmed mean would
-otherwise drop a diverged seed and report the rest as if it had not happened. NaN in any seed gives NaN.
+The seed axis `S` is always first. Missing values (NaN) are never skipped, since a mean over the other seeds would hide
+a diverged seed. NaN in any seed gives NaN.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-_INFINITE = 1e150  # stands for infinity while seeds are resampled: differences of infinities would be missing values
-_INFINITE_ABOVE = 1e100  # what no finite value reaches, and any mean that has `_INFINITE` in it does
+_INFINITE = 1e150  # replaces infinity while seeds are resampled: differences of infinities would be NaN
+_INFINITE_ABOVE = 1e100  # above every finite value, and below every mean that includes `_INFINITE`
 _BATCH_ELEMENTS = 2_000_000  # float64 values held at once while resampling: 16 MB
 
 
@@ -28,7 +28,7 @@ class Interval(NamedTuple):
 
 
 def iqm(values: ArrayLike, axis: int | None = 0) -> Array:
-    """Interquartile mean: the mean of what is left after cutting ⌊S/4⌋ values from each end.
+    """Interquartile mean: the mean after removing the ⌊S/4⌋ lowest and the ⌊S/4⌋ highest values.
 
     Args:
         values: `[S, ...]` float, one value per seed along `axis`.
@@ -63,11 +63,11 @@ def iqm_interval(values: ArrayLike, *, confidence: float = 0.95, num_resamples: 
 
 
 def repetition_band(values: ArrayLike, coverage: float = 0.99) -> tuple[float, float]:
-    """Where the interquartile mean of a repetition with S other seeds falls, with probability `coverage`.
+    """Range of the interquartile mean of a repetition with S other seeds, with probability `coverage`.
 
         iqm ± t_{S−1} · √2 · s,   s the bootstrap standard error of the interquartile mean
 
-    √2, for the repetition scatters as much as what was recorded does.
+    The factor √2 accounts for the variance of both the recorded mean and the repetition.
 
     Args:
         values: `[S]` float, one score per seed, S ≥ 2.
@@ -79,9 +79,9 @@ def repetition_band(values: ArrayLike, coverage: float = 0.99) -> tuple[float, f
     values = np.asarray(values, float)
     if len(values) < 2 or np.isnan(values).any():
         raise ValueError(f"a band needs at least 2 seeds without NaN; got {values.tolist()}: train with --seeds 0:10")
-    found = scipy.stats.bootstrap((np.sort(values),), _trimmed_mean, n_resamples=10_000, method="percentile", rng=0)
+    resampled = scipy.stats.bootstrap((np.sort(values),), _trimmed_mean, n_resamples=10_000, method="percentile", rng=0)
     quantile = scipy.stats.t.ppf(0.5 + coverage / 2, len(values) - 1)
-    reach = float(quantile * np.sqrt(2.0) * found.standard_error)
+    reach = float(quantile * np.sqrt(2.0) * resampled.standard_error)
     middle = float(_trimmed_mean(values, None))
     return middle - reach, middle + reach
 
@@ -132,7 +132,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
 def probability_of_improvement_interval(
     x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95, num_resamples: int = 2000, seed: int = 0
 ) -> Interval:
-    """`probability_of_improvement` with its percentile-bootstrap interval; x and y are resampled apart.
+    """`probability_of_improvement` with its percentile-bootstrap interval; x and y are resampled separately.
 
     Args:
         x: `[S_x, ...]` float, S_x ≥ 2.
@@ -188,7 +188,7 @@ def area_under_curve(values: ArrayLike, env_steps: ArrayLike | None = None) -> A
 
 
 def pooled_iqm(*parts: Array, axis: int) -> Array:
-    """Interquartile mean of the seeds of all parts together, along `axis`; a missing value is taken for a number."""
+    """Interquartile mean of the seeds of all parts together, along `axis`; the parts must not contain NaN."""
     return _trimmed_mean(np.concatenate(parts, axis), axis)
 
 
@@ -210,17 +210,17 @@ def bootstrap(
     num_resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap of `statistic(*samples, axis)`, every sample resampled on its own along axis 0.
+    """Percentile bootstrap of `statistic(*samples, axis)`, each sample resampled independently along axis 0.
 
     Args:
         samples: arrays `[S_k, ...]`, S_k ≥ 2, of one trailing shape.
-        statistic: gets the samples with seeds along `axis`, which it takes away.
-        elements: what one resample occupies in memory, in float64 values.
+        statistic: reduces the samples along `axis`, the axis of seeds.
+        elements: memory of one resample, in float64 values.
         confidence, num_resamples, seed: as in `iqm_interval`.
     Returns:
         Interval of `[...]` arrays; NaN where any seed of any sample is NaN.
     Raises:
-        ValueError: no sample, one with fewer than 2 seeds, trailing shapes that differ, or only NaN.
+        ValueError: no sample, a sample with fewer than 2 seeds, trailing shapes that differ, or only NaN.
     Source: Agarwal et al. 2021, section 4.1 (arXiv 2108.13264).
     """
     if not samples:
@@ -233,7 +233,7 @@ def bootstrap(
             raise ValueError(f"shapes after the seed axis differ: {samples[0].shape}, {sample.shape}")
         _require_values(sample)
     missing = np.any([np.isnan(sample).any(0) for sample in samples], axis=0)
-    # Sorting each entry's seeds changes no entry's distribution and makes the result blind to their order.
+    # Sorting the seeds of each entry keeps its distribution and makes the result independent of their order.
     samples = [np.where(missing, 0.0, np.sort(sample, axis=0)) for sample in samples]
     samples = [np.clip(sample, -_INFINITE, _INFINITE) for sample in samples]
     low, high = scipy.stats.bootstrap(
@@ -251,7 +251,7 @@ def bootstrap(
 
 
 def _with_infinities(values: Array) -> Array:
-    """What only `_INFINITE` among the seeds can have brought about becomes infinite."""
+    """Values that include `_INFINITE` become infinite."""
     return np.where(np.abs(values) > _INFINITE_ABOVE, np.copysign(np.inf, values), values)
 
 

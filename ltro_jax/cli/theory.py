@@ -31,7 +31,7 @@ def add_parser(commands: Any) -> None:
         help="measure the paper's claims exactly, on random games",
         description="Exact studies on small random games: variance against positions and agents (variance), "
         "improvement against its lower bound (improvement), Nash gap against iterations (nash_gap). Each writes a "
-        "figure (PNG, PDF), a table (CSV, Markdown) and a dataset.",
+        "plot (PNG, PDF), a table (CSV, Markdown) and a dataset.",
         epilog="example: ltro theory --studies nash_gap --games 200 -o runs/gap",
     )
     parser.add_argument("-o", "--output", type=typed_path, metavar="DIR", help="default: runs/theory-<time>")

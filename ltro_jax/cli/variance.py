@@ -16,9 +16,9 @@ from ltro_jax.config import SettingsError
 from ltro_jax.process.paths import typed_path
 
 CONTROLLED = {
-    "situations": "frozen for --controlled (default 256)",
-    "draws": "of --controlled (default 65536)",
-    "updates": "between the policies of --controlled (default 1)",
+    "situations": "fixed situations for --controlled (default 256)",
+    "draws": "fresh draws for --controlled (default 65536)",
+    "updates": "updates between the two policies of --controlled (default 1)",
 }
 
 
@@ -27,15 +27,15 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "variance",
         help="measure the advantage variance of runs, or train runs to measure it",
-        description="Advantage variance by position, over training and against the number of agents: figures (PNG, "
-        "PDF), tables (CSV, Markdown) and datasets. What is named is a run directory, or a task to train on.",
+        description="Advantage variance by position, over training and against the number of agents: plots (PNG, "
+        "PDF), tables (CSV, Markdown) and datasets. Each argument is a run directory, or a task to train on.",
         epilog="example: ltro variance mpe/simple_spread --agents 2 3 5 --seeds 0:5 --total_env_steps 1e5 -o runs/v",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("targets", metavar="RUN|TASK", nargs="+", help="run directories, or tasks to train on")
     parser.add_argument("-o", "--output", type=typed_path, metavar="DIR", help="default: runs/variance-<time>")
     parser.add_argument("--algorithms", nargs="+", default=[], help="default clip_happo happo")
-    parser.add_argument("--factor_clips", nargs="+", type=float, default=[], help="default: each algorithm's own")
+    parser.add_argument("--factor_clips", nargs="+", type=float, default=[], help="default: that of each algorithm")
     parser.add_argument("--agents", nargs="+", type=int, default=[], help="numbers of agents (default: the task's)")
     parser.add_argument(
         "--controlled",
@@ -51,7 +51,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train what is to be trained, measure, and say what was written."""
+    """Train on the tasks, measure the runs, and print the tables."""
     from ltro_jax.laboratories.controlled.tables import controlled_table
     from ltro_jax.laboratories.variance.study import configurations, train_all, write_study
     from ltro_jax.runs import load_run
@@ -66,11 +66,13 @@ def run(options: argparse.Namespace) -> int:
     if sizes and not options.controlled:
         raise SettingsError(f"--{next(iter(sizes)).removeprefix('num_')} has no effect without --controlled; give both")
     if paths and (settings or options.factor_clips or options.agents or (options.algorithms and not tasks)):
-        raise SettingsError("settings are for tasks to train on; the runs that are named have their own")
+        raise SettingsError("settings apply only to tasks to train on; a finished run keeps its settings")
     runs = {str(path): load_run(path) for path in paths}
     for path, opened in runs.items():
         if opened.config.run.grid:
-            raise SettingsError(f"{path} has a grid of hyper-parameters, whose seeds are no sample of one setting")
+            raise SettingsError(
+                f"{path} has a grid of hyper-parameters, so its seeds are not a sample of the same settings"
+            )
     algorithms = options.algorithms or ["clip_happo", "happo"]
     configs = configurations(tasks, algorithms, options.factor_clips, options.agents, **settings)
     progress = Progress(progress_mode(options))

@@ -1,1 +1,1 @@
-"""What is made of runs for other programs: tables, policies, films."""
+"""Runs in other formats: metrics, policies and films."""

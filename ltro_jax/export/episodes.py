@@ -1,4 +1,4 @@
-"""Episodes as moving pictures: GIF by Pillow, MP4 by ffmpeg, frame by frame on one figure, without a screen."""
+"""Episodes as moving pictures: GIF by Pillow, MP4 by ffmpeg, drawn frame by frame without a display."""
 
 import io
 import math
@@ -22,11 +22,11 @@ from ltro_jax.export.paint import paint_battle, paint_chain, paint_particles
 
 
 class Form(NamedTuple):
-    """How a kind of scene is painted."""
+    """How to paint one kind of scene."""
 
     paint: Callable[[Axes, Any, int], None]
     inches: tuple[float, float]
-    place: tuple[float, float, float, float]  # of the axes: left, bottom, width, height as shares
+    place: tuple[float, float, float, float]  # of the axes: left, bottom, width, height as fractions of the picture
 
 
 FORMS: dict[type, Form] = {
@@ -36,34 +36,34 @@ FORMS: dict[type, Form] = {
 }
 SUFFIXES = (".gif", ".mp4")
 DOTS_PER_INCH = 100
-MAX_PICTURES = 300  # of all episodes together; of longer ones every second, third, … step is drawn
-HOLD = 1.0  # seconds for which the last picture of an episode stays
+MAX_PICTURES = 300  # of all episodes together; if they are longer, every second, third, … step is drawn
+HOLD = 1.0  # seconds that the last picture of an episode stays
 COLOURS_OF_A_GIF, PICTURES_FOR_THE_COLOURS = 128, 8
 
 
 class Episode(NamedTuple):
     """One episode of T steps."""
 
-    scenes: Any  # a Scene, leaves [T + 1, …]
+    scenes: Any  # a Scene or the states for a web page, leaves [T + 1, …]
     rewards: np.ndarray  # [T] float32, the team's
-    won: bool | None = None  # None where nothing can be won, or the end was not reached
+    won: bool | None = None  # None if nothing can be won, or the episode did not end
 
 
 def film(episodes: Sequence[Episode], title: str, fps: int, suffix: str) -> bytes:
-    """The episodes one after another, as the contents of a file.
+    """The contents of a file with the episodes in sequence.
 
     Args:
-        episodes: at least one, of one kind of scene.
-        title: what is drawn; step and return so far follow it.
+        episodes: at least one; all have the same kind of scene.
+        title: first words of the title of each picture; the step and the return so far follow.
         fps: frames per second.
         suffix: `.gif` or `.mp4`.
     Raises:
-        ValueError: another suffix, or ffmpeg is not on the PATH or fails.
+        ValueError: the suffix is another one, or ffmpeg is not on the PATH or fails.
     """
     if suffix not in SUFFIXES:
         raise ValueError(f"a film is saved as {' or '.join(SUFFIXES)}; got {suffix!r}")
     if suffix == ".mp4" and not FFMpegWriter.isAvailable():
-        raise ValueError("it takes ffmpeg, which is not on the PATH; install it, or choose .gif")
+        raise ValueError("ffmpeg is not on the PATH; install it, or choose .gif")
     with matplotlib.rc_context({"font.size": 8, "axes.titlesize": 8}):
         figure = Figure(figsize=FORMS[type(episodes[0].scenes)].inches, dpi=DOTS_PER_INCH)
         canvas = FigureCanvasAgg(figure)
@@ -74,7 +74,7 @@ def film(episodes: Sequence[Episode], title: str, fps: int, suffix: str) -> byte
 
 
 def _painted(figure: Figure, episodes: Sequence[Episode], title: str, hold: int) -> Iterator[int]:
-    """Paint one picture after another, the last of an episode in any case; yields for how many frames each stays."""
+    """Paint one picture after another, always with the last of an episode; yields the number of frames of each."""
     form = FORMS[type(episodes[0].scenes)]
     axes = figure.add_axes(form.place)
     stride = math.ceil(sum(len(episode.rewards) + 1 for episode in episodes) / MAX_PICTURES)
@@ -95,7 +95,7 @@ def _snapshot(canvas: FigureCanvasAgg) -> Image.Image:
 
 
 def _gif(pictures: Sequence[tuple[Image.Image, int]]) -> bytes:
-    """From pictures and their milliseconds; one palette for all makes the file half as large as one for each."""
+    """A GIF of pictures and their milliseconds; a common palette halves the file."""
     images, durations = [picture for picture, _ in pictures], [milliseconds for _, milliseconds in pictures]
     some = images[:: max(1, len(images) // PICTURES_FOR_THE_COLOURS)]
     sheet = Image.new("RGB", (some[0].width, some[0].height * len(some)))

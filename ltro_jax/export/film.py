@@ -1,8 +1,8 @@
-"""Watching a policy: whole episodes as GIF, MP4 or a web page."""
+"""Play a policy and draw whole episodes as GIF, MP4 or a web page."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from ltro_jax.export.episodes import SUFFIXES, Episode, film
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.policy import Policy, load_policy
 from ltro_jax.storage.atomic import disk_errors, write_atomically
-from ltro_jax.types import Array
+from ltro_jax.types import Array, TimeStep
 
 WEB_PAGE = ".html"
 
@@ -35,25 +35,22 @@ def render(
     """Draw episodes of one policy of a run, or of an exported policy.
 
     Args:
-        out: the file; its suffix decides: `.gif`, `.mp4` (takes ffmpeg), or for mabrax `.html` (one episode).
-        seed, iteration, point, best: which policy, as for `load_policy`.
-        episodes: how many, one after another.
-        max_steps: of each episode; None = to its end.
-        sampled: act by chance instead of greedily.
+        path: the run, or the exported policy.
+        out: the file. Its suffix is the format: `.gif`, `.mp4` (needs ffmpeg), or `.html` for mabrax (one episode).
+        seed, iteration, point, best: select the policy, as for `load_policy`.
+        episodes: number of episodes, drawn in sequence.
+        max_steps: most steps of each episode; None = to its end.
+        sampled: sample actions instead of acting greedily.
         fps: frames per second.
-        reset_seed: which episodes; the first is the same for any number of them.
+        reset_seed: selects the episodes; the first episode does not depend on their number.
     Returns:
         `out`.
     Raises:
-        SettingsError: a number that is not possible, or a suffix that is none or not the task's.
-        RunError: no such policy, or `out` cannot be written.
+        SettingsError: a number is out of range, or the task cannot be drawn in the format of the suffix.
+        RunError: the policy does not exist, or `out` cannot be written.
     """
     out = Path(out)
-    for name, value in (("episodes", episodes), ("max_steps", max_steps), ("fps", fps)):
-        if value is not None and value < 1:
-            raise SettingsError(f"{name} = {value} is not allowed; it must be at least 1")
-    if not 0 <= reset_seed < 2**32:
-        raise SettingsError(f"reset_seed = {reset_seed} is not allowed; it must be from 0 to {2**32 - 1}")
+    _check_numbers(reset_seed, episodes=episodes, max_steps=max_steps, fps=fps)
     use_compilation_cache()
     policy = load_policy(path, seed, iteration, point, best)
     _check_form(policy, out, episodes)
@@ -72,6 +69,14 @@ def render(
     return out
 
 
+class Playing(NamedTuple):
+    """An episode between two steps."""
+
+    env_state: Any
+    timestep: TimeStep
+    hidden: Any
+
+
 def play(
     policy: Policy,
     look: Callable[[Any], Any],
@@ -80,30 +85,31 @@ def play(
     sampled: bool = False,
     reset_seed: int = 0,
 ) -> list[Episode]:
-    """Whole episodes in one compiled scan; arguments as those of `render`.
+    """Play whole episodes in one compiled scan; other arguments as in `render`.
 
     Args:
-        look: what is kept of each environment state, pure.
+        look: pure function of an environment state, whose result is kept for every step.
+        num_episodes: E, all of them in parallel.
     """
     num_steps = min(max_steps or policy.spec.episode_length, policy.spec.episode_length)
 
     @jax.jit
     @jax.vmap
-    def episode(number: Array) -> tuple[Any, list[Any]]:
+    def episode(number: Array) -> tuple[Any, tuple[Array, Array, Array | None]]:
         keys = jax.random.split(jax.random.fold_in(jax.random.key(reset_seed), number), 1 + num_steps)
 
-        def act_and_step(carry: tuple, step_key: Array) -> tuple[tuple, tuple]:
-            env_state, timestep, hidden = carry
+        def act_and_step(playing: Playing, step_key: Array) -> tuple[Playing, tuple[Any, TimeStep]]:
             action_key, env_key = jax.random.split(step_key)
             key = action_key if sampled else None
-            action, hidden = policy.act(timestep.observation, hidden, timestep.action_mask, key)
-            env_state, timestep = policy.env.step(env_key, env_state, action)
-            return (env_state, timestep, hidden), (look(env_state), timestep.reward, timestep.done, timestep.won)
+            timestep = playing.timestep
+            action, hidden = policy.act(timestep.observation, playing.hidden, timestep.action_mask, key)
+            env_state, timestep = policy.env.step(env_key, playing.env_state, action)
+            return Playing(env_state, timestep, hidden), (look(env_state), timestep)
 
-        env_state, timestep = policy.env.reset(keys[0])
-        carry = (env_state, timestep, policy.initial_state())
-        _, (after, *outcome) = jax.lax.scan(act_and_step, carry, keys[1:])
-        return jax.tree.map(lambda one, rest: jnp.concatenate([one[None], rest]), look(env_state), after), outcome
+        start = Playing(*policy.env.reset(keys[0]), policy.initial_state())
+        _, (later, after) = jax.lax.scan(act_and_step, start, keys[1:])
+        scenes = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), look(start.env_state), later)
+        return scenes, (after.reward, after.done, after.won)
 
     scenes, (rewards, done, won) = jax.device_get(episode(jnp.arange(num_episodes)))
     lengths = np.where(done.any(1), done.argmax(1) + 1, num_steps)
@@ -117,16 +123,29 @@ def play(
     ]
 
 
+def _check_numbers(reset_seed: int, **at_least_one: int | None) -> None:
+    """Raise `SettingsError` for a number that is out of range."""
+    for name, value in at_least_one.items():
+        if value is not None and value < 1:
+            raise SettingsError(f"{name} = {value} is not allowed; it must be at least 1")
+    if not 0 <= reset_seed < 2**32:
+        raise SettingsError(f"reset_seed = {reset_seed} is not allowed; it must be from 0 to {2**32 - 1}")
+
+
 def _check_form(policy: Policy, out: Path, episodes: int) -> None:
-    """Refuse what cannot be drawn, or not so."""
+    """Raise `SettingsError` if the task cannot be drawn, or not in the format of the suffix."""
     task, is_page = policy.spec.name, hasattr(policy.env, "webpage")
     if not is_page and not hasattr(policy.env, "scene"):
-        raise SettingsError(f"task = {task!r} has nothing to draw; those of mpe, smax, swimmer and mabrax have")
+        raise SettingsError(f"task = {task!r} cannot be drawn; choose a task of mpe, smax, swimmer or mabrax")
     suffixes = (WEB_PAGE,) if is_page else SUFFIXES
     if out.suffix not in suffixes:
-        raise SettingsError(f"output = {out} cannot be made: {task} is drawn as {' or '.join(suffixes)}; end it so")
+        raise SettingsError(
+            f"output = {out} is not possible: {task} is drawn as {' or '.join(suffixes)}; use that suffix"
+        )
     if is_page and episodes > 1:
-        raise SettingsError(f"episodes = {episodes} do not fit on one page; draw one, and others by reset_seed")
+        raise SettingsError(
+            f"episodes = {episodes} do not fit on one page; draw one episode, and select another with reset_seed"
+        )
 
 
 def _unstack(tree: Any) -> list[Any]:

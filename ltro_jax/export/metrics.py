@@ -1,4 +1,4 @@
-"""Metrics of runs for other programs: tidy tables as CSV or Parquet, marl-eval's JSON, and one run as NetCDF."""
+"""Metrics of runs in other formats: tidy tables as CSV or Parquet, JSON for marl-eval, and one run as NetCDF."""
 
 import importlib.util
 import io
@@ -24,14 +24,18 @@ EVALUATED, GREEDY = "eval_", "_greedy"
 
 
 def export_runs(runs: Sequence[Run], form: str, output: str | Path, metrics: Sequence[str] = ()) -> Path:
-    """Write the metrics of `runs` as `form`, "netcdf" (of one run, as its `metrics.nc`) or one of `FORMS`, whole or not
-    at all.
+    """Write the metrics of runs to one file, atomically.
 
     Args:
+        runs: at least one.
+        form: one of `FORMS`, or "netcdf" for one run, as its `metrics.nc`.
+        output: the file.
         metrics: names as in `choose_metrics`; () = all (marl-eval: every greedy evaluation).
+    Returns:
+        `output`.
     Raises:
-        SettingsError: no such metric, several runs as netcdf, or the format needs an extra that is not installed.
-        RunError: metrics that are not there, are damaged or have no form there, or the disk refuses.
+        SettingsError: a metric is unknown, netcdf is given several runs, or an extra is not installed.
+        RunError: metrics are missing, damaged or impossible in this format, or the file cannot be written.
     """
     output, problem, remedy = Path(output), f"cannot write {output}", "choose another file with -o"
     if form == "netcdf":
@@ -48,12 +52,13 @@ def export_runs(runs: Sequence[Run], form: str, output: str | Path, metrics: Seq
 
 
 def tidy(runs: Sequence[Run], metrics: Sequence[str] = ()) -> pd.DataFrame:
-    """One row for each number that was measured.
+    """One row for each measured value.
 
     Returns:
-        Columns `run` (path), `task`, `algorithm`, `point` (the grid's hyper-parameters in words) and each of these,
-        `seed`, `iteration`, `env_steps` (of each member), `metric`, `axis` ("", "position" or "agent"), `index` (on
-        that axis; missing without one), `value` (float64). Missing values (no evaluation, a frozen member) have no row.
+        Columns `run` (path), `task`, `algorithm`, `point` (hyper-parameters of the grid as text), a column for each of
+        these hyper-parameters, `seed`, `iteration`, `env_steps` (of each member), `metric`, `axis` ("", "position" or
+        "agent"), `index` (on that axis; missing without an axis) and `value` (float64). Missing values (no evaluation,
+        or a frozen member) have no row.
     """
     parts = []
     for run in runs:
@@ -61,7 +66,7 @@ def tidy(runs: Sequence[Run], metrics: Sequence[str] = ()) -> pd.DataFrame:
         flat = choose_metrics(dataset, metrics) if metrics else flat_metrics(dataset)
         members, times = len(run.config.members), dataset.sizes["iteration"]
         points = [{axis: getattr(m.hypers, axis) for axis, _ in run.config.run.grid} for m in run.config.members]
-        each: dict[str, Any] = {
+        labels = {
             "run": str(run.path),
             "task": run.config.static.task,
             "algorithm": run.config.static.algorithm,
@@ -71,16 +76,16 @@ def tidy(runs: Sequence[Run], metrics: Sequence[str] = ()) -> pd.DataFrame:
             "iteration": np.tile(dataset["iteration"].values, members),
             "env_steps": np.tile(dataset["env_steps"].values, members),
         }
-        frame = pd.DataFrame(each)
+        frame = pd.DataFrame(labels)
         for name, values in flat.items():
             axis, metric, index = name.split("/") if "/" in name else ("", name, None)
             column = pd.array([None if index is None else int(index)] * len(frame), dtype="Int64")
             rows = frame.assign(metric=metric, axis=axis, index=column, value=values.reshape(-1).astype(float))
             parts.append(rows[rows["value"].notna()])
     table = pd.concat(parts, ignore_index=True)
-    words = ["run", "task", "algorithm", "point"]
-    after = ["seed", "iteration", "env_steps", "metric", "axis", "index", "value"]
-    return table.reindex(columns=words + [name for name in table.columns if name not in words + after] + after)
+    first = ["run", "task", "algorithm", "point"]
+    last = ["seed", "iteration", "env_steps", "metric", "axis", "index", "value"]
+    return table.reindex(columns=first + [name for name in table.columns if name not in first + last] + last)
 
 
 def marl_eval(runs: Sequence[Run], metrics: Sequence[str] = ()) -> dict[str, Any]:
@@ -90,8 +95,8 @@ def marl_eval(runs: Sequence[Run], metrics: Sequence[str] = ()) -> dict[str, Any
     of each algorithm are numbered by position (`seed_0`, `seed_1`, …, whatever their seeds are), and the algorithms of
     a task must have equally many runs and the same steps.
 
-    The steps are the evaluations after every `eval_interval` iterations; a last one off this grid is left out with a
-    `RunWarning`. `eval_return_greedy` is called `return`, `eval_win_rate_greedy` `win_rate`, and so on.
+    The steps are the evaluations after every `eval_interval` iterations; a last evaluation after a shorter interval is
+    left out with a `RunWarning`. `eval_return_greedy` is called `return`, `eval_win_rate_greedy` `win_rate`, and so on.
     `absolute_metrics` are those of each seed's best policy in ten times `eval_episodes` new episodes, as
     `ltro eval --best` has kept them or evaluated now. Where that is not possible (no checkpoint, an environment that is
     not installed, too little memory) they are left out and a `RunWarning` says so: the highest of the evaluations in
@@ -115,41 +120,41 @@ def marl_eval(runs: Sequence[Run], metrics: Sequence[str] = ()) -> dict[str, Any
             if absolute:
                 numbered["absolute_metrics"] = {name: [float(absolute[name][index])] for name in columns}
             algorithms = content.setdefault(family, {}).setdefault(task, {})
-            of_one = algorithms.setdefault(_algorithm(run, runs, index), {})
-            of_one[f"seed_{len(of_one)}"] = numbered
+            seeds = algorithms.setdefault(_algorithm(run, runs, index), {})
+            seeds[f"seed_{len(seeds)}"] = numbered
     return content
 
 
 def _evaluations(run: Run, metrics: Sequence[str]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Greedy evaluations `[member, iteration]` by the names of marl-eval, and the indices of iterations that have one.
+    """Greedy evaluations `[member, iteration]` by marl-eval's names, and the indices of evaluated iterations.
 
     Raises:
-        RunError: there are none, or a member lacks one.
+        RunError: there is no evaluation, or a member lacks a value.
     """
     flat = flat_metrics(run.metrics)
     names = [name for name in flat if name.startswith(EVALUATED) and name.endswith(GREEDY)]
     if metrics:
         names = [name for name in choose_metrics(run.metrics, metrics) if name in names]
     if not names:
-        raise RunError(f"{run.path} has no greedy evaluation to export; marl-eval takes nothing else")
+        raise RunError(f"{run.path} has no greedy evaluation to export, and marl-eval reads nothing else")
     evaluated = _regular(run, np.flatnonzero(~np.isnan(flat[names[0]]).all(0)))
     for index, member in enumerate(run.config.members):
         if not all(np.isfinite(flat[name][index, evaluated]).all() for name in names):
             raise RunError(
-                f"{run.config.describe(member)} of {run.path} became non-finite, for which marl-eval has no form; "
+                f"{run.config.describe(member)} of {run.path} became non-finite, which marl-eval cannot represent; "
                 "leave that run out, or export csv"
             )
     return {_bare(name): flat[name] for name in names}, evaluated
 
 
 def _regular(run: Run, evaluated: np.ndarray) -> np.ndarray:
-    """Without a last evaluation that came sooner than the others: marl-eval's time axis has equal distances."""
+    """Without a last evaluation after a shorter interval: marl-eval needs equal intervals."""
     interval, iterations = run.config.static.eval_interval, run.metrics["iteration"].values[evaluated]
     if len(evaluated) < 2 or iterations[-1] % interval == 0:
         return evaluated
     warnings.warn(
-        f"the last evaluation of {run.path}, after iteration {iterations[-1]}, is left out: it is off the grid of one "
-        f"every {interval} iterations, which marl-eval's time axis needs",
+        f"the last evaluation of {run.path}, after iteration {iterations[-1]}, is left out: marl-eval needs one "
+        f"evaluation every {interval} iterations",
         RunWarning,
         stacklevel=4,
     )
@@ -157,20 +162,20 @@ def _regular(run: Run, evaluated: np.ndarray) -> np.ndarray:
 
 
 def _require_comparable(runs: Sequence[Run], steps: Sequence[Sequence[int]]) -> None:
-    """Refuse algorithms of one task that marl-eval cannot index alike; `steps` are those of each run.
+    """Check that the algorithms of a task have the same evaluated steps and number of runs, as marl-eval requires.
 
     Raises:
-        RunError: other steps, or another number of runs.
+        RunError: the steps or the numbers of runs differ.
     """
     first: dict[str, tuple[Run, Sequence[int]]] = {}
     numbers: dict[str, dict[str, int]] = {}
-    for run, own in zip(runs, steps, strict=True):
+    for run, run_steps in zip(runs, steps, strict=True):
         task = run.config.static.task
-        other, wanted = first.setdefault(task, (run, own))
-        if own != wanted:
+        other, wanted = first.setdefault(task, (run, run_steps))
+        if run_steps != wanted:
             raise RunError(
-                f"{run.path} is evaluated {_in_words(own)} but {other.path} {_in_words(wanted)}, and marl-eval needs "
-                f"the same steps of all algorithms on {task}; export them to separate files, or export csv"
+                f"{run.path} is evaluated {_in_words(run_steps)} but {other.path} {_in_words(wanted)}, and marl-eval "
+                f"needs the same steps of all algorithms on {task}; export them to separate files, or export csv"
             )
         for index in range(len(run.config.members)):
             labels = numbers.setdefault(task, {})
@@ -180,7 +185,7 @@ def _require_comparable(runs: Sequence[Run], steps: Sequence[Sequence[int]]) -> 
         if len(set(labels.values())) > 1:
             counts = ", ".join(f"{label}: {count}" for label, count in labels.items())
             raise RunError(
-                f"marl-eval needs equally many seeds of all algorithms on {task} ({counts}); train the missing ones, "
+                f"marl-eval needs equally many seeds of all algorithms on {task} ({counts}); train the missing seeds, "
                 "export them to separate files, or export csv"
             )
 
@@ -196,18 +201,18 @@ def _bare(name: str) -> str:
 
 
 def _absolute(run: Run) -> dict[str, np.ndarray] | None:
-    """Of all members, by the names of marl-eval; None where the best policies cannot be evaluated here."""
+    """Absolute metrics of all members by marl-eval's names; None if the best policies cannot be evaluated here."""
     try:
-        found = absolute_metrics(run, kinds=("greedy",))
+        scores = absolute_metrics(run, kinds=("greedy",))
     except (RunError, SettingsError, jax.errors.JaxRuntimeError) as error:
         sentence = f"absolute_metrics of {run.path} are left out, and marl-eval's aggregates need them"
         warnings.warn(f"{sentence}: {one_line(error)}", RunWarning, stacklevel=4)
         return None
-    return {_bare(name): values for name, values in found.items()}
+    return {_bare(name): values for name, values in scores.items()}
 
 
 def _algorithm(run: Run, runs: Sequence[Run], index: int) -> str:
-    """What marl-eval is to call a member's algorithm, without commas; with the path where others share its seeds."""
+    """Name of a member's algorithm for marl-eval, without commas; with the path if another run shares its seeds."""
     static, seeds = run.config.static, set(run.config.run.seeds)
     point = {axis: getattr(run.config.members[index].hypers, axis) for axis, _ in run.config.run.grid}
     words = [static.algorithm, *([point_label(point)] if point else [])]
@@ -234,7 +239,7 @@ def _parquet(runs: Sequence[Run], metrics: Sequence[str]) -> bytes:
 
 
 def _netcdf(runs: Sequence[Run], metrics: Sequence[str]) -> tuple[MetricStore, list[str] | None]:
-    """The store of the one run, and the variables `metrics` names; None = all."""
+    """The store of the run, and the variables named in `metrics`; None = all."""
     if len(runs) != 1:
         raise SettingsError(f"format = netcdf takes one run, not {len(runs)}; export each run to a separate file")
     store = MetricStore(runs[0].directory.metrics)

@@ -1,4 +1,4 @@
-"""One picture of each kind of scene, on axes that are clear."""
+"""One picture of each kind of scene, on empty axes."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,20 +9,20 @@ from ltro_jax.analysis.style import COLOURS
 from ltro_jax.envs.scenes import BattleScene, ChainScene, ParticleScene
 
 ALLY, ENEMY, INK = COLOURS[0], COLOURS[1], "0.25"
-LANDMARKS = ("#009E73", "#CC79A7", "#E69F00")  # where they are meant one each
+LANDMARKS = ("#009E73", "#CC79A7", "#E69F00")  # of landmarks that each belong to one agent
 AGENTS = ("#0072B2", "#D55E00", "#56B4E9", "#F0E442")
-BESIDE = 0.15  # how far a line of attack lies beside the line between the two
-PLANE = 1.3, 1.8  # least and most that is shown of the particles' plane; everything starts within ±1
-TRAIL = 8  # steps that a trail goes back
-LOOK_AHEAD = 0.3  # seconds that a velocity arrow reaches
+BESIDE = 0.15  # distance of a line of attack from the line between the two units
+PLANE = 1.3, 1.8  # limits of the visible half-width of the plane; all entities start within ±1
+TRAIL = 8  # steps of a trail
+LOOK_AHEAD = 0.3  # seconds of motion that a velocity arrow shows
 
 
 def paint_particles(axes: Axes, scenes: ParticleScene, step: int) -> None:
-    """Agents with their trail and velocity, landmarks, a dotted line to the landmark an agent is meant for, messages.
+    """Agents with their trail and velocity, landmarks, a dotted line from each agent to its landmark, and messages.
 
     Args:
-        scenes: leaves `[T + 1, …]` of a whole episode, which the view fits.
-        step: what to paint, 0 to T.
+        scenes: leaves `[T + 1, …]` of a whole episode; the view fits all of it.
+        step: the step to paint, 0 to T.
     """
     position, goal = scenes.position[step], scenes.goal[step]
     num_agents = len(goal)
@@ -49,7 +49,7 @@ def paint_particles(axes: Axes, scenes: ParticleScene, step: int) -> None:
 
 
 def _messages(axes: Axes, scenes: ParticleScene, step: int) -> None:
-    """A row of cells for each agent that speaks, as dark as the numbers it says."""
+    """A row of cells for each agent that speaks; a larger number is a darker cell."""
     message = np.clip(scenes.message[step], 0.0, 1.0)
     for row, agent in enumerate(np.flatnonzero(scenes.speaks[step])):
         low = 0.02 + 0.055 * row
@@ -62,7 +62,7 @@ def _messages(axes: Axes, scenes: ParticleScene, step: int) -> None:
 
 
 def paint_battle(axes: Axes, scenes: BattleScene, step: int) -> None:
-    """Units by side with their health, a line from whoever attacks to its target, and a cross for the dead."""
+    """Units by side with their health, a line from each attacker to its target, and a cross for each dead unit."""
     position, health, radius = scenes.position[step], scenes.health[step], scenes.radius[step]
     colours = [ALLY if ally else ENEMY for ally in scenes.is_ally[step]]
     _fit(axes, scenes.position.reshape(-1, 2), margin=1.5, ratio=1.6)
@@ -86,13 +86,13 @@ def paint_battle(axes: Axes, scenes: BattleScene, step: int) -> None:
 
 
 def _beside(start: np.ndarray, end: np.ndarray, distance: float) -> np.ndarray:
-    """The line `[2, 2]` from start to end, moved to its right, so that who attacks each other has two lines."""
+    """The line `[2, 2]` from start to end, shifted to its right: two units that attack each other have two lines."""
     along = (end - start) / max(float(np.linalg.norm(end - start)), 1e-6)
     return np.stack([start, end]) + distance * np.array([along[1], -along[0]])
 
 
 def paint_chain(axes: Axes, scenes: ChainScene, step: int) -> None:
-    """Links, and hinges in the colours of the agents that drive them; the view follows the middle, ticks stay."""
+    """Links, and hinges in the colours of the agents that drive them; the view follows the middle, the ticks do not."""
     joint, agent = scenes.joint[step], scenes.agent[step]
     reach = 0.55 * (len(joint) - 1)
     left, right = joint[:, 0].mean() - reach, joint[:, 0].mean() + reach
@@ -106,7 +106,7 @@ def paint_chain(axes: Axes, scenes: ChainScene, step: int) -> None:
 
 
 def _fit(axes: Axes, points: np.ndarray, margin: float = 0.0, ratio: float = 1.0) -> None:
-    """A view that is `ratio` times as wide as high and holds all points, without ticks."""
+    """Set a view of all points without ticks, `ratio` times as wide as high."""
     low, high = points.min(0), points.max(0)
     centre, half = (low + high) / 2, (high - low) / 2 + margin
     half = max(half[0] / ratio, half[1]) * np.array([ratio, 1.0])

@@ -1,4 +1,4 @@
-"""A policy as tensors and a card, to be used without ltro_jax and without JAX."""
+"""Export a policy as tensors and a card, for use without ltro_jax and without JAX."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from ltro_jax.config import Hypers
 from ltro_jax.distributions import UNAVAILABLE
 from ltro_jax.ops import LAYER_NORM_EPS
 from ltro_jax.runs.evaluation import TIMES, absolute_metrics
@@ -19,8 +20,9 @@ from ltro_jax.storage.exported_policy import is_exported, write_exported
 from ltro_jax.training import make_train
 from ltro_jax.training.evaluation import KINDS
 from ltro_jax.training.parts import Parts
+from ltro_jax.types import Params
 
-AXES = {  # of the tensors by the last part of their name
+AXES = {  # last part of a tensor's name → its axes
     "kernel": ("actor", "input", "output"),
     "input_kernel": ("actor", "input", "reset, update and candidate gate"),
     "recurrent_kernel": ("actor", "input", "reset, update and candidate gate"),
@@ -43,48 +45,42 @@ def export_policy(
 ) -> Path:
     """Write one policy of the run at `path` as `policy.safetensors` with a card, `policy.json`.
 
-    The card says what the tensors are, how an action comes from them and how they do; `load_policy(out)` reads them
-    back. The best actors are evaluated afresh for it (`absolute_metrics`).
+    The card describes the tensors, how to compute an action from them, and their scores; `load_policy(out)` loads the
+    policy. The scores of the best actors are from new episodes (`absolute_metrics`).
 
     Args:
+        path: the run.
         out: new or empty directory.
-        seed, iteration, point, best: which policy, as for `load_policy`.
+        seed, iteration, point, best: select the policy, as for `load_policy`.
     Returns:
         `out`.
     Raises:
-        RunError: no such policy, the extra `export` is not installed, or `out` cannot be written.
+        RunError: the policy does not exist, the extra `export` is not installed, or `out` cannot be written.
     """
     if is_exported(path):
-        raise RunError(f"{path} is an exported policy already; name the run it came from")
+        raise RunError(f"{path} is already an exported policy; give the run that it was exported from")
     actors = load_actors(path, seed, iteration, point, best)
     run, member = actors.run, actors.run.config.members[actors.member]
     tensors = {name: np.ascontiguousarray(leaf) for name, leaf in _flat(actors.params).items()}
-    own = {name: getattr(member.hypers, name) for name, _ in run.config.run.grid}
-    settings = run.config.replace(seeds=(member.seed,), grid=(), **own).to_dict()
-    origin = {
+    chosen = {name: getattr(member.hypers, name) for name, _ in run.config.run.grid}
+    card = policy_card(make_train(run.config).parts, tensors, member.hypers)
+    card["origin"] = {
         "run": run.directory.name,
         "seed": member.seed,
-        "point": own,
+        "point": chosen,
         "actors": "best" if best else "newest" if iteration is None else "of a checkpoint",
         "iteration": actors.iteration,
         "env_steps": actors.iteration * run.config.static.steps_per_iteration,
         "evaluation": _evaluation(run, actors, best, iteration),
         "versions": run.directory.environment["packages"],
     }
-    write_exported(
-        out,
-        tensors,
-        policy_card(make_train(run.config).parts, tensors, member.hypers)
-        | {
-            "origin": origin,
-            "settings": settings,
-        },
-    )
+    card["settings"] = run.config.replace(seeds=(member.seed,), grid=(), **chosen).to_dict()
+    write_exported(out, tensors, card)
     return Path(out)
 
 
-def policy_card(parts: Parts, tensors: Mapping[str, np.ndarray], hypers: Any) -> dict[str, Any]:
-    """What the tensors are, and how an action comes from them."""
+def policy_card(parts: Parts, tensors: Mapping[str, np.ndarray], hypers: Hypers) -> dict[str, Any]:
+    """A description of the tensors, and how to compute an action from them."""
     static, spec = parts.static, parts.spec
     architecture = {
         "hidden_sizes": static.hidden_sizes,
@@ -113,7 +109,7 @@ def policy_card(parts: Parts, tensors: Mapping[str, np.ndarray], hypers: Any) ->
 
 
 def how_to_act(parts: Parts) -> list[str]:
-    """The forward pass of one agent in words, step by step."""
+    """The forward pass of an agent as sentences, step by step."""
     static, spec = parts.static, parts.spec
     last = len(static.hidden_sizes) - 1
     steps = [
@@ -122,9 +118,9 @@ def how_to_act(parts: Parts) -> list[str]:
         + ": T[name] is the tensor of that name at this index of its first axis. "
         "Vectors are rows: x @ kernel + bias.",
         "x = the agent's observation, observation_sizes[i] numbers"
-        + (", its own number one-hot before the rest" if static.agent_id else "")
-        + ". Tensors are padded with what has no meaning to the widest agent: where they are longer, only the first "
-        "entries (of a kernel: the first inputs) count.",
+        + (", after its one-hot number" if static.agent_id else "")
+        + ". Tensors are padded to the widest agent: if they are longer, use only the first entries (of a kernel: the "
+        "first inputs).",
     ]
     if static.layer_norm:
         steps += [
@@ -140,42 +136,48 @@ def how_to_act(parts: Parts) -> list[str]:
         steps += [
             f"Hidden state h: {static.hidden_sizes[-1]} zeros at the start of an episode. "
             "a = x @ T[gru.input_kernel] + T[gru.input_bias] and b = h @ T[gru.recurrent_kernel] are three equal parts "
-            "each: r = sigmoid(a0 + b0), z = sigmoid(a1 + b1), n = tanh(a2 + r * (b2 + T[gru.candidate_bias])); the "
-            "new h = (1 - z) * n + z * h is kept for the next step.",
+            "each: r = sigmoid(a0 + b0), z = sigmoid(a1 + b1), n = tanh(a2 + r * (b2 + T[gru.candidate_bias])). Keep "
+            "the new h = (1 - z) * n + z * h for the next step.",
             "x = norm(h, gru_norm)" if static.layer_norm else "x = h",
         ]
-    steps.append("y = x @ T[head.kernel] + T[head.bias], of which the first action_sizes[i] count.")
-    if spec.discrete:
-        steps.append(
-            f"y of an action that is not available is {UNAVAILABLE:g}. Greedy: the action (from 0) with the largest y. "
+    return [
+        *steps,
+        "y = the first action_sizes[i] entries of x @ T[head.kernel] + T[head.bias].",
+        _last_step(spec.discrete),
+    ]
+
+
+def _last_step(discrete: bool) -> str:
+    """From the output of the head to an action."""
+    if discrete:
+        return (
+            f"Set y of an unavailable action to {UNAVAILABLE:g}. Greedy: the action (from 0) with the largest y. "
             "Sampled: an action with probability softmax(y)."
         )
-    else:
-        steps.append(
-            "Greedy: y. Sampled: y + sigmoid(T[log_std] / std_x_coef) * std_y_coef * standard normal numbers. "
-            "The environment clips what it is given."
-        )
-    return steps
+    return (
+        "Greedy: y. Sampled: y + sigmoid(T[log_std] / std_x_coef) * std_y_coef * standard normal numbers. "
+        "The environment clips the action."
+    )
 
 
-def _flat(params: Any) -> dict[str, Any]:
-    """`body.dense_0.kernel` → leaf."""
+def _flat(params: Params) -> dict[str, np.ndarray]:
+    """Name such as `body.dense_0.kernel` → leaf."""
     return flatten_dict(jax.device_get(params)["params"], sep=".")
 
 
 def _evaluation(run: Run, actors: Actors, best: bool, checkpoint: int | None) -> dict[str, Any]:
-    """How these actors do, and in which episodes: never in those that they were chosen by."""
+    """Scores of the actors and their episodes, which are never those that selected the actors."""
     episodes = run.config.static.eval_episodes
     if best:
         try:
-            found = absolute_metrics(run, KINDS, checkpoint, [actors.member])
+            metrics = absolute_metrics(run, KINDS, checkpoint, [actors.member])
         except (RunError, jax.errors.JaxRuntimeError) as error:
             return {"of": f"nothing: the best actors could not be evaluated again ({one_line(error)})"}
-        figures = {name: float(values[0]) for name, values in found.items()}
-        return {"of": f"at least {TIMES * episodes} episodes of each kind, which did not choose these actors"} | figures
+        scores = {name: float(values[0]) for name, values in metrics.items()}
+        return {"of": f"at least {TIMES * episodes} episodes of each kind, which did not select these actors"} | scores
     stored = MetricStore(run.directory.metrics).last_iteration()
     if not episodes or not 0 < actors.iteration <= stored:
         return {"of": "nothing: there was no evaluation after this iteration"}
     row = run.metrics.isel(member=actors.member).sel(iteration=actors.iteration)
-    figures = {str(name): float(row[name]) for name in row.data_vars if str(name).startswith("eval_")}
-    return {"of": f"{episodes} episodes of each kind, in training after this iteration"} | figures
+    scores = {str(name): float(row[name]) for name in row.data_vars if str(name).startswith("eval_")}
+    return {"of": f"{episodes} episodes of each kind, in training after this iteration"} | scores

@@ -102,7 +102,10 @@ def test_what_cannot_be_looked_at(trained, tmp_path, capsys):
     """Nothing is left at the output."""
     run, out = str(trained), str(tmp_path / "x.gif")
     for arguments, sentence in (
-        (["render", run, "-o", out], "task = 'probe/matching' has nothing to draw; those of mpe, smax, swimmer and "),
+        (
+            ["render", run, "-o", out],
+            "task = 'probe/matching' cannot be drawn; choose a task of mpe, smax, swimmer or ",
+        ),
         (["render", run, "--fps", "0", "-o", out], "fps = 0 is not allowed; it must be at least 1"),
         (["render", run, "--point", "gamma", "-o", out], "point = 'gamma' is not names with a value each, as in "),
         (["render", run, "--point", "gamma=1", "-o", out], "point = gamma=1 is not one of the grid of "),

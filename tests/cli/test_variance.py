@@ -68,7 +68,7 @@ def test_controlled_measurement(study, tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["RUN", "--agents", "2"], "settings are for tasks to train on; the runs that are named have their own"),
+        (["RUN", "--agents", "2"], "settings apply only to tasks to train on; a finished run keeps its settings"),
         (["probe/nothing"], "task = 'probe/nothing' is unknown; did you mean "),
         (["probe/matching", "--seeds=3"], "seeds = 3 is one seed; an interval needs at least 2"),
         (["probe/matching", "--algorithms", "ppo"], "algorithm = 'ppo' is unknown"),
@@ -82,7 +82,7 @@ def test_controlled_measurement(study, tmp_path, capsys):
         ),
         (["probe/matching", "--agents", "2", "2"], "probe/matching clip_happo N=2 would be trained twice"),
         (["probe/matching", "--draws", "9"], "--draws has no effect without --controlled"),
-        (["RUN", "--algorithms", "happo"], "settings are for tasks to train on"),
+        (["RUN", "--algorithms", "happo"], "settings apply only to tasks to train on"),
     ],
 )
 def test_what_it_refuses_leaves_nothing(study, arguments, sentence, tmp_path, capsys):

@@ -103,7 +103,7 @@ def test_the_card_says_where_it_comes_from(tiny, stored, tmp_path):
     fresh = {str(name): float(values[0]) for name, values in again.items() if str(name).startswith("eval_")}
     evaluated = {
         newest: {"of": "4 episodes of each kind, in training after this iteration", "eval_return_greedy": 6.0},
-        best: {"of": "at least 40 episodes of each kind, which did not choose these actors"} | fresh,
+        best: {"of": "at least 40 episodes of each kind, which did not select these actors"} | fresh,
     }
     assert fresh["eval_return_greedy"] <= 3.0  # the most there is to get, and not the 8 it was chosen by
     for out, iteration in ((newest, 4), (best, 2)):
@@ -129,7 +129,7 @@ def test_what_is_refused(tiny, stored, tmp_path, monkeypatch):
     out = export_policy(run, tmp_path / "policy")
     with pytest.raises(RunError, match="is one exported policy; leave out the choice of seed"):
         load_policy(out, seed=3)
-    with pytest.raises(RunError, match="is an exported policy already; name the run it came from"):
+    with pytest.raises(RunError, match="is already an exported policy; give the run that it was exported from"):
         export_policy(out, tmp_path / "again")
     for taken in (out, run):
         with pytest.raises(RunError, match="already exists and is not empty; choose another directory with -o"):

@@ -124,9 +124,13 @@ def test_long_episodes_are_thinned(monkeypatch):
 def test_bodies_are_pages(tmp_path):
     body: Any = SimpleNamespace(env=SimpleNamespace(webpage=None), spec=SimpleNamespace(name="mabrax/ant_4x2"))
     _check_form(body, tmp_path / "x.html", 1)
-    with pytest.raises(SettingsError, match=r"x\.gif cannot be made: mabrax/ant_4x2 is drawn as \.html; end it so"):
+    with pytest.raises(
+        SettingsError, match=r"x\.gif is not possible: mabrax/ant_4x2 is drawn as \.html; use that suffix"
+    ):
         _check_form(body, tmp_path / "x.gif", 1)
-    with pytest.raises(SettingsError, match="episodes = 2 do not fit on one page; draw one, and others by reset_seed"):
+    with pytest.raises(
+        SettingsError, match="episodes = 2 do not fit on one page; draw one episode, and select another"
+    ):
         _check_form(body, tmp_path / "x.html", 2)
 
 
@@ -135,10 +139,10 @@ def test_what_is_refused(speaker, tiny, stored, tmp_path, monkeypatch):
     monkeypatch.setattr("ltro_jax.export.episodes.FFMpegWriter.isAvailable", lambda: False)
     cases = [
         (speaker, "x.html", {}, "x.html cannot be made: mpe/simple_speaker_listener is drawn as .gif or .mp4; end it"),
-        (speaker, "x", {}, "x cannot be made: mpe/simple_speaker_listener is drawn as .gif or .mp4; end it so"),
-        (speaker, "x.mp4", {}, "it takes ffmpeg, which is not on the PATH; install it, or choose .gif"),
+        (speaker, "x", {}, "x is not possible: mpe/simple_speaker_listener is drawn as .gif or .mp4; use that suffix"),
+        (speaker, "x.mp4", {}, "ffmpeg is not on the PATH; install it, or choose .gif"),
         (speaker, "x.gif", {"fps": 0}, "fps = 0 is not allowed; it must be at least 1"),
-        (probe, "x.gif", {}, "task = 'probe/matching' has nothing to draw; those of mpe, smax, swimmer and mab"),
+        (probe, "x.gif", {}, "task = 'probe/matching' cannot be drawn; choose a task of mpe, smax, swimmer or mab"),
     ]
     for path, name, options, sentence in cases:
         with pytest.raises(SettingsError, match=sentence.replace(".", r"\.")):

@@ -113,7 +113,7 @@ def test_marl_eval_finds_the_first_algorithms_names_in_all(tiny, tmp_path, absol
         chunks = [made_up(config, 1 + sum(counts[:k]), count) for k, count in enumerate(counts)]
         runs.append(load_run(stored_run(tmp_path / config.static.algorithm, config, *chunks).path))
     sentence = (
-        r"the last evaluation of .*clip_happo, after iteration 5, is left out: it is off the grid of one every 2 "
+        r"the last evaluation of .*clip_happo, after iteration 5, is left out: marl-eval needs one evaluation every 2 "
     )
     with pytest.warns(RunWarning, match=sentence) as warned:
         algorithms = marl_eval(runs)["probe"]["climbing"]
@@ -167,7 +167,7 @@ def test_netcdf_is_the_dataset_of_one_run(runs, tmp_path):
 
 def test_what_is_refused(runs, tmp_path, tiny, monkeypatch):
     output = tmp_path / "table"
-    with pytest.raises(RunError, match=r"seed 7 of .* became non-finite, for which marl-eval has no form"):
+    with pytest.raises(RunError, match=r"seed 7 of .* became non-finite, which marl-eval cannot represent"):
         export_runs(runs, "marl-eval", output)
     with pytest.raises(SettingsError, match="metric = 'entrpy' is unknown; did you mean entropy"):
         export_runs(runs, "csv", output, ["entrpy"])

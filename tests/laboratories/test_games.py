@@ -54,8 +54,11 @@ def test_a_move_slips_and_stops_at_the_wall(x64):
     "build, sentence",
     [
         (lambda: theory.matrix_game(np.zeros((2, 3))), "all of the same length"),
-        (lambda: theory.make_game(np.zeros((2, 6)), np.zeros((2, 6, 2)), np.zeros(2), 0.5, 2), "no power"),
-        (lambda: theory.make_game(np.zeros((2, 4)), np.zeros((2, 4, 3)), np.zeros(2), 0.5, 2), "are not of the form"),
+        (lambda: theory.make_game(np.zeros((2, 6)), np.zeros((2, 6, 2)), np.zeros(2), 0.5, 2), "not a power"),
+        (
+            lambda: theory.make_game(np.zeros((2, 4)), np.zeros((2, 4, 3)), np.zeros(2), 0.5, 2),
+            "do not have the shapes",
+        ),
     ],
 )
 def test_what_is_no_game_is_refused(x64, build, sentence):

@@ -1,6 +1,6 @@
-"""Theory laboratory: small tabular cooperative games in which every quantity of the paper is exact.
+"""Small tabular cooperative games in which every quantity of the paper is exact.
 
-Everything is float64 in a scope, jitted and vmappable:
+All functions need float64, in a scope, and can be jitted and vmapped:
 
     with float64():
         game = climbing_game()

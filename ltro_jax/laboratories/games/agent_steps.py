@@ -1,7 +1,7 @@
-"""How one agent moves: an exact trust-region step, or gradient ascent on the exact clipped objective.
+"""Steps of one agent: an exact trust-region step, or gradient ascent on the exact clipped objective.
 
-Every expectation over the other agents is folded into two tables of the agent's own actions, after which the
-objective of position m is a sum over `[S, A]`:
+Two tables over the agent's actions hold every expectation over the other agents, so that the objective of position m
+is a sum over `[S, A]`:
 
     E_π[min(R, c) r_m A] = Σ_s d(s) Σ_a π'_m(a|s) g(s, a),   g(s, a_m) = E_{a_{−m}~π_{−m}}[min(R_{1:m−1}, c) A]
 """
@@ -18,7 +18,7 @@ from ltro_jax.types import Array
 
 
 class GameHypers(NamedTuple):
-    """Traced scalars; those of the other kind of step are not read."""
+    """Hyper-parameters of exact updates, traced scalars; each kind of step reads only those that apply to it."""
 
     factor_clip: Array | float = 1.0  # c in (0, ∞]
     kl_threshold: Array | float = 0.01  # trust region, nats
@@ -29,18 +29,18 @@ class GameHypers(NamedTuple):
 
 
 class WeightedAdvantage(NamedTuple):
-    """E over the other agents of min(R, c)·A⁺ and of min(R, c)·A⁻, given the agent's own action; g = difference."""
+    """E over the other agents of min(R, c)·A⁺ and of min(R, c)·A⁻, given the agent's action; g = difference."""
 
     positive: Array  # [S, A] ≥ 0
     negative: Array  # [S, A] ≥ 0
 
 
 class StepInfo(NamedTuple):
-    """What one agent's step did."""
+    """Result of one agent's step."""
 
     kl: Array  # [] KL(π‖π') under d^π, nats
     gain: Array  # [] of the exact clamped surrogate, E_{d^π}[L_m]
-    accepted: Array  # [] bool; False: the parameters stay bitwise as they were
+    accepted: Array  # [] bool; False: the logits are bitwise unchanged
 
 
 def kl_and_gain(new_logits: Array, logits: Array, g: Array, state_distribution: Array) -> tuple[Array, Array]:
@@ -63,10 +63,10 @@ def exact_trust_region_step(
     Args:
         logits: `[S, A]`; state_distribution: `[S]`; ls_steps: static.
     Returns:
-        New logits, and what the line search found; if nothing is accepted the logits are the old ones.
-    A step is bounded in KL, not in logits: an action that is almost gone may be driven below what float64 holds, and
-    if the others' later moves make it the best one, no gradient leads back to it. Such a run stays short of an
-    equilibrium, with `accepted` False and a Nash gap > 0. `accept_ratio` guards against it; at 0 it is common.
+        New logits, and the result of the line search; if no step is accepted, the logits are unchanged.
+    A step is bounded in KL, not in logits: the probability of a rare action may fall below the range of float64. If
+    later moves of the others make it the best action, no gradient leads back to it. Such a run does not reach an
+    equilibrium: `accepted` is False and the Nash gap is > 0. `accept_ratio` prevents this; at 0 it is common.
 
     Source: Kakade 2001; Kuba et al. 2022 (HATRPO).
     """
@@ -95,8 +95,8 @@ def clipped_objective(
 ) -> Array:
     """E_{s~d, a~π}[ min(R, c) · min(r A, clip(r, 1−ε, 1+ε) A) ], exactly; scalar.
 
-    The min is taken at each joint action; it is A⁺ min(r, 1+ε) − A⁻ max(r, 1−ε), whose expectation over the others
-    needs g's two halves only.
+    The minimum at each joint action is A⁺ min(r, 1+ε) − A⁻ max(r, 1−ε); its expectation over the others needs only
+    the two parts of g.
     """
     log_old = log_policies(logits)
     ratio = jnp.exp(log_policies(new_logits) - log_old)

@@ -1,4 +1,4 @@
-"""What the clamp costs and what it guarantees: inequalities true for every game and every pair of policies."""
+"""Cost and guarantee of the clamp: inequalities that hold for every game and every pair of policies."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def max_advantage(advantage: Array) -> Array:
 
 
 def position_total_variation(factors: Factors) -> Array:
-    """TV(π'_m, π_m)(s) of the agent at each position; `[N, S]`. The other agents, unchanged, drop out of the sum."""
+    """TV(π'_m, π_m)(s) of the agent at each position; `[N, S]`. The other agents cancel out of the sum."""
     log_old = factors.log_joint[None]
     return total_variation(log_old + factors.log_ratio, log_old)
 
@@ -38,9 +38,11 @@ def weighted_second_moment_bound(factors: Factors, advantage: Array, factor_clip
 
 
 def clamp_penalties(factors: Factors, advantage: Array, factor_clip: Array | float) -> Array:
-    """What each position's clamp can cost: 2 ε_A E_π[(R_{1:m−1} − c)⁺] TV_m, at c = 1 2 ε_A TV_{1:m−1} TV_m; `[N, S]`.
+    """Largest cost of the clamp at each position, `[N, S]`: 2 ε_A E_π[(R_{1:m−1} − c)⁺] TV_m.
 
-    Holds for c < 1 as it stands, where already the first position pays (R = 1 > c).
+    At c = 1 it is 2 ε_A TV_{1:m−1} TV_m.
+
+    Also holds for c < 1, where even the first position has a cost (R = 1 > c).
     Source: Le & Ta 2025.
     """
     removed = excess(factors, factor_clip)[:-1]
@@ -54,7 +56,7 @@ def advantage_bound(factors: Factors, advantage: Array, factor_clip: Array | flo
 
 
 def state_shift_penalty(factors: Factors, evaluation: Evaluation, gamma: Array) -> Array:
-    """Cost of judging π' on the states of π: 2 γ ε' / (1 − γ)² · E_{s~d^π}[TV(π', π)(s)]; scalar.
+    """Error from evaluating π' on the states of π: 2 γ ε' / (1 − γ)² · E_{s~d^π}[TV(π', π)(s)]; scalar.
 
     ε' = max_s |E_{a~π'}[A(s, a)]|, TV of the joint policies. Source: Achiam et al. 2017, Corollary 1.
     """
@@ -65,7 +67,7 @@ def state_shift_penalty(factors: Factors, evaluation: Evaluation, gamma: Array) 
 
 @jax.jit
 def improvement_bound(factors: Factors, evaluation: Evaluation, gamma: Array, factor_clip: Array | float) -> Array:
-    """Monotonic bound on J(π') − J(π), for any clamp; where it is ≥ 0 the return cannot fall.
+    """Monotonic bound on J(π') − J(π), for any clamp; if it is ≥ 0, the return cannot fall.
 
         J(π') − J(π) ≥ 1/(1−γ) E_{s~d^π}[ Σ_m L_m − Σ_m penalty_m ] − state shift
 

@@ -13,7 +13,7 @@ def total_variation(log_new: Array, log_old: Array) -> Array:
 def chi_square(log_new: Array, log_old: Array) -> Array:
     """χ²(π'‖π) = Σ_a π(a) (r(a) − 1)², r = π'/π; `[…, A]`, `[…, A]` → `[…]` ≥ 0.
 
-    The square is taken of the logarithm, for its size may overflow where its product with π does not.
+    Computed from logarithms, since (r − 1)² may overflow although its product with π does not.
     """
     log_square = 2.0 * jnp.log(jnp.abs(jnp.expm1(log_new - log_old)))
     return jnp.sum(jnp.exp(log_old + log_square), axis=-1)
@@ -22,7 +22,7 @@ def chi_square(log_new: Array, log_old: Array) -> Array:
 def kl_divergence(log_old: Array, log_new: Array) -> Array:
     """KL(π‖π') = Σ_a π(a) (log π(a) − log π'(a)), nats; `[…, A]`, `[…, A]` → `[…]` ≥ 0.
 
-    Summed as π (r − 1 − log r), every term of which is ≥ 0, so that a small step's KL is not lost to cancellation.
+    Summed as π (r − 1 − log r): every term is ≥ 0, so the KL of a small step is not lost to cancellation.
     """
     log_ratio = log_new - log_old
     near = jnp.exp(log_old) * (jnp.expm1(log_ratio) - log_ratio)

@@ -1,4 +1,4 @@
-"""What a policy is worth, exactly, by linear solves."""
+"""Exact evaluation of a policy, by linear solves."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from ltro_jax.types import Array
 
 
 class Evaluation(NamedTuple):
-    """A policy in a game."""
+    """Values of a policy in a game."""
 
     expected_return: Array  # [] J = Σ_s start(s) V(s)
     value: Array  # [S] V
@@ -35,8 +35,8 @@ def state_reward(game: Game, policy: Array) -> Array:
 def solve_dominant(system: Array, right: Array) -> Array:
     """x of M x = b by Gauss–Jordan elimination; `[S, S]`, `[S]` → `[S]`.
 
-    I − γP is diagonally dominant by rows, its transpose by columns: no pivot is needed. `jnp.linalg.solve` is not used
-    because on a CPU several batched LAPACK calls of one program can exhaust XLA's thread pool and never return.
+    I − γP is diagonally dominant by rows and its transpose by columns, so no pivoting is needed. `jnp.linalg.solve` is
+    not used: on a CPU, several batched LAPACK calls in a program can exhaust XLA's thread pool and never return.
     Source: Golub & Van Loan 2013, section 4.1.
     """
 

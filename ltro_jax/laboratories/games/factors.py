@@ -1,8 +1,8 @@
 """The factor R, the product of the ratios of the agents already updated, and its moments under the old policy.
 
-Everything is an expectation over actions of the old joint policy π at one state, by enumeration. Weights are kept as
-logarithms and added to log π before they are exponentiated: the factor of a near-deterministic policy may overflow
-where its product with π is an ordinary number.
+All expectations are over actions of the old joint policy π at one state, by enumeration. Weights are logarithms that
+are added to log π before exponentiation: the factor of a near-deterministic policy may overflow although its product
+with π is an ordinary number.
 """
 
 from typing import NamedTuple
@@ -53,7 +53,7 @@ def log_clamped(log_factor: Array, factor_clip: Array | float) -> Array:
 
 
 def expectation(log_joint: Array, log_weight: Array, x: Array | float = 1.0) -> Array:
-    """E_π[exp(log_weight) · x] over the last axis; where x = 0 even an overflowing weight counts as nothing."""
+    """E_π[exp(log_weight) · x] over the last axis; if x = 0, even an overflowing weight adds 0."""
     weight = jnp.exp(jnp.broadcast_to(log_joint, log_weight.shape) + log_weight)
     x = jnp.broadcast_to(x, weight.shape)
     return jnp.sum(jnp.where(jnp.equal(x, 0.0), 0.0, weight * x), axis=-1)
@@ -65,12 +65,12 @@ def mean_clamped_factor(factors: Factors, factor_clip: Array | float = jnp.inf) 
 
 
 def second_moment(factors: Factors, factor_clip: Array | float = jnp.inf) -> Array:
-    """E_π[min(R, c)²]; c = ∞ gives E_π[R²] = Π(1 + χ²), ∞ where it is too large a number; `[N+1, S]`."""
+    """E_π[min(R, c)²]; c = ∞ gives E_π[R²] = Π(1 + χ²), ∞ if it exceeds float64; `[N+1, S]`."""
     return expectation(factors.log_joint, 2.0 * log_clamped(factors.log_factor, factor_clip))
 
 
 def excess(factors: Factors, factor_clip: Array | float) -> Array:
-    """E_π[(R − c)⁺] = E_π|R − min(R, c)|, what the clamp removes; c = 1 gives TV, c = ∞ gives 0; `[N+1, S]`."""
+    """E_π[(R − c)⁺] = E_π|R − min(R, c)|, which the clamp removes; c = 1 gives TV, c = ∞ gives 0; `[N+1, S]`."""
     raw = jnp.exp(factors.log_joint[None] + factors.log_factor)
     kept = jnp.exp(factors.log_joint[None] + log_clamped(factors.log_factor, factor_clip))
     return jnp.sum(raw - kept, axis=-1)

@@ -1,4 +1,4 @@
-"""Cooperative Markov games small enough to write down: one shared reward, N agents with A actions each."""
+"""Small cooperative Markov games as tables: one shared reward, N agents with A actions each."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,7 +17,7 @@ from ltro_jax.types import Array
 class Game(struct.PyTreeNode):
     """A cooperative Markov game; every agent has the same number of actions, J = A^N (see `policies` for their order).
 
-    A batch of games has leading axes on every leaf and goes through `vmap`.
+    A batch of games has a leading axis on every leaf, for `vmap`.
     """
 
     reward: Array  # [S, J] float64, shared by all agents
@@ -46,11 +46,11 @@ def make_game(reward: ArrayLike, transition: ArrayLike, start: ArrayLike, gamma:
     num_states, num_joint = reward.shape
     num_actions = round(num_joint ** (1 / num_agents))
     if num_actions**num_agents != num_joint:
-        raise ValueError(f"reward has {num_joint} joint actions, which is no power A^{num_agents} of a whole number")
+        raise ValueError(f"reward has {num_joint} joint actions, which is not a power A^{num_agents} of a whole number")
     if transition.shape != (num_states, num_joint, num_states) or start.shape != (num_states,):
         raise ValueError(
             f"reward {reward.shape}, transition {transition.shape} and start {start.shape} "
-            "are not of the form [S, J], [S, J, S] and [S]"
+            "do not have the shapes [S, J], [S, J, S] and [S]"
         )
     return Game(reward, transition, start, jnp.asarray(gamma, reward.dtype), num_agents, num_actions)
 
@@ -71,7 +71,7 @@ def matrix_game(payoff: Array | np.ndarray | Sequence, gamma: Array | float = 0.
     """One state, payoff `[A, …, A]` with one axis for each agent; played once unless γ > 0."""
     payoff = jnp.asarray(payoff, jnp.result_type(float))
     if payoff.ndim == 0 or len(set(payoff.shape)) != 1:
-        raise ValueError(f"payoff has shape {payoff.shape}: one axis per agent is needed, all of the same length")
+        raise ValueError(f"payoff has shape {payoff.shape}: it needs an axis for each agent, all of the same length")
     reward = payoff.reshape(1, -1)
     one = jnp.ones_like(reward)
     return make_game(reward, one[..., None], one[0, :1], gamma, payoff.ndim)

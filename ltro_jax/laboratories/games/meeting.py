@@ -1,4 +1,4 @@
-"""Agents on a small grid who are paid for standing in the same cell."""
+"""Agents on a small grid that receive a reward in the same cell."""
 
 from functools import reduce
 
@@ -32,8 +32,8 @@ def meeting_game(
 ) -> Game:
     """Reward 1 in every state in which all agents share a cell, from any start; each move may slip.
 
-    The state is every agent's cell, S = (height · width)^N with the first agent's cell most significant, so keep
-    the grid small: four agents in a corridor of three have 81 states, in a 2 × 2 grid 256 (a third of a gigabyte).
+    The state is every agent's cell, S = (height · width)^N with the first agent's cell most significant, so use
+    a small grid: four agents in a corridor of three have 81 states, in a 2 × 2 grid 256 (a third of a gigabyte).
     """
     one = move_probabilities(height, width, slip)
     num_cells, num_actions, _ = one.shape

@@ -15,7 +15,7 @@ TOLERANCE = 1e-11  # of the largest action value; the solves are good to about 1
 
 
 class BestResponse(NamedTuple):
-    """An optimal deterministic policy of one agent, and the proof that it is."""
+    """An optimal deterministic policy of one agent, with its optimality residual."""
 
     policy: Array  # [S, A] float64, one-hot
     value: Array  # [S] float64, of the game under it
@@ -36,11 +36,11 @@ def induced_mdp(game: Game, policy: Array, agent: Array | int) -> tuple[Array, A
 def best_response(game: Game, policy: Array, agent: Array | int) -> BestResponse:
     """Solve one agent's problem against fixed others, by policy iteration with exact evaluation.
 
-    An action is exchanged only for a better one (ties stay), so policy iteration cannot cycle. It is stopped after
-    10·S·A rounds, which it does not come near; `converged` says whether the optimality equation holds.
+    An action changes only to a better action (not at a tie), so policy iteration cannot cycle. The limit of 10·S·A
+    rounds is far from reached in practice; `converged` tells whether the optimality equation holds.
 
     Args:
-        policy: `[N, S, A]` float64 probabilities; the agent's own row is not read.
+        policy: `[N, S, A]` float64 probabilities; the agent's row is not read.
         agent: index, traced.
     Source: Howard 1960; Puterman 1994, Theorem 6.4.2.
     """
@@ -93,8 +93,8 @@ def deviation_gains(game: Game, policy: Array) -> Array:
 
 @jax.jit
 def nash_gap(game: Game, policy: Array) -> Array:
-    """What the agent with most to gain could gain by moving alone; policy `[N, S, A]` → scalar ≥ 0, 0 at equilibrium.
+    """Largest gain of any agent from changing its policy alone; policy `[N, S, A]` → scalar ≥ 0, 0 at equilibrium.
 
-    The rounding of two solves is cut off at 0.
+    Negative values are rounding errors of two solves and become 0.
     """
     return jnp.maximum(jnp.max(deviation_gains(game, policy)), 0.0)

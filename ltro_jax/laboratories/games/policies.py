@@ -1,4 +1,4 @@
-"""Products of independent softmax policies, and the joint actions they act on.
+"""Products of independent softmax policies, and their joint actions.
 
 Axes: N agents, S states, A actions of each agent, J = A^N joint actions. The joint action is flattened with the
 first agent's action most significant, as `reshape` does: `[S, A, …, A]` ↔ `[S, J]`.
@@ -25,7 +25,7 @@ def log_policies(logits: Array) -> Array:
 
 
 def lift(per_agent: Array) -> Array:
-    """Each agent's figure at its own action, seen from the joint action; `[N, S, A]` → `[N, S, J]`."""
+    """Each agent's value at its action within each joint action; `[N, S, A]` → `[N, S, J]`."""
     num_agents, _, num_actions = per_agent.shape
     return jnp.take_along_axis(per_agent, joint_actions(num_agents, num_actions)[:, None, :], axis=-1)
 
@@ -41,12 +41,12 @@ def joint_log_policy(log_policy: Array) -> Array:
 
 
 def others_policy(policy: Array, agent: Array | int) -> Array:
-    """π_{−i}(a_{−i}|s), constant along agent i's own action; probabilities `[N, S, A]` → `[S, J]`.
+    """π_{−i}(a_{−i}|s), constant along agent i's action; probabilities `[N, S, A]` → `[S, J]`.
 
-    A product that leaves agent i out, not a quotient: policies may have zeros.
+    A product without agent i, not a quotient: policies may have zeros.
     """
-    own = jnp.arange(policy.shape[0])[:, None, None] == agent
-    return jnp.prod(jnp.where(own, 1.0, lift(policy)), axis=0)
+    excluded = jnp.arange(policy.shape[0])[:, None, None] == agent
+    return jnp.prod(jnp.where(excluded, 1.0, lift(policy)), axis=0)
 
 
 def marginal(joint: Array, agent: Array | int, num_agents: int, num_actions: int) -> Array:

@@ -19,7 +19,7 @@ from ltro_jax.types import Array
 
 
 class Problems(NamedTuple):
-    """G games, each with policies to start from and a key for the orders; leading axis G on every leaf."""
+    """G games, each with initial policies and a key for the orders; leading axis G on every leaf."""
 
     game: Game
     logits: Array  # [G, N, S, A]
@@ -27,7 +27,7 @@ class Problems(NamedTuple):
 
 
 class WeightMoments(NamedTuple):
-    """Of one update's weighted advantage min(R_{1:m−1}, c)·A at each position, in units of ε_A² = max A²."""
+    """Moments of the weighted advantage min(R_{1:m−1}, c)·A at each position, in units of ε_A² = max A²."""
 
     variance: Array  # [G, N]
     second_moment: Array  # [G, N] ≥ variance
@@ -36,7 +36,7 @@ class WeightMoments(NamedTuple):
 
 
 class Courses(NamedTuple):
-    """What K iterations did to each game."""
+    """K iterations of each game."""
 
     expected_return: Array  # [G, K+1]
     nash_gap: Array  # [G, K+1]
@@ -48,7 +48,7 @@ class Courses(NamedTuple):
 def random_problems(
     seed: Array | int, num_games: int, num_agents: int, num_states: int, num_actions: int, gamma: Array | float
 ) -> Problems:
-    """Random games with standard normal logits; game g is the same however many others are drawn.
+    """Random games with standard normal logits; game g does not depend on the number of games.
 
     Args:
         seed: int, traced; the sizes are static; gamma: of every game, in [0, 1).
@@ -69,9 +69,9 @@ def random_problems(
 def weight_moments(
     problems: Problems, hypers: GameHypers, *, agent_update: ExactAgentUpdate = exact_trust_region_step
 ) -> WeightMoments:
-    """One sequential update of each game, order drawn, and the moments of what weighted each position in it.
+    """One sequential update of each game in random order, and the moments of the weighted advantage at each position.
 
-    The change of policy π → π' is the one that the clamp c of `hypers` itself brings about.
+    The clamp c of `hypers` determines both the change of policy π → π' and the weights.
 
     Args:
         hypers: scalars, traced.
@@ -107,7 +107,7 @@ def courses(
     agent_update: ExactAgentUpdate = exact_trust_region_step,
     schedule: str = "random",
 ) -> Courses:
-    """`run` every game, and keep what the studies read.
+    """`run` every game, and keep the values that the studies read.
 
     Args:
         hypers: scalars, traced; num_iterations, agent_update, schedule: as in `run`, static.

@@ -1,4 +1,4 @@
-"""How fast a gap falls: slopes on logarithmic axes."""
+"""Rates at which a gap falls: slopes on logarithmic axes."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,19 +17,19 @@ def power_law_slopes(iterations: ArrayLike, gap: ArrayLike, floor: float, least_
 
         gap ≈ a · k^slope   for k in [e / 10, e],  e = the last iteration before the gap first is ≤ floor
 
-    A game that never reaches the floor is fitted up to the end. What comes after the floor was reached is rounding
-    and is not read, even if it rises above the floor again. A power law is a straight line there; for a faster fall
-    the slope is only that of the chord.
+    A game that never reaches the floor is fitted up to the end. Values after the floor is reached are rounding errors
+    and are not used, even if they are above the floor. A power law is a straight line on these axes; if the gap falls
+    faster, the slope is that of a line fitted to a curve.
 
     Args:
         iterations: `[P]`, ≥ 1, increasing.
         gap: `[G, P]`, ≥ 0, one row for each game.
-        floor: what counts as zero, > 0.
-        least_points: a slope of fewer points is not given.
+        floor: the largest gap that counts as zero, > 0.
+        least_points: fewest points of a slope.
     Returns:
         `[G]`; NaN where a game has too few points above the floor.
     Raises:
-        ValueError: iterations that are not ≥ 1 and increasing.
+        ValueError: iterations are not ≥ 1 and increasing.
     """
     steps, gap = np.asarray(iterations, float), np.asarray(gap, float)
     if not (steps[0] >= 1 and np.all(np.diff(steps) > 0)):

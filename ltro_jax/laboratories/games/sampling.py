@@ -1,4 +1,4 @@
-"""Fresh samples of the old policy, against which the enumerated moments can be held."""
+"""Fresh samples of the old policy, for comparison with the enumerated moments."""
 
 from functools import partial
 
@@ -12,8 +12,8 @@ from ltro_jax.types import Array
 def draw(key: Array, state_distribution: Array, log_joint: Array, num_samples: int) -> tuple[Array, Array]:
     """States s ~ d^π and joint actions a ~ π(·|s), independent of any policy fitted on other samples.
 
-    `log_factor[m][state, action]` is then log R of each sample. One uniform number per sample, looked up in the
-    cumulative distribution of the pair (s, a).
+    `log_factor[m][state, action]` is log R of each sample. Each sample takes one uniform number, which is looked up in
+    the cumulative distribution of the pair (s, a).
 
     Args:
         state_distribution: `[S]`; log_joint: `[S, J]`; num_samples: static.

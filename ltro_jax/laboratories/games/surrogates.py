@@ -1,4 +1,4 @@
-"""The objective of each position, and how widely its weighted advantage scatters."""
+"""The objective of each position, and the moments of its weighted advantage."""
 
 import jax
 import jax.numpy as jnp
@@ -48,10 +48,12 @@ def weighted_variance(
     Args:
         advantage: `[S, J]`; state_distribution: `[S]`; factor_clip: c in (0, ∞], traced.
     Returns:
-        `[N]` ≥ 0, ∞ where it is too large a number.
+        `[N]` ≥ 0, ∞ if it exceeds float64.
     """
     log_weight = log_clamped(factors.log_factor[:-1], factor_clip)
     mean = expectation(factors.log_joint, log_weight, advantage) @ state_distribution
     second = weighted_second_moment(factors, advantage, factor_clip)
-    reached = jnp.where(state_distribution > 0, second, 0.0)  # a state never visited may overflow unseen
+    reached = jnp.where(
+        state_distribution > 0, second, 0.0
+    )  # an overflow in a state that is never visited does not count
     return jnp.maximum(reached @ state_distribution - jnp.square(mean), 0.0)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from ltro_jax.laboratories.games.agent_steps import GameHypers, StepInfo, WeightedAdvantage, exact_trust_region_step
 from ltro_jax.laboratories.games.bounds import improvement_bound, position_total_variation, prefix_total_variation
-from ltro_jax.laboratories.games.evaluation import evaluate
-from ltro_jax.laboratories.games.factors import log_clamped, sequential_factors
+from ltro_jax.laboratories.games.evaluation import Evaluation, evaluate
+from ltro_jax.laboratories.games.factors import Factors, log_clamped, sequential_factors
 from ltro_jax.laboratories.games.games import Game
 from ltro_jax.laboratories.games.nash import nash_gap
 from ltro_jax.laboratories.games.policies import joint_actions, joint_log_policy, log_policies, marginal
@@ -25,10 +25,10 @@ SCHEDULES = ("random", "fixed", "simultaneous")
 class UpdateInfo(NamedTuple):
     """One iteration, π → π'; positions follow `order`, states are averaged under d^π.
 
-    Under `simultaneous` every weight used is 1; variances are those that the order 1..N would have met.
+    Under `simultaneous` every weight is 1; the variances are those of the order 1..N.
     """
 
-    order: Array  # [N] int, agents in the order they moved
+    order: Array  # [N] int, agents in the order of their updates
     improvement_bound: Array  # [] lower bound on J(π') − J(π), with the run's clamp
     surrogate: Array  # [N] E_{d^π}[L_m], with the run's clamp
     raw_variance: Array  # [N] Var(R_{1:m−1} A)
@@ -51,14 +51,14 @@ class History(NamedTuple):
 def weighted_advantage(
     log_policy: Array, advantage: Array, log_factor: Array, agent: Array, factor_clip: Array | float
 ) -> WeightedAdvantage:
-    """g⁺ and g⁻ of one agent: E over the others' old policies of min(R, c)·A^±, given its own action.
+    """g⁺ and g⁻ of one agent: E over the others' old policies of min(R, c)·A^±, given its action.
 
     Args:
         log_policy: `[N, S, A]`; advantage, log_factor: `[S, J]`; agent: index, traced; factor_clip: traced.
     """
     num_agents, _, num_actions = log_policy.shape
-    own_action = jnp.asarray(joint_actions(num_agents, num_actions))[agent]
-    log_others = joint_log_policy(log_policy) - log_policy[agent][:, own_action]
+    action = jnp.asarray(joint_actions(num_agents, num_actions))[agent]
+    log_others = joint_log_policy(log_policy) - log_policy[agent][:, action]
     weight = jnp.exp(log_others + log_clamped(log_factor, factor_clip))
 
     def half(x: Array) -> Array:
@@ -76,9 +76,9 @@ def exact_sequential_update(
     hypers: GameHypers,
     agent_update: ExactAgentUpdate,
 ) -> tuple[Array, StepInfo]:
-    """The agents move one after another, each weighted by the clamped factor of those before it.
+    """The agents move in sequence, each weighted by the clamped factor of the preceding agents.
 
-    Only the raw factor is carried; it is clamped where it is used.
+    The scan carries the raw factor, which is clamped for each use.
 
     Args:
         order: `[N]`; logits: `[N, S, A]`; advantage: `[S, J]` and state_distribution: `[S]` of the old policy.
@@ -108,7 +108,7 @@ def exact_simultaneous_update(
     hypers: GameHypers,
     agent_update: ExactAgentUpdate,
 ) -> tuple[Array, StepInfo]:
-    """All agents move at once, with weight 1, as if the others stood still; arguments as `exact_sequential_update`."""
+    """All agents move at once with weight 1, as if the others were fixed; arguments as `exact_sequential_update`."""
     log_policy = log_policies(logits)
 
     def alone(agent: Array) -> tuple[Array, StepInfo]:
@@ -129,13 +129,13 @@ def update(
     agent_update: ExactAgentUpdate = exact_trust_region_step,
     schedule: str = "random",
 ) -> tuple[Array, UpdateInfo]:
-    """One exact iteration of HATRPO/HAPPO, clipped or not: evaluate, move every agent, account for the change.
+    """One exact iteration of HATRPO or HAPPO with any clamp: evaluate, move every agent, measure the change.
 
     Args:
         key: read by the random schedule only.
         logits: `[N, S, A]` float64.
         agent_update: `exact_trust_region_step` or `exact_gradient_step`, static.
-        schedule: `random` (order drawn anew), `fixed` (1..N) or `simultaneous`, static.
+        schedule: `random` (a new random order), `fixed` (1..N) or `simultaneous`, static.
     Raises:
         TypeError: not float64.
         ValueError: unknown schedule.
@@ -150,18 +150,24 @@ def update(
     new_logits, step = move(order, logits, old.advantage, old.state_distribution, hypers, agent_update)
 
     factors = sequential_factors(log_policies(new_logits), log_policies(logits), order)
-    info = UpdateInfo(
+    return new_logits, _measured(order, factors, old, step, game.gamma, hypers.factor_clip)
+
+
+def _measured(
+    order: Array, factors: Factors, old: Evaluation, step: StepInfo, gamma: Array, factor_clip: Array | float
+) -> UpdateInfo:
+    states = old.state_distribution
+    return UpdateInfo(
         order=order,
-        improvement_bound=improvement_bound(factors, old, game.gamma, hypers.factor_clip),
-        surrogate=surrogates(factors, old.advantage, hypers.factor_clip) @ old.state_distribution,
-        raw_variance=weighted_variance(factors, old.advantage, old.state_distribution, jnp.inf),
-        clamped_variance=weighted_variance(factors, old.advantage, old.state_distribution, hypers.factor_clip),
-        total_variation=position_total_variation(factors) @ old.state_distribution,
-        prefix_total_variation=prefix_total_variation(factors)[:-1] @ old.state_distribution,
+        improvement_bound=improvement_bound(factors, old, gamma, factor_clip),
+        surrogate=surrogates(factors, old.advantage, factor_clip) @ states,
+        raw_variance=weighted_variance(factors, old.advantage, states, jnp.inf),
+        clamped_variance=weighted_variance(factors, old.advantage, states, factor_clip),
+        total_variation=position_total_variation(factors) @ states,
+        prefix_total_variation=prefix_total_variation(factors)[:-1] @ states,
         kl=step.kl,
         accepted=step.accepted,
     )
-    return new_logits, info
 
 
 @partial(jax.jit, static_argnames=("num_iterations", "agent_update", "schedule"))
@@ -175,7 +181,7 @@ def run(
     agent_update: ExactAgentUpdate = exact_trust_region_step,
     schedule: str = "random",
 ) -> History:
-    """Iterate `update` from the given logits and keep every figure; one compiled scan, `vmap` over any argument."""
+    """Iterate `update` from the given logits and record every quantity; one compiled scan, `vmap` over any argument."""
 
     def iteration(at: Array, order_key: Array) -> tuple[Array, tuple[Array, UpdateInfo]]:
         moved, info = update(order_key, game, at, hypers, agent_update=agent_update, schedule=schedule)
