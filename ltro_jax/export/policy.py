@@ -160,7 +160,7 @@ def _last_step(discrete: bool) -> str:
     )
 
 
-def _flat(params: Params) -> dict[str, np.ndarray]:
+def _flat(params: Params) -> dict[str, Any]:
     """Name such as `body.dense_0.kernel` → leaf."""
     return flatten_dict(jax.device_get(params)["params"], sep=".")
 
