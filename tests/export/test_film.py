@@ -138,7 +138,12 @@ def test_what_is_refused(speaker, tiny, stored, tmp_path, monkeypatch):
     probe = stored(tiny(), tmp_path / "probe")
     monkeypatch.setattr("ltro_jax.export.episodes.FFMpegWriter.isAvailable", lambda: False)
     cases = [
-        (speaker, "x.html", {}, "x.html cannot be made: mpe/simple_speaker_listener is drawn as .gif or .mp4; end it"),
+        (
+            speaker,
+            "x.html",
+            {},
+            "x.html is not possible: mpe/simple_speaker_listener is drawn as .gif or .mp4; use that suffix",
+        ),
         (speaker, "x", {}, "x is not possible: mpe/simple_speaker_listener is drawn as .gif or .mp4; use that suffix"),
         (speaker, "x.mp4", {}, "ffmpeg is not on the PATH; install it, or choose .gif"),
         (speaker, "x.gif", {"fps": 0}, "fps = 0 is not allowed; it must be at least 1"),
