@@ -1,7 +1,9 @@
 """ltro_jax: sequential-update, trust-region multi-agent reinforcement learning with independent actors, in JAX."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ltro_jax.config import defaults
 from ltro_jax.process.imports import first_use
 
 if TYPE_CHECKING:
@@ -61,6 +63,15 @@ _ROOMS = {
     "training": ("Train", "make_train"),
 }
 _LATER = {name: "runs" for name in __all__} | {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def _defaults_of(algorithm: str) -> Mapping[str, Any]:
+    from ltro_jax.algorithms import default_settings
+
+    return default_settings(algorithm)
+
+
+defaults.connect(_defaults_of)
 
 
 def __getattr__(name: str) -> Any:

@@ -62,8 +62,16 @@ class Transition(struct.PyTreeNode):
     actor_hidden: Hidden  # [T, B, N, H] before each step
 
 
+class TeamBatch(struct.PyTreeNode):
+    """What all agents of a rollout have in common, `[T, B]`."""
+
+    reward: Array  # [T, B] float32, team reward
+    terminated: Array  # [T, B] bool
+    truncated: Array  # [T, B] bool
+
+
 class AgentBatch(struct.PyTreeNode):
-    """The samples of one agent, `[T, B, …]`; agent-major `[N, T, B, …]` at the door of the update."""
+    """The samples of one agent, `[T, B, …]`; for all agents `[N, T, B, …]`, except `team`, which they share."""
 
     observation: Array  # [T, B, O]
     action: Array  # [T, B] int32 or [T, B, A] float32
@@ -74,6 +82,19 @@ class AgentBatch(struct.PyTreeNode):
     observation_mask: Array | None = None  # [T, B, O] bool, entries that exist; None = all
     hidden: Hidden = ()  # [T, B, H] before each step
     start: Array | None = None  # [T, B] bool, the step is the first of an episode; None when feed-forward
+    value: Array | None = None  # [T, B] float32, reward units, V of the agent's critic; None in a minibatch
+    next_value: Array | None = None  # [T, B] float32, reward units, V of the true next state; None in a minibatch
+    critic_output: Array | None = None  # [T, B] float32, V in normalised units; None in a minibatch
+    team: TeamBatch | None = None  # None in a minibatch
+
+    def of_agent(self, index: Array | int) -> "AgentBatch":
+        """The samples of agent `index` of a batch of all agents."""
+        own = jax.tree.map(lambda leaf: leaf[index], self.replace(team=None))
+        return own.replace(team=self.team)
+
+    def learnable(self) -> "AgentBatch":
+        """Without what only advantages are computed from."""
+        return self.replace(value=None, next_value=None, critic_output=None, team=None)
 
 
 class CriticBatch(struct.PyTreeNode):

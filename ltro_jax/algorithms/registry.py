@@ -1,75 +1,72 @@
-"""Algorithm names → recipes. A new algorithm is one `agent_update` function and one line here.
+"""Algorithm names → update rules. A new algorithm is one file with a subclass of `UpdateRule`, and one line here.
 
-A setting that some recipe names is read by the algorithms that name it; all others are read by every algorithm.
+A setting that some rule names is read by the algorithms that name it; all others are read by every algorithm.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-from ltro_jax.algorithms.ppo_step import make_ppo_update
-from ltro_jax.algorithms.sequential import AgentUpdate
-from ltro_jax.algorithms.trust_region_step import make_trust_region_update
-from ltro_jax.config import SettingsError, Static
-from ltro_jax.networks import Actor
+from ltro_jax.algorithms.a2po import A2PO
+from ltro_jax.algorithms.hatrpo import HATRPO, ClipHATRPO
+from ltro_jax.algorithms.ppo import HAA2C, HAPPO, IPPO, MAPPO, ClipHAPPO
+from ltro_jax.algorithms.update_rule import UpdateRule
+from ltro_jax.config import SETTINGS, SettingsError
+from ltro_jax.process.references import ReferenceProblem, is_reference, registered, resolve
 
-
-class Recipe(NamedTuple):
-    """What distinguishes one algorithm of the family from another."""
-
-    make_agent_update: Callable[[Actor, Static], AgentUpdate]
-    summary: str
-    reads: frozenset[str]  # settings of the agent update that other algorithms may not have
-    sequential: bool = True  # agents one after another, weighted by the factor; else all at once with weight 1
-    local_critics: bool = False  # one critic per agent on its own observation; else one central critic
-    shareable: bool = False  # all agents may share one actor
-
-    @property
-    def settings(self) -> frozenset[str]:
-        """All settings that it reads and that another algorithm may not."""
-        of_the_factor = {"factor_clip", "agent_order"} if self.sequential else set()
-        return self.reads | of_the_factor | (set() if self.local_critics else {"critic_input"})
-
-
-PPO = frozenset({"actor_lr", "ent_coef", "actor_epochs", "actor_minibatches"})
-TRUST_REGION = frozenset({"kl_threshold", "accept_ratio", "backtrack_coeff", "ls_steps", "cg_iterations"})
-
-ALGORITHMS: dict[str, Recipe] = {
-    "clip_happo": Recipe(
-        make_ppo_update, "HAPPO with the factor clamped at factor_clip = 1 (Le & Ta 2025)", PPO, shareable=True
-    ),
-    "happo": Recipe(make_ppo_update, "sequential PPO, factor_clip = inf (Kuba et al. 2022)", PPO, shareable=True),
-    "clip_hatrpo": Recipe(
-        make_trust_region_update, "HATRPO with the factor clamped at factor_clip = 1 (Le & Ta 2025)", TRUST_REGION
-    ),
-    "hatrpo": Recipe(
-        make_trust_region_update, "sequential trust-region steps, factor_clip = inf (Kuba et al. 2022)", TRUST_REGION
-    ),
-    "mappo": Recipe(
-        make_ppo_update, "simultaneous PPO, central critic (Yu et al. 2022)", PPO, sequential=False, shareable=True
-    ),
-    "ippo": Recipe(
-        make_ppo_update,
-        "simultaneous PPO, one critic per agent (de Witt et al. 2020)",
-        PPO,
-        sequential=False,
-        local_critics=True,
-        shareable=True,
-    ),
+ALGORITHMS: dict[str, type[UpdateRule]] = {
+    "clip_happo": ClipHAPPO,
+    "happo": HAPPO,
+    "clip_hatrpo": ClipHATRPO,
+    "hatrpo": HATRPO,
+    "a2po": A2PO,
+    "haa2c": HAA2C,
+    "mappo": MAPPO,
+    "ippo": IPPO,
 }
 
 
-def get_recipe(name: str) -> Recipe:
-    """The recipe of `name`.
+ENTRY_POINTS = "ltro_jax.algorithms"  # the group in which an installed package names its rules
+
+
+def get_rule(algorithm: str) -> type[UpdateRule]:
+    """The update rule of an algorithm: a name of `ALGORITHMS`, an entry point, or `module:attribute`.
 
     Raises:
-        SettingsError: unknown algorithm.
+        SettingsError: unknown name, a module that may not be imported or is not there, or no update rule.
     """
-    if name not in ALGORITHMS:
-        raise SettingsError(f"algorithm = {name!r} is unknown; allowed are {', '.join(ALGORITHMS)}")
-    return ALGORITHMS[name]
+    if algorithm in ALGORITHMS:
+        return ALGORITHMS[algorithm]
+    points = registered(ENTRY_POINTS)
+    if algorithm not in points and not is_reference(algorithm):
+        known = ", ".join([*ALGORITHMS, *points])
+        raise SettingsError(f"algorithm = {algorithm!r} is unknown; allowed are {known}, and module:rule for your own")
+    try:
+        rule = points[algorithm].load() if algorithm in points else resolve(algorithm)
+    except ReferenceProblem as problem:
+        raise SettingsError(f"algorithm = {algorithm!r} {problem}") from None
+    if not isinstance(rule, type) or not issubclass(rule, UpdateRule):
+        raise SettingsError(f"algorithm = {algorithm!r} is no update rule; derive a class from ltro_jax.UpdateRule")
+    unknown = sorted((rule.reads | rule.defaults.keys()) - SETTINGS.keys())
+    if unknown:
+        raise SettingsError(
+            f"algorithm = {algorithm!r}: its rule names the setting {unknown[0]!r}, which nothing reads; "
+            "correct its `reads` and `defaults`"
+        )
+    return rule
+
+
+def default_settings(algorithm: str) -> Mapping[str, Any]:
+    """Settings whose defaults the algorithm changes; none of an unknown name."""
+    known = algorithm in ALGORITHMS or algorithm in registered(ENTRY_POINTS) or is_reference(algorithm)
+    return get_rule(algorithm).defaults if known else {}
 
 
 def readers(setting: str) -> list[str]:
-    """The algorithms that read `setting`; all of them where none names it."""
-    named = [name for name, recipe in ALGORITHMS.items() if setting in recipe.settings]
+    """The algorithms of `ALGORITHMS` that read `setting`; all of them where none names it."""
+    named = [name for name, rule in ALGORITHMS.items() if setting in rule.settings()]
     return named or list(ALGORITHMS)
+
+
+def is_read(setting: str, rule: type[UpdateRule]) -> bool:
+    """Whether the rule reads `setting`: it names it, or no algorithm does."""
+    return setting in rule.settings() or not any(setting in other.settings() for other in ALGORITHMS.values())

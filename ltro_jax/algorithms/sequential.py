@@ -1,45 +1,47 @@
-"""The sequential update: agents one after another in a random order, each weighted by the clamped factor.
+"""The sequential update: agents one after another in a random order, each weighted by the factor of those before it.
 
     order = random permutation;  R = 1
     for i in order:
-        θ_i ← agent_update(θ_i, batch_i, weight = min(R, c))
+        θ_i ← update(θ_i, batch_i, weight = min(R, c))
         R   ← R · π_i_new(a_i|o_i) / π_i_old(a_i|o_i)
 
-c = 1 is the paper's low-variance method, c = ∞ plain HAPPO/HATRPO. Simultaneous algorithms (MAPPO, IPPO) are the same
-loop with weight 1 and a fixed order; their factor is only measured. Source: Le & Ta 2025, Algorithm 1.
+c = 1 is the paper's low-variance method, c = ∞ plain HAPPO/HATRPO. Source: Le & Ta 2025, Algorithm 1. Simultaneous
+algorithms (MAPPO, IPPO) are the same loop with weight 1 and a fixed order, in which the factor is only measured.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from ltro_jax.algorithms.update_rule import Position, UpdateRule
 from ltro_jax.config import Hypers
-from ltro_jax.ops import clamped_factor
 from ltro_jax.types import AgentBatch, AgentState, Array
 
-# (key, agent, batch, weight [T, B], hypers) → agent, info; one agent's slices without the leading N
-AgentUpdate = Callable[[Array, AgentState, AgentBatch, Array, Hypers], tuple[AgentState, Any]]
-# (agent, batch, hypers) → log π_new(a|o) − stored log-probability, [T, B]
+# of UpdateRule: update, and its log_ratio
+Update = Callable[..., tuple[AgentState, Any]]
 LogRatio = Callable[[AgentState, AgentBatch, Hypers], Array]
-# (log_factor, weight, log_ratio, batch, hypers) → figures of one position in the order
+# (log_factor, weight, log_ratio, batch, hypers) → metrics of one position in the order
 Measure = Callable[[Array, Array, Array, AgentBatch, Hypers], Any]
 
 
 class SequentialResult(NamedTuple):
     """Outcome of one round over all agents."""
 
-    agents: AgentState  # leaves [P, …], in agent order
-    info: Any  # leaves [N, …] in agent order, what `agent_update` reports
+    agents: AgentState  # leaves [P, …]
+    info: Any  # leaves [N, …] in agent order, what `update` reports
     measured: Any  # leaves [N, …] in update order, what `measure` reports
     agent_order: Array  # [N] int32, agent at each position
 
 
-def agent_order(key: Array, order: str, num_agents: int) -> Array:
-    """Agents at the positions of a round, `[N]` int32: a permutation if `order` is `"random"`, 0 … N−1 if `"fixed"`."""
-    identity = jnp.arange(num_agents)
-    return jax.random.permutation(key, identity) if order == "random" else identity
+class Carry(NamedTuple):
+    """What one position hands to the next."""
+
+    agents: AgentState  # leaves [P, …]
+    log_factor: Array  # [*samples] log R
+    log_product: Array | None  # [*samples], what the weight reads; None = log R
+    remaining: Array  # [N] bool, not yet updated
 
 
 def sequential_update(
@@ -48,43 +50,86 @@ def sequential_update(
     batch: AgentBatch,
     hypers: Hypers,
     *,
-    agent_update: AgentUpdate,
-    log_ratio: LogRatio,
+    rule: UpdateRule,
     measure: Measure,
-    order: str | Array = "random",
-    sequential: bool = True,
+    order: Array | None = None,
 ) -> SequentialResult:
-    """Update all agents, carrying from one to the next nothing but the raw factor.
-
-    The product is carried as its logarithm: over many agents the product itself can overflow, and ∞ · 0 is NaN.
+    """Update all agents, each with parameters of its own.
 
     Args:
         key: typed key, for the order and the agents' updates.
         agents: leaves `[N, …]`.
         batch: leaves `[N, T, B, …]`; dead agents' samples stay in the factor.
-        hypers: reads `factor_clip`.
-        agent_update, log_ratio, measure: see the types above.
-        order: `"random"`, `"fixed"`, or an explicit permutation `[N]` int32.
-        sequential: False gives every agent weight 1.
+        order: a permutation `[N]` int32; None = the rule's.
     """
     num_agents = batch.log_prob.shape[0]
     order_key, update_key = jax.random.split(key)
-    if isinstance(order, str):
-        order = agent_order(order_key, order if sequential else "fixed", num_agents)
+    plan = rule.order(order_key, batch, hypers) if order is None else order
+    keys = jax.random.split(update_key, num_agents)
+    return update_in_order(keys, agents, batch, hypers, plan, rule=rule, measure=measure)
 
-    def body(log_factor: Array, position: tuple[Array, Array, AgentState]) -> tuple[Array, Any]:
-        agent_key, index, agent = position
-        agent_batch = jax.tree.map(lambda leaf: leaf[index], batch)  # one agent's samples, not a permuted copy of all
-        weight = clamped_factor(log_factor, hypers.factor_clip) if sequential else jnp.ones_like(log_factor)
-        agent, info = agent_update(agent_key, agent, agent_batch, weight, hypers)
-        agent_log_ratio = log_ratio(agent, agent_batch, hypers)
-        measured = measure(log_factor, weight, agent_log_ratio, agent_batch, hypers)
-        return log_factor + agent_log_ratio, (agent, info, measured)
 
-    def take(tree: Any, indices: Array) -> Any:
-        return jax.tree.map(lambda leaf: leaf[indices], tree)
+def update_in_order(
+    keys: Array | None,
+    agents: AgentState,
+    batch: AgentBatch,
+    hypers: Hypers,
+    plan: Array,
+    *,
+    rule: UpdateRule,
+    measure: Measure,
+    groups: Sequence[int] | None = None,
+    update: Update | None = None,
+    log_ratio: LogRatio | None = None,
+) -> SequentialResult:
+    """The scan over positions, carrying from one agent to the next the raw factor and the parameters.
 
-    stack = (jax.random.split(update_key, num_agents), order, take(agents, order))
-    _, (agents, info, measured) = jax.lax.scan(body, jnp.zeros_like(batch.log_prob[0]), stack)
-    agents, info = take((agents, info), jnp.argsort(order))
-    return SequentialResult(agents, info, measured, order)
+    The product is carried as its logarithm: over many agents the product itself can overflow, and ∞ · 0 is NaN.
+
+    Args:
+        keys: `[N]` typed keys of the positions, or None where the rule's update draws nothing.
+        agents: leaves `[P, …]`.
+        batch: leaves `[N, *samples, …]`.
+        plan: `[N]` int32, see `UpdateRule.choose`.
+        groups: index in 0 … P−1 of the parameters of each of the N agents; None = each its own.
+        update, log_ratio: in place of the rule's, where the samples are not a rollout `[T, B]`.
+    """
+    num_agents = batch.log_prob.shape[0]
+    update, log_ratio = update or rule.update, log_ratio or rule.log_ratio
+    of_agent = jnp.asarray(range(num_agents) if groups is None else groups)
+
+    def body(carry: Carry, turn: tuple[Array | None, Array]) -> tuple[Carry, tuple[Any, Any, Array]]:
+        key, position = turn[0], Position(turn[1], num_agents)
+        index = rule.choose(plan, position, carry.remaining, carry.log_factor, batch, hypers)
+        agent, samples = take(carry.agents, of_agent[index]), batch.of_agent(index)
+        product = carry.log_factor if carry.log_product is None else carry.log_product
+        weight = rule.weight(product, samples, hypers)
+        advantage = rule.advantage(carry.log_factor, samples, position, hypers)
+        samples = samples.learnable().replace(advantage=advantage)
+        updated, info = update(key, agent, samples, advantage, weight, position, hypers)
+        agent_log_ratio = log_ratio(updated, samples, hypers)
+        measured = measure(carry.log_factor, weight, agent_log_ratio, samples, hypers)
+        term = rule.term(agent_log_ratio, hypers)
+        carry = Carry(
+            put(carry.agents, of_agent[index], updated),
+            carry.log_factor + agent_log_ratio,
+            None if term is None else product + term,
+            carry.remaining.at[index].set(False),
+        )
+        return carry, (info, measured, index)
+
+    start = jnp.zeros_like(batch.log_prob[0])
+    has_term = rule.term(start, hypers) is not None
+    carry = Carry(agents, start, start if has_term else None, jnp.ones(num_agents, bool))
+    carry, (info, measured, order) = jax.lax.scan(body, carry, (keys, jnp.arange(num_agents)))
+    return SequentialResult(carry.agents, take(info, jnp.argsort(order)), measured, order)
+
+
+def take(stack: Any, index: Array) -> Any:
+    """Entries `index` of leaves `[P, …]`."""
+    return jax.tree.map(lambda leaf: leaf[index], stack)
+
+
+def put(stack: Any, index: Array, entry: Any) -> Any:
+    """The stack with `entry` at `index`."""
+    return jax.tree.map(lambda leaf, new: leaf.at[index].set(new), stack, entry)

@@ -1,34 +1,27 @@
-"""One actor for all agents: epochs outside, agents inside, its parameters carried from agent to agent.
+"""Agents that share parameters, all or by group: epochs outside, agents inside.
 
     for each epoch (and minibatch):
         R = 1
         for i in order:
-            θ ← one gradient step on batch_i, weight = min(R, c)
+            θ ← one gradient step on batch_i, weight = min(R, c)         θ = parameters of i's group
             R ← R · π_θ(a_i|o_i) / stored probability
 
 Source: Le & Ta 2025, published implementation.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, take, to_samples, training_samples
-from ltro_jax.algorithms.ppo_step import make_gradient_step, make_log_ratio, make_ppo_update
-from ltro_jax.algorithms.sequential import Measure, SequentialResult, agent_order
-from ltro_jax.config import Hypers, Static
-from ltro_jax.networks import Actor
-from ltro_jax.ops import clamped_factor
+from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, training_samples
+from ltro_jax.algorithms.minibatches import take as take_rows
+from ltro_jax.algorithms.policy import log_ratio
+from ltro_jax.algorithms.sequential import Measure, SequentialResult, put, take, update_in_order
+from ltro_jax.algorithms.update_rule import Position, UpdateRule
+from ltro_jax.config import Hypers
 from ltro_jax.types import AgentBatch, AgentState, Array
-
-
-class Passes(NamedTuple):
-    """Outcome of all passes; one pass is a gradient step for each agent in turn."""
-
-    agent: AgentState
-    info: Any  # leaves [K · M, N] in update order
-    measured: Any  # leaves [K · M, N, …] in update order
 
 
 def shared_update(
@@ -37,95 +30,99 @@ def shared_update(
     batch: AgentBatch,
     hypers: Hypers,
     *,
-    actor: Actor,
-    static: Static,
+    rule: UpdateRule,
     measure: Measure,
-    sequential: bool = True,
+    groups: Sequence[int],
+    order: Array | None = None,
 ) -> SequentialResult:
-    """The round over all agents with shared parameters, in the form of `sequential_update`.
+    """The round over all agents, in the form of `sequential_update`.
 
     Args:
-        agents: leaves `[1, …]`.
-        batch: leaves `[N, T, B, …]`, advantages standardised over all agents together.
-        static: reads `actor_epochs`, `actor_minibatches`, `agent_order` and the sequence length.
-        sequential: False takes the samples of all agents as one batch, with weight 1.
+        agents: leaves `[P, …]`.
+        batch: leaves `[N, T, B, …]`.
+        groups: index in 0 … P−1 of the parameters of each agent.
     Returns:
-        As `sequential_update`. What is measured is that of the last pass (on its minibatch, if feed-forward).
+        As `sequential_update`. What is measured is that of the last pass, on its minibatch.
     """
-    num_agents = batch.log_prob.shape[0]
     order_key, update_key = jax.random.split(key)
-    order = agent_order(order_key, static.agent_order if sequential else "fixed", num_agents)
-    agent = jax.tree.map(lambda leaf: leaf[0], agents)
-    if sequential:
-        passes = shared_passes(update_key, agent, batch, hypers, order, actor=actor, static=static, measure=measure)
-        agent, measured = passes.agent, jax.tree.map(lambda rows: rows[-1], passes.measured)
-        info = jax.tree.map(lambda rows: rows.T[jnp.argsort(order)], passes.info)
-    else:
-        weight = jnp.ones_like(batch.log_prob)
-        joint, joint_weight = jax.tree.map(as_environments, (batch, weight))
-        agent, info = make_ppo_update(actor, static)(update_key, agent, joint, joint_weight, hypers)
-        info = jax.tree.map(lambda rows: jnp.broadcast_to(rows, (num_agents, *rows.shape)), info)
-        measured = measure_in_order(agent, batch, weight[0], hypers, actor=actor, measure=measure)
-    return SequentialResult(jax.tree.map(lambda leaf: leaf[None], agent), info, measured, order)
+    plan = rule.order(order_key, batch, hypers) if order is None else order
+    update = joint_update if rule.simultaneous else shared_passes
+    return update(update_key, agents, batch, hypers, plan, rule=rule, measure=measure, groups=groups)
 
 
 def shared_passes(
     key: Array,
-    agent: AgentState,
+    agents: AgentState,
     batch: AgentBatch,
     hypers: Hypers,
-    order: Array,
+    plan: Array,
     *,
-    actor: Actor,
-    static: Static,
+    rule: UpdateRule,
     measure: Measure,
-) -> Passes:
-    """K epochs × M minibatches of one gradient step for each agent in turn.
+    groups: Sequence[int],
+) -> SequentialResult:
+    """K epochs × M minibatches, each a round of one gradient step per agent.
 
-    All agents of a pass take the same rows, so that the factor is needed on these rows only; a recurrent actor's is
-    computed over the whole rollout from its first hidden state.
+    All agents of a pass take the same rows, so that the factor is needed on these rows only. A recurrent actor's ratio is
+    that of the minibatch's sequences, each from its stored hidden state, as in the gradient step.
     """
-    length = static.sequence_length
-    samples = jax.vmap(lambda own: training_samples(own, length))(batch)  # [N, n, …]
-    gradient_step, log_ratio = make_gradient_step(actor, static), make_log_ratio(actor)
+    static = rule.static
+    samples = jax.vmap(lambda own: training_samples(own, static.sequence_length))(batch.learnable())  # [N, n, …]
 
-    def one_pass(agent: AgentState, rows: Rows) -> tuple[AgentState, tuple[Any, Any]]:
-        minibatch = take(samples, rows, axis=1)
-        seen = batch if actor.recurrent else minibatch  # where the factor lives
+    def update(key: Array | None, *arguments: Any) -> tuple[AgentState, Any]:
+        return rule.gradient_step(*arguments)
 
-        def turn(carry: tuple[AgentState, Array], index: Array) -> tuple[tuple[AgentState, Array], tuple[Any, Any]]:
-            agent, log_factor = carry
-            own, own_seen = jax.tree.map(lambda leaf: leaf[index], (minibatch, seen))
-            weight = clamped_factor(log_factor, hypers.factor_clip)
-            own_weight = take(to_samples(weight, length), rows) if actor.recurrent else weight
-            agent, info = gradient_step(agent, own, own_weight, hypers)
-            own_log_ratio = log_ratio(agent, own_seen, hypers)
-            measured = measure(log_factor, weight, own_log_ratio, own_seen, hypers)
-            return (agent, log_factor + own_log_ratio), (info, measured)
+    def ratio(agent: AgentState, minibatch: AgentBatch, hypers: Hypers) -> Array:
+        return log_ratio(rule.actor, agent.params, minibatch, hypers)
 
-        (agent, _), outputs = jax.lax.scan(turn, (agent, jnp.zeros_like(seen.log_prob[0])), order)
-        return agent, outputs
+    def one_pass(agents: AgentState, rows: Rows) -> tuple[AgentState, SequentialResult]:
+        minibatch = take_rows(samples, rows, axis=1)
+        functions = {"rule": rule, "measure": measure, "update": update, "log_ratio": ratio}
+        result = update_in_order(None, agents, minibatch, hypers, plan, groups=groups, **functions)
+        return result.agents, result._replace(agents=None)
 
     num_samples = samples.log_prob.shape[1]
-    agent, (info, measured) = scan_minibatches(
-        key, agent, one_pass, num_samples, static.actor_epochs, static.actor_minibatches
+    agents, passes = scan_minibatches(key, agents, one_pass, num_samples, static.actor_epochs, static.actor_minibatches)
+    info = jax.tree.map(lambda rows: jnp.moveaxis(rows, 0, 1), passes.info)
+    measured, order = jax.tree.map(lambda rows: rows[-1], (passes.measured, passes.agent_order))
+    return SequentialResult(agents, info, measured, order)
+
+
+def joint_update(
+    key: Array,
+    agents: AgentState,
+    batch: AgentBatch,
+    hypers: Hypers,
+    plan: Array,
+    *,
+    rule: UpdateRule,
+    measure: Measure,
+    groups: Sequence[int],
+) -> SequentialResult:
+    """All agents of a group at once: their samples are one batch, with weight 1; then the factor is measured."""
+    infos: list[Any] = [None] * len(groups)
+    samples = batch.learnable()
+    for group in range(max(groups) + 1):
+        members = [index for index, other in enumerate(groups) if other == group]
+        joint = jax.tree.map(lambda leaf, members=members: as_environments(leaf[jnp.asarray(members)]), samples)
+        group_key = key if max(groups) == 0 else jax.random.fold_in(key, group)
+        first = Position(jnp.zeros((), jnp.int32), len(groups))
+        weight = jnp.ones_like(joint.log_prob)
+        agent = take(agents, jnp.asarray(group))
+        agent, info = rule.update(group_key, agent, joint, joint.advantage, weight, first, hypers)
+        agents = put(agents, jnp.asarray(group), agent)
+        for index in members:
+            infos[index] = info
+
+    def keep(key: Array | None, agent: AgentState, *others: Any) -> tuple[AgentState, tuple[()]]:
+        return agent, ()
+
+    result = update_in_order(
+        None, agents, batch, hypers, plan, rule=rule, measure=measure, groups=groups, update=keep
     )
-    return Passes(agent, info, measured)
+    return result._replace(info=jax.tree.map(lambda *rows: jnp.stack(rows), *infos))
 
 
 def as_environments(x: Array) -> Array:
-    """`[N, T, B, …]` → `[T, N·B, …]`: every agent as environments of its own."""
+    """`[N, T, B, …]` → `[T, N·B, …]`: the environments of every agent side by side."""
     return jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1, *x.shape[3:])
-
-
-def measure_in_order(
-    agent: AgentState, batch: AgentBatch, weight: Array, hypers: Hypers, *, actor: Actor, measure: Measure
-) -> Any:
-    """What `measure` reports of each agent after a joint update; leaves `[N, …]`."""
-    log_ratio = make_log_ratio(actor)
-
-    def body(log_factor: Array, own: AgentBatch) -> tuple[Array, Any]:
-        own_log_ratio = log_ratio(agent, own, hypers)
-        return log_factor + own_log_ratio, measure(log_factor, weight, own_log_ratio, own, hypers)
-
-    return jax.lax.scan(body, jnp.zeros_like(weight), batch)[1]

@@ -37,6 +37,6 @@ def run(options: argparse.Namespace) -> int:
     for task, reason in NO_COUNTERPART.items():
         print(f"  {task}: no counterpart, it {reason}")
     print("\nalgorithms:")
-    for name, recipe in ALGORITHMS.items():
-        print(f"  {name:<12} {recipe.summary}")
+    for name, rule in ALGORITHMS.items():
+        print(f"  {name:<12} {rule.summary}")
     return 0

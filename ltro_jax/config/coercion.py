@@ -8,7 +8,8 @@ from typing import Any
 
 GRID = tuple[tuple[str, tuple[float, ...]], ...]
 NAMES = tuple[str, ...]
-TUPLE_WORDS = {GRID: "names with values like actor_lr=3e-4,5e-4 factor_clip=1,inf", NAMES: "one name or several"}
+NUMBERS = tuple[float, ...]
+TUPLE_WORDS = {GRID: "names with values like actor_lr=3e-4,5e-4 factor_clip=1,inf", NAMES: "one name or several", NUMBERS: "numbers like 1,0.5"}
 MAX_INTEGERS = 1_000_000  # a longer range is a slip of the pen
 MAX_INTEGER = 2**63 - 1
 SHOWN = 80  # characters of a value that a sentence quotes
@@ -45,6 +46,8 @@ def coerce(name: str, value: Any, kind: Any) -> Any:
             return parse_grid(value)
         if kind == NAMES:
             return parse_names(value)
+        if kind == NUMBERS:
+            return parse_numbers(value)
         if typing.get_origin(kind) is tuple:
             return parse_integers(value)
         if kind is bool:
@@ -128,6 +131,12 @@ def _to_float(value: Any) -> float:
         return float(value.replace("_", "") if isinstance(value, str) else value) + 0.0  # no negative zero
     except OverflowError:  # a whole number of more than 308 digits
         raise _TooMuchError("is too large for a number") from None
+
+
+def parse_numbers(value: Any) -> tuple[float, ...]:
+    """`1,0.5` or a sequence of numbers."""
+    items = value.split(",") if isinstance(value, str) else value if isinstance(value, Iterable) else [value]
+    return tuple(map(_to_float, items))
 
 
 def parse_integers(value: Any) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ltro_jax.config.coercion import SettingsError, coerce, number_text, quoted
+from ltro_jax.config.defaults import defaults_of
 from ltro_jax.config.groups import Run, Static
 from ltro_jax.config.hypers import Hypers
 from ltro_jax.config.specs import GROUPS, SETTINGS
@@ -57,12 +58,13 @@ class Config:
     def replace(self, **settings: Any) -> "Config":
         """A copy with some settings changed, by flat name; they count as given.
 
-        A change of `algorithm` alone also sets `factor_clip` unless that was given: 1 for the `clip_…` algorithms, inf
-        for the others.
+        A change of `algorithm` also sets the defaults of the new one, except for settings that were given.
         """
         given = self.given | settings.keys()
-        if "algorithm" in settings and "factor_clip" not in given:
-            settings["factor_clip"] = 1.0 if str(settings["algorithm"]).startswith("clip_") else math.inf
+        if "algorithm" in settings and given < SETTINGS.keys():
+            before, after = (defaults_of(name) for name in (self.static.algorithm, settings["algorithm"]))
+            defaults = {name: SETTINGS[name].default for name in before} | dict(after)
+            settings |= {name: value for name, value in defaults.items() if name not in given}
         groups: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
         for name, value in settings.items():
             if name not in SETTINGS:

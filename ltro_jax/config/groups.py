@@ -75,8 +75,18 @@ class Static:
     cg_iterations: int = setting(10, "trust region: conjugate-gradient iterations", at_least=1)
     agent_order: str = setting(
         "random",
-        "order of the sequential update: random in each iteration, or fixed",
-        choices=("random", "fixed"),
+        "order of the sequential update in each iteration: random, fixed, by falling mean |A / V| (greedy), or "
+        "alternately by it and at random (semi_greedy)",
+        choices=("random", "fixed", "greedy", "semi_greedy"),
+    )
+    factor_rule: str = setting(
+        "clamp",
+        "weight of a sample from the factor R of the agents before: min(R, factor_clip), the product of each agent's "
+        "min(r, factor_clip), R within 1 ± factor_eps, R / mean R, R to the factor_power, or 1",
+        choices=("clamp", "per_agent_clamp", "two_sided", "self_normalised", "power", "none"),
+    )
+    kl_shares: tuple[float, ...] | None = setting(
+        None, "trust region: share of each position in N · kl_threshold, like 1,2,3; none = equal shares", above=0
     )
     truncation: str = setting(
         "bootstrap",
@@ -110,6 +120,12 @@ class HyperSettings:
     critic_lr: Any = hyper(5e-4, "critic learning rate", above=0)
     clip_eps: Any = hyper(0.2, "ratio clip ε of the surrogate, and value clip", above=0)
     factor_clip: Any = hyper(1.0, "upper clamp c of the factor where it is used; 1 = clip-HAPPO, inf = HAPPO", above=0)
+    factor_eps: Any = hyper(0.1, "factor_rule = two_sided: half width ε' of the interval around 1", above=0)
+    factor_power: Any = hyper(0.5, "factor_rule = power: exponent α of the factor", at_least=0)
+    trace_clip: Any = hyper(1.0, "a2po: upper clamp of the factor in the advantage's trace", above=0)
+    clip_eps_slope: Any = hyper(
+        0.5, "a2po: share of the ratio clip that grows with the position in the order", at_least=0, at_most=1
+    )
     kl_threshold: Any = hyper(0.01, "trust region: δ, largest mean KL(old ‖ new) of a step in nats", above=0)
     accept_ratio: Any = hyper(0.5, "trust region: least actual gain over expected gain", at_least=0)
     backtrack_coeff: Any = hyper(0.8, "trust region: each candidate is this much shorter", above=0, at_most=1)

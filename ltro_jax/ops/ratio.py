@@ -1,4 +1,4 @@
-"""Probability ratios and their products, computed from logarithms and bounded so that no update overflows."""
+"""Probability ratios from logarithms and gradients, bounded so that no update overflows."""
 
 import math
 
@@ -30,21 +30,3 @@ def probability_ratio(log_ratio: Float[Array, "*batch"]) -> Float[Array, "*batch
     """
     limit = math.log(MAX_RATIO)
     return jnp.where(log_ratio > limit, MAX_RATIO * (1.0 + log_ratio - limit), jnp.exp(jnp.minimum(log_ratio, limit)))
-
-
-def clamped_factor(log_factor: Float[Array, "*batch"], factor_clip: Scalar) -> Float[Array, "*batch"]:
-    """The weight w = min(R, c, `MAX_RATIO`) of an update, from log R.
-
-    With c = ∞, the factor overflows float32 if R > 3.4e38, and an infinite weight turns every parameter into NaN.
-    Therefore each sample with R > `MAX_RATIO` has the weight `MAX_RATIO`. Such samples alone determine the update,
-    because float32 cannot resolve samples with R near 1 next to them. `max_grad_norm` and the optimiser, or the trust
-    region, still bound the length of the step.
-
-    Args:
-        log_factor: logarithm of the raw factor R.
-        factor_clip: c > 0; ∞ for plain HAPPO and HATRPO.
-    Returns:
-        0 ≤ w ≤ c.
-    Source: Le & Ta 2025, Algorithm 1; the bound `MAX_RATIO` is an addition.
-    """
-    return jnp.minimum(jnp.exp(jnp.minimum(log_factor, math.log(MAX_RATIO))), factor_clip)

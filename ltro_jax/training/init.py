@@ -35,7 +35,7 @@ def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
         iteration=jnp.zeros((), jnp.int32),
         train_key=train_key,
         eval_key=eval_key,
-        agents=AgentState(actor_params, init_optimizer(parts.static.optimizer, actor_params)),
+        agents=AgentState(actor_params, parts.rule.init(actor_params)),
         critic=CriticState(critic_params, init_optimizer(parts.static.optimizer, critic_params), value_norm),
         env_state=env_state,
         timestep=timestep,

@@ -1,15 +1,11 @@
 """One training iteration: rollout, returns, actors one after another, critic."""
 
-import functools
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from ltro_jax.algorithms.critic import CriticInfo, update_critics
 from ltro_jax.algorithms.factor_statistics import factor_statistics
-from ltro_jax.algorithms.ppo_step import make_log_ratio
 from ltro_jax.algorithms.sequential import SequentialResult, sequential_update
 from ltro_jax.algorithms.shared_parameters import shared_update
 from ltro_jax.config import Hypers
@@ -40,14 +36,11 @@ def iterate(state: RunnerState, hypers: Hypers, parts: Parts) -> tuple[RunnerSta
 
 
 def update_actors(key: Array, agents: AgentState, batch: AgentBatch, hypers: Hypers, parts: Parts) -> SequentialResult:
-    """One round over all agents: one actor each, or one for all."""
-    actor, static, recipe = parts.actor, parts.static, parts.recipe
-    common: dict[str, Any] = {"measure": factor_statistics, "sequential": recipe.sequential}
-    if static.share_parameters:
-        return shared_update(key, agents, batch, hypers, actor=actor, static=static, **common)
-    agent_update, log_ratio = recipe.make_agent_update(actor, static), make_log_ratio(actor)
-    update = functools.partial(sequential_update, agent_update=agent_update, log_ratio=log_ratio, **common)
-    return update(key, agents, batch, hypers, order=static.agent_order)
+    """One round over all agents: an actor for each, or actors that several share."""
+    if parts.static.share_parameters:
+        groups = (0,) * parts.spec.num_agents
+        return shared_update(key, agents, batch, hypers, rule=parts.rule, measure=factor_statistics, groups=groups)
+    return sequential_update(key, agents, batch, hypers, rule=parts.rule, measure=factor_statistics)
 
 
 def freeze_if_not_finite(before: RunnerState, after: RunnerState) -> RunnerState:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from ltro_jax.algorithms import ALGORITHMS, Recipe, get_recipe, readers
+from ltro_jax.algorithms import ALGORITHMS, FACTOR_RULES, UpdateRule, get_rule, is_read, readers
 from ltro_jax.config import Config, Hypers, SettingsError, Static
 from ltro_jax.envs import Environment, make_env
 from ltro_jax.envs.base import EnvSpec
@@ -14,11 +14,11 @@ from ltro_jax.types import Array
 
 
 class Parts(NamedTuple):
-    """Environment, networks and recipe; nothing here is traced."""
+    """Environment, networks and update rule; nothing here is traced."""
 
     static: Static
     env: Environment
-    recipe: Recipe
+    rule: UpdateRule
     actor: Actor
     critic: Critic
     critic_input: CriticInput
@@ -49,22 +49,22 @@ def make_parts(config: Config) -> Parts:
             "`with jax.enable_x64(False):`"
         )
     static = config.static
-    recipe, env = get_recipe(static.algorithm), make_env(static)
+    rule, env = get_rule(static.algorithm), make_env(static)
     spec = env.spec
-    if static.share_parameters and not recipe.shareable:
+    if static.share_parameters and not rule.shareable:
         able = ", ".join(name for name, other in ALGORITHMS.items() if other.shareable)
         raise SettingsError(
             f"share_parameters = True is not possible with algorithm = {static.algorithm!r}; choose one of {able}"
         )
-    _refuse_ineffective(config, spec)
+    _refuse_ineffective(config, rule, spec)
     core = GRU if static.recurrent else None
     sizes = spec.observation_sizes, spec.action_sizes
     if static.share_parameters:
         sizes = (spec.observation_size,), (spec.action_size,)
     actor = make_actor(*sizes, spec.discrete, static.hidden_sizes, core, static.layer_norm)
-    critic_input = CRITIC_INPUTS["observation" if recipe.local_critics else static.critic_input](spec)
+    critic_input = CRITIC_INPUTS[rule.critic_input or static.critic_input](spec)
     critic = make_critic(critic_input.state_sizes, static.hidden_sizes, core, static.layer_norm)
-    return Parts(static, env, recipe, actor, critic, critic_input, config.num_iterations)
+    return Parts(static, env, rule(actor, static), actor, critic, critic_input, config.num_iterations)
 
 
 # A static setting, the value that leaves others without effect, and these
@@ -79,7 +79,7 @@ UNUSED = (
 )
 
 
-def _refuse_ineffective(config: Config, spec: EnvSpec) -> None:
+def _refuse_ineffective(config: Config, rule: type[UpdateRule], spec: EnvSpec) -> None:
     """Refuse what a user chose and the program does not read; values of a preset or of a stored run are let be.
 
     Raises:
@@ -92,11 +92,17 @@ def _refuse_ineffective(config: Config, spec: EnvSpec) -> None:
         words = f"grid = {name}=…" if name in axes else f"{name} = {settings[name]!r}"
         if name in ("std_x_coef", "std_y_coef") and spec.discrete:
             raise SettingsError(f"{words} has no meaning on {spec.name} with discrete actions; leave it out")
-        if static.algorithm not in readers(name):
+        if not is_read(name, rule):
             reason = ", whose critics see the agents' own observations" if name == "critic_input" else ""
             raise SettingsError(
                 f"{words} has no meaning with algorithm = {static.algorithm!r}{reason}; leave it out (it is read by "
                 f"{', '.join(readers(name))})"
+            )
+        of_factor = {reader for reader, other in FACTOR_RULES.items() if name in other.reads}
+        if of_factor and static.factor_rule not in of_factor:
+            raise SettingsError(
+                f"{words} has no effect with factor_rule = {static.factor_rule}; leave it out or choose "
+                f"factor_rule = {' or '.join(sorted(of_factor))}"
             )
         for other, value, unused in UNUSED:
             if name in unused and getattr(static, other) == value:

@@ -10,7 +10,7 @@ from ltro_jax.ops import denormalise, generalised_advantage, standardise
 from ltro_jax.training.critic_inputs import agent_major
 from ltro_jax.training.parts import Parts
 from ltro_jax.training.values import values
-from ltro_jax.types import AgentBatch, Array, CriticBatch, RunnerState, Transition
+from ltro_jax.types import AgentBatch, Array, CriticBatch, RunnerState, TeamBatch, Transition
 
 
 def returns(
@@ -72,6 +72,10 @@ def returns(
         observation_mask=_observation_mask(transitions, parts),
         hidden=jax.tree.map(agent_major, transitions.actor_hidden),
         start=jnp.broadcast_to(start, active_mask.shape) if recurrent else None,
+        value=jnp.broadcast_to(raw_value, active_mask.shape),
+        next_value=jnp.broadcast_to(raw_next_value, active_mask.shape),
+        critic_output=jnp.broadcast_to(view.to_agents(found.value), active_mask.shape),
+        team=TeamBatch(transitions.reward, transitions.terminated, transitions.truncated),
     )
     critic_batch = CriticBatch(
         state=state,

@@ -1,14 +1,14 @@
-"""One agent's trust-region step: a natural-gradient step within a KL ball, by conjugate gradient and backtracking."""
+"""HATRPO and clip-HATRPO: a natural-gradient step within a KL ball, by conjugate gradient and backtracking."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from ltro_jax.algorithms.minibatches import to_samples, training_samples
-from ltro_jax.algorithms.ppo_step import policy
-from ltro_jax.algorithms.sequential import AgentUpdate
+from ltro_jax.algorithms.policy import policy
+from ltro_jax.algorithms.update_rule import Position, UpdateRule
 from ltro_jax.config import Hypers, Static
 from ltro_jax.distributions import Distribution
 from ltro_jax.networks import Actor
@@ -20,7 +20,7 @@ LARGE_GRADIENT = 1e6  # no entry of what is solved for exceeds it: beyond, squar
 
 
 class TrustRegionInfo(NamedTuple):
-    """Figures of one agent's step; all scalars."""
+    """Metrics of one agent's step; all scalars."""
 
     accepted: Array  # bool; False leaves the parameters bitwise as they were
     backtracks: Array  # int32, candidates refused
@@ -121,15 +121,34 @@ def trust_region_step(
     return params, Step(found, search)
 
 
-def make_trust_region_update(actor: Actor, static: Static) -> AgentUpdate:
-    """The `agent_update` of HATRPO and clip-HATRPO: one full-batch step, no epochs and no entropy bonus."""
+class HATRPO(UpdateRule):
+    """One full-batch trust-region step per agent, no epochs and no entropy bonus. Source: Kuba et al. 2022."""
 
-    def agent_update(
-        key: Array, agent: AgentState, batch: AgentBatch, weight: Array, hypers: Hypers
+    summary: ClassVar = "sequential trust-region steps, factor_clip = inf (Kuba et al. 2022)"
+    reads: ClassVar = frozenset({"kl_threshold", "kl_shares", "accept_ratio", "backtrack_coeff", "ls_steps", "cg_iterations"})
+    defaults: ClassVar = {"factor_clip": float("inf")}
+
+    def init(self, params: Params) -> tuple[()]:
+        """Nothing is remembered from step to step."""
+        return ()
+
+    def update(
+        self,
+        key: Array,
+        agent: AgentState,
+        batch: AgentBatch,
+        advantage: Array,
+        weight: Array,
+        position: Position,
+        hypers: Hypers,
     ) -> tuple[AgentState, TrustRegionInfo]:
-        length = static.sequence_length
-        samples, weight = training_samples(batch, length), to_samples(weight, length)
-        params, step = trust_region_step(actor, agent.params, samples, weight, hypers, static)
+        """One step; refused, it leaves the parameters bitwise as they were."""
+        length = self.static.sequence_length
+        samples = training_samples(batch.replace(advantage=advantage), length)
+        hypers = hypers.replace(kl_threshold=self.kl_budget(position, hypers))
+        params, step = trust_region_step(
+            self.actor, agent.params, samples, to_samples(weight, length), hypers, self.static
+        )
         search, last = step.search, jnp.maximum(step.search.evaluations - 1, 0)
         info = TrustRegionInfo(
             accepted=search.accepted,
@@ -142,4 +161,16 @@ def make_trust_region_update(actor: Actor, static: Static) -> AgentUpdate:
         )
         return agent.replace(params=params), info
 
-    return agent_update
+    def kl_budget(self, position: Position, hypers: Hypers) -> Array:
+        """δ of the agent at `position`, nats: `kl_threshold`, or its share of N · `kl_threshold` by `kl_shares`."""
+        shares = self.static.kl_shares
+        if not shares:
+            return hypers.kl_threshold
+        return hypers.kl_threshold * position.num_agents * (jnp.asarray(shares) / sum(shares))[position.index]
+
+
+class ClipHATRPO(HATRPO):
+    """HATRPO with the factor clamped at 1. Source: Le & Ta 2025."""
+
+    summary: ClassVar = "HATRPO with the factor clamped at factor_clip = 1 (Le & Ta 2025)"
+    defaults: ClassVar = {"factor_clip": 1.0}

@@ -1,0 +1,58 @@
+"""A2PO, agent-by-agent policy optimisation: each agent's advantage is corrected for the agents before it.
+
+For the agent at position p of N, with R the factor of the agents before it:
+
+    A_t = δ_t + γλ (1 − d_t) min(c̄, R_{t+1}) A_{t+1}                      standardised over its active samples
+    L = mean_active( min(ρA, clip(ρ, 1 ± ε_p) A) ),   ρ = r · clip(R, 1 ± ε')
+    ε_p = ε (w (p + 1) / N + 1 − w)
+
+Source: Wang et al. 2023, Eq. 4 to 8. As published there: one central critic, whose targets are the plain returns. The
+authors' code differs: it takes λ twice in the trace and trains a critic for each agent.
+"""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from ltro_jax.algorithms.ppo import PPO
+from ltro_jax.algorithms.update_rule import Position
+from ltro_jax.config import Hypers
+from ltro_jax.ops import clamped_factor, clipped_surrogate, generalised_advantage, standardise
+from ltro_jax.types import AgentBatch, Array
+
+
+class A2PO(PPO):
+    """See the module."""
+
+    summary: ClassVar = "sequential PPO with corrected advantages and a joint ratio clip (Wang et al. 2023)"
+    reads: ClassVar = PPO.reads | {"trace_clip", "clip_eps_slope"}
+    defaults: ClassVar = {"factor_rule": "two_sided", "factor_clip": float("inf"), "agent_order": "semi_greedy"}
+    shareable: ClassVar = False
+
+    def advantage(self, log_factor: Array, batch: AgentBatch, position: Position, hypers: Hypers) -> Array:
+        """Preceding-agent off-policy correction, `[T, B]`; that of the first agent is the plain estimate."""
+        team, value, next_value = batch.team, batch.value, batch.next_value
+        assert team is not None and value is not None and next_value is not None  # a rollout, not a minibatch
+        trace = jnp.where(position.index == 0, 1.0, clamped_factor(log_factor, hypers.trace_clip))
+        advantage = generalised_advantage(
+            team.reward,
+            value,
+            next_value,
+            team.terminated,
+            team.truncated,
+            hypers.gamma,
+            hypers.gae_lambda,
+            self.static.truncation,
+            trace,
+        )
+        return standardise(advantage, batch.active_mask)
+
+    def surrogate(
+        self, ratio: Array, advantage: Array, weight: Array, mask: Array, position: Position, hypers: Hypers
+    ) -> Array:
+        """The clip acts on the joint ratio, and widens from agent to agent."""
+        share = (position.index + 1) / position.num_agents
+        clip_eps = hypers.clip_eps * (hypers.clip_eps_slope * share + 1.0 - hypers.clip_eps_slope)
+        joint_ratio = ratio * jax.lax.stop_gradient(weight)
+        return clipped_surrogate(joint_ratio, advantage, jnp.ones_like(weight), clip_eps, mask)

@@ -1,0 +1,139 @@
+"""The contract of an algorithm: what one agent does when its position in the round comes.
+
+A subclass holds a whole algorithm in one file. Everything but `update` has a default, that of HAPPO's family.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ltro_jax.algorithms.agent_orders import ORDERS
+from ltro_jax.algorithms.factor_rules import FACTOR_RULES
+from ltro_jax.algorithms.optimizer import init_optimizer
+from ltro_jax.algorithms.policy import rollout_log_ratio
+from ltro_jax.config import Hypers, Static
+from ltro_jax.networks import Actor
+from ltro_jax.types import AgentBatch, AgentState, Array, Params
+
+
+class Position(NamedTuple):
+    """A place in the order of a round."""
+
+    index: Array  # [] int32, 0 = first
+    num_agents: int  # N
+
+
+@dataclass(frozen=True)
+class UpdateRule:
+    """An algorithm of the family, as pure functions of one agent's slices (without the leading N).
+
+    Class attributes:
+        summary: one line for `ltro presets`.
+        reads: settings that it reads and that other algorithms may not; a setting that no algorithm names is read by all.
+        defaults: settings whose default differs from the global one.
+        simultaneous: True updates all agents at once, with weight 1 in a fixed order.
+        critic_input: None = the setting `critic_input`; a name overrides it (`"observation"`: one critic per agent).
+        shareable: agents may share parameters; then `gradient_step` is used instead of `update`.
+    Fields:
+        actor: the network of one agent as functions.
+        static: the settings of the compiled program.
+    """
+
+    actor: Actor
+    static: Static
+
+    summary: ClassVar[str] = ""
+    reads: ClassVar[frozenset[str]] = frozenset()
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    simultaneous: ClassVar[bool] = False
+    critic_input: ClassVar[str | None] = None
+    shareable: ClassVar[bool] = False
+
+    @classmethod
+    def settings(cls) -> frozenset[str]:
+        """All settings that it reads and that another algorithm may not."""
+        of_factor = frozenset() if cls.simultaneous else frozenset({"factor_rule", "agent_order"}).union(
+            *(rule.reads for rule in FACTOR_RULES.values())
+        )
+        return cls.reads | of_factor | (frozenset({"critic_input"}) if cls.critic_input is None else frozenset())
+
+    def init(self, params: Params) -> Any:
+        """Optimizer state of a parameter stack; leaves `[P, …]`, or `()`."""
+        return init_optimizer(self.static.optimizer, params)
+
+    def order(self, key: Array, batch: AgentBatch, hypers: Hypers) -> Array:
+        """The planned order of a round, `[N]` int32, from the batch of all agents `[N, T, B, …]`."""
+        return ORDERS["fixed" if self.simultaneous else self.static.agent_order](key, batch)
+
+    def choose(
+        self, plan: Array, position: Position, remaining: Array, log_factor: Array, batch: AgentBatch, hypers: Hypers
+    ) -> Array:
+        """The agent at `position`, `[]` int32, chosen inside the scan from the `remaining` ones (`[N]` bool).
+
+        Args:
+            plan: what `order` returned; the default follows it.
+            log_factor: log R of the agents already updated, `[T, B]`.
+            batch: all agents, `[N, T, B, …]`.
+        """
+        return plan[position.index]
+
+    def advantage(self, log_factor: Array, batch: AgentBatch, position: Position, hypers: Hypers) -> Array:
+        """The advantage that the agent at `position` learns from, `[T, B]`; the default is the one of the rollout."""
+        return batch.advantage
+
+    def term(self, log_ratio: Array, hypers: Hypers) -> Array | None:
+        """What an updated agent adds to the logarithm that `weight` reads; None = log r: `weight` reads log R."""
+        term = FACTOR_RULES[self.static.factor_rule].term
+        return None if term is None or self.simultaneous else term(log_ratio, hypers)
+
+    def weight(self, log_product: Array, batch: AgentBatch, hypers: Hypers) -> Array:
+        """The weight of the agent's samples, `[T, B]` float32 ≥ 0; the default is the setting `factor_rule`."""
+        if self.simultaneous:
+            return jnp.ones_like(log_product)
+        return FACTOR_RULES[self.static.factor_rule].weight(log_product, batch, hypers)
+
+    def update(
+        self,
+        key: Array,
+        agent: AgentState,
+        batch: AgentBatch,
+        advantage: Array,
+        weight: Array,
+        position: Position,
+        hypers: Hypers,
+    ) -> tuple[AgentState, Any]:
+        """Update one agent from its rollout.
+
+        Args:
+            key: typed key of this agent in this round.
+            agent: without the leading P.
+            batch: leaves `[T, B, …]`.
+            advantage, weight: `[T, B]`, what `advantage` and `weight` returned.
+        Returns:
+            The agent, of the same structure, and a NamedTuple of metrics (scalars or one row per gradient step).
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no update")
+
+    def gradient_step(
+        self,
+        agent: AgentState,
+        samples: AgentBatch,
+        advantage: Array,
+        weight: Array,
+        position: Position,
+        hypers: Hypers,
+    ) -> tuple[AgentState, Any]:
+        """One gradient step on a minibatch; needed where agents share parameters.
+
+        Args:
+            samples: leaves `[n, …]`, or sequences `[n, L, …]` if recurrent.
+            advantage, weight: `[n]` or `[n, L]`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no gradient_step")
+
+    def log_ratio(self, agent: AgentState, batch: AgentBatch, hypers: Hypers) -> Array:
+        """log π_new(a|o) − stored log-probability over the rollout, `[T, B]`."""
+        return rollout_log_ratio(self.actor, agent.params, batch, hypers)
