@@ -33,7 +33,6 @@ import numpy as np
 import ltro_jax
 from ltro_jax.algorithms.critic import update_critics
 from ltro_jax.algorithms.factor_statistics import factor_statistics
-from ltro_jax.algorithms.ppo_step import make_log_ratio
 from ltro_jax.algorithms.sequential import sequential_update
 from ltro_jax.parallel import compile_together, make_member_program, stack_hypers
 from ltro_jax.runs.compilation_cache import use_compilation_cache
@@ -95,8 +94,7 @@ def bench_split(config: ltro_jax.Config, ceiling: float, repeats: int) -> None:
     agent_batch, critic_batch, _ = estimate(transitions, state)
     actors = functools.partial(
         sequential_update,
-        agent_update=parts.recipe.make_agent_update(parts.actor, parts.static),
-        log_ratio=make_log_ratio(parts.actor),
+        rule=parts.rule,
         measure=factor_statistics,
     )
     update_actors = functools.partial(jax.jit(lambda h, k, a, b: actors(k, a, b, h)), hypers)

@@ -15,8 +15,8 @@ class FactorRule(NamedTuple):
 
     weight: `(log_product [*samples], batch, hypers) → [*samples]` float32 ≥ 0.
     reads: the hyper-parameters that it reads.
-    term: `(log_ratio [*samples], hypers) → [*samples]`, what an updated agent adds to `log_product`; None = its log ratio,
-        so that the product is the raw factor R.
+    term: `(log_ratio [*samples], hypers) → [*samples]`, what an updated agent adds to `log_product`; None = its log
+        ratio, so that the product is the raw factor R.
     """
 
     weight: Callable[[Array, AgentBatch, Hypers], Array]

@@ -15,6 +15,9 @@ from ltro_jax.networks import Actor
 from ltro_jax.ops import LineSearch, backtrack, bounded, conjugate_gradient, masked_mean, probability_ratio
 from ltro_jax.types import AgentBatch, AgentState, Array, Params
 
+TRUST_REGION = frozenset(
+    {"kl_threshold", "kl_shares", "accept_ratio", "backtrack_coeff", "ls_steps", "cg_iterations"}
+)  # settings
 DAMPING = 0.1
 LARGE_GRADIENT = 1e6  # no entry of what is solved for exceeds it: beyond, squares would overflow
 
@@ -125,7 +128,9 @@ class HATRPO(UpdateRule):
     """One full-batch trust-region step per agent, no epochs and no entropy bonus. Source: Kuba et al. 2022."""
 
     summary: ClassVar = "sequential trust-region steps, factor_clip = inf (Kuba et al. 2022)"
-    reads: ClassVar = frozenset({"kl_threshold", "kl_shares", "accept_ratio", "backtrack_coeff", "ls_steps", "cg_iterations"})
+    reads: ClassVar = frozenset(
+        {"kl_threshold", "kl_shares", "accept_ratio", "backtrack_coeff", "ls_steps", "cg_iterations"}
+    )
     defaults: ClassVar = {"factor_clip": float("inf")}
 
     def init(self, params: Params) -> tuple[()]:

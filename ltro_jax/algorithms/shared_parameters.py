@@ -46,8 +46,13 @@ def shared_update(
     """
     order_key, update_key = jax.random.split(key)
     plan = rule.order(order_key, batch, hypers) if order is None else order
-    update = joint_update if rule.simultaneous else shared_passes
-    return update(update_key, agents, batch, hypers, plan, rule=rule, measure=measure, groups=groups)
+    inputs, options = (update_key, agents, batch, hypers, plan), {"rule": rule, "measure": measure, "groups": groups}
+    if rule.simultaneous:
+        return joint_update(*inputs, **options)
+    agents, passes = shared_passes(*inputs, **options)
+    info = jax.tree.map(lambda rows: jnp.moveaxis(rows, 0, 1), passes.info)
+    last = jax.tree.map(lambda rows: rows[-1], passes)
+    return last._replace(agents=agents, info=info)
 
 
 def shared_passes(
@@ -60,11 +65,14 @@ def shared_passes(
     rule: UpdateRule,
     measure: Measure,
     groups: Sequence[int],
-) -> SequentialResult:
+) -> tuple[AgentState, SequentialResult]:
     """K epochs × M minibatches, each a round of one gradient step per agent.
 
-    All agents of a pass take the same rows, so that the factor is needed on these rows only. A recurrent actor's ratio is
-    that of the minibatch's sequences, each from its stored hidden state, as in the gradient step.
+    All agents of a pass take the same rows, so that the factor is needed on these rows only. The ratio of a recurrent
+    actor is that of the minibatch's sequences, each from its stored hidden state, as in the gradient step.
+
+    Returns:
+        The agents, and every pass, leaves `[K · M, N, …]`.
     """
     static = rule.static
     samples = jax.vmap(lambda own: training_samples(own, static.sequence_length))(batch.learnable())  # [N, n, …]
@@ -82,10 +90,7 @@ def shared_passes(
         return result.agents, result._replace(agents=None)
 
     num_samples = samples.log_prob.shape[1]
-    agents, passes = scan_minibatches(key, agents, one_pass, num_samples, static.actor_epochs, static.actor_minibatches)
-    info = jax.tree.map(lambda rows: jnp.moveaxis(rows, 0, 1), passes.info)
-    measured, order = jax.tree.map(lambda rows: rows[-1], (passes.measured, passes.agent_order))
-    return SequentialResult(agents, info, measured, order)
+    return scan_minibatches(key, agents, one_pass, num_samples, static.actor_epochs, static.actor_minibatches)
 
 
 def joint_update(
@@ -117,9 +122,7 @@ def joint_update(
     def keep(key: Array | None, agent: AgentState, *others: Any) -> tuple[AgentState, tuple[()]]:
         return agent, ()
 
-    result = update_in_order(
-        None, agents, batch, hypers, plan, rule=rule, measure=measure, groups=groups, update=keep
-    )
+    result = update_in_order(None, agents, batch, hypers, plan, rule=rule, measure=measure, groups=groups, update=keep)
     return result._replace(info=jax.tree.map(lambda *rows: jnp.stack(rows), *infos))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from ltro_jax.algorithms.agent_orders import ORDERS
@@ -32,7 +31,7 @@ class UpdateRule:
 
     Class attributes:
         summary: one line for `ltro presets`.
-        reads: settings that it reads and that other algorithms may not; a setting that no algorithm names is read by all.
+        reads: settings that it reads and that others may not; a setting that no algorithm names is read by all.
         defaults: settings whose default differs from the global one.
         simultaneous: True updates all agents at once, with weight 1 in a fixed order.
         critic_input: None = the setting `critic_input`; a name overrides it (`"observation"`: one critic per agent).
@@ -55,8 +54,10 @@ class UpdateRule:
     @classmethod
     def settings(cls) -> frozenset[str]:
         """All settings that it reads and that another algorithm may not."""
-        of_factor = frozenset() if cls.simultaneous else frozenset({"factor_rule", "agent_order"}).union(
-            *(rule.reads for rule in FACTOR_RULES.values())
+        of_factor = (
+            frozenset()
+            if cls.simultaneous
+            else frozenset({"factor_rule", "agent_order"}).union(*(rule.reads for rule in FACTOR_RULES.values()))
         )
         return cls.reads | of_factor | (frozenset({"critic_input"}) if cls.critic_input is None else frozenset())
 

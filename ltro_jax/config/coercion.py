@@ -9,7 +9,11 @@ from typing import Any
 GRID = tuple[tuple[str, tuple[float, ...]], ...]
 NAMES = tuple[str, ...]
 NUMBERS = tuple[float, ...]
-TUPLE_WORDS = {GRID: "names with values like actor_lr=3e-4,5e-4 factor_clip=1,inf", NAMES: "one name or several", NUMBERS: "numbers like 1,0.5"}
+TUPLE_WORDS = {
+    GRID: "names with values like actor_lr=3e-4,5e-4 factor_clip=1,inf",
+    NAMES: "one name or several",
+    NUMBERS: "numbers like 1,0.5",
+}
 MAX_INTEGERS = 1_000_000  # a longer range is a slip of the pen
 MAX_INTEGER = 2**63 - 1
 SHOWN = 80  # characters of a value that a sentence quotes

@@ -20,8 +20,10 @@ def generalised_advantage(
 ) -> Float[Array, " T *batch"]:
     """Generalised advantage estimate, computed by one reverse scan over time; d = terminated ∨ truncated.
 
-        bootstrap:  δ_t = r_t + γ V(true next state)(1 − terminated_t) − V(s_t);  A_t = δ_t + γλ(1 − d_t) c_{t+1} A_{t+1}
-        mask:       δ_t = r_t + γ V(s_{t+1})(1 − d_t) − V(s_t);  A_t = (1 − truncated_t)(δ_t + γλ(1 − d_t) c_{t+1} A_{t+1})
+        bootstrap:  δ_t = r_t + γ V(true next state)(1 − terminated_t) − V(s_t)
+                    A_t = δ_t + γλ(1 − d_t) c_{t+1} A_{t+1}
+        mask:       δ_t = r_t + γ V(s_{t+1})(1 − d_t) − V(s_t)
+                    A_t = (1 − truncated_t)(δ_t + γλ(1 − d_t) c_{t+1} A_{t+1})
 
     Without a trace every c_t is 1, which is the estimate of Schulman et al.
 

@@ -1,7 +1,7 @@
 """Weights of the factor: what an agent's samples count after the agents before it have moved.
 
-R is the raw factor, the product of the probability ratios of the agents already updated. Each function takes log R, which
-does not overflow, and bounds the weight by `MAX_RATIO`. None of them depends on the agent that is being updated.
+R is the raw factor, the product of the probability ratios of the agents already updated. Each function takes log R,
+which does not overflow, and bounds the weight by `MAX_RATIO`. No weight depends on the agent that is being updated.
 """
 
 import math
@@ -21,9 +21,9 @@ def bounded_exp(log_weight: Float[Array, "*samples"]) -> Float[Array, "*samples"
 def clamped_factor(log_factor: Float[Array, "*samples"], factor_clip: Array | float) -> Float[Array, "*samples"]:
     """min(R, c): the paper's low-variance weight with c = 1, plain HAPPO and HATRPO with c = ∞.
 
-    With c = ∞ samples with R > `MAX_RATIO` weigh `MAX_RATIO` each. They alone decide the update then: beside them float32
-    does not resolve a sample with R near 1. The length of the step stays bounded by `max_grad_norm` and Adam, or by the
-    trust region.
+    With c = ∞ a sample with R > `MAX_RATIO` weighs `MAX_RATIO`. Such samples alone decide the update: beside them
+    float32 does not resolve a sample with R near 1. `max_grad_norm` and Adam, or the trust region, still bound the
+    length of the step.
 
     Args:
         factor_clip: scalar c > 0, traced.
@@ -75,4 +75,3 @@ def powered_factor(log_factor: Float[Array, "*samples"], factor_power: Array | f
     Source: flattened importance weights, Sugiyama et al. 2007.
     """
     return bounded_exp(factor_power * log_factor)
-

@@ -9,9 +9,7 @@ from jaxtyping import Float, Int
 from ltro_jax.types import Array
 
 
-def advantage_scores(
-    advantage: Float[Array, "N *samples"], value: Float[Array, "N *samples"]
-) -> Float[Array, "N"]:  # noqa: UP037
+def advantage_scores(advantage: Float[Array, "N ..."], value: Float[Array, "N ..."]) -> Float[Array, " N"]:
     """mean |A / V| of each agent over all its samples.
 
     Args:
@@ -24,7 +22,7 @@ def advantage_scores(
     return jnp.mean(jnp.abs(advantage / divisor), axis=tuple(range(1, advantage.ndim)))
 
 
-def greedy_order(scores: Float[Array, "N"]) -> Int[Array, "N"]:  # noqa: UP037
+def greedy_order(scores: Float[Array, " N"]) -> Int[Array, " N"]:
     """Descending score; the lower index first where scores are equal."""
     return jnp.argsort(-scores, stable=True)
 
@@ -35,7 +33,7 @@ class Ranking(NamedTuple):
     remaining: Array  # [N] bool, by rank
 
 
-def semi_greedy_order(scores: Float[Array, "N"], picks: Int[Array, "H"]) -> Int[Array, "N"]:  # noqa: UP037
+def semi_greedy_order(scores: Float[Array, " N"], picks: Int[Array, " H"]) -> Int[Array, " N"]:
     """The best of the remaining agents and a random one, alternately.
 
     Args:
@@ -54,7 +52,7 @@ def semi_greedy_order(scores: Float[Array, "N"], picks: Int[Array, "H"]) -> Int[
     return jax.lax.scan(take_one, Ranking(jnp.ones(num_agents, bool)), number)[1]
 
 
-def random_picks(key: Array, num_agents: int) -> Int[Array, "H"]:  # noqa: UP037
+def random_picks(key: Array, num_agents: int) -> Int[Array, " H"]:
     """A uniform number below N − 1, N − 3, …, for `semi_greedy_order`."""
     left = jnp.arange(num_agents - 1, 0, -2)
     return jax.random.randint(key, left.shape, 0, left)

@@ -1,8 +1,8 @@
 """Objects that a user names: `module:attribute`, or the name of an entry point.
 
-A run directory may come from a stranger and names the objects that it was trained with. So a reference imports a module only
-where somebody else has named it: the user (`allow_imports`, the variable LTRO_ALLOW_IMPORTS), a program that has imported it
-already, or an installed package (its entry points).
+A run directory names the objects that it was trained with, and may come from a stranger. A reference imports a module
+only if somebody else has named it: the user (`allow_imports`, the variable LTRO_ALLOW_IMPORTS), the program that has
+imported it already, or an installed package (its entry points).
 """
 
 import importlib

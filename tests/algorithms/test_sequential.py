@@ -10,17 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rules import update_of
 
 from ltro_jax.algorithms import sequential_update
 from ltro_jax.algorithms.optimizer import init_optimizer
-from ltro_jax.algorithms.ppo_step import make_log_ratio, make_ppo_update, policy
+from ltro_jax.algorithms.policy import policy
+from ltro_jax.algorithms.ppo import HAPPO, MAPPO
+from ltro_jax.algorithms.update_rule import UpdateRule
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import make_actor
 from ltro_jax.types import AgentBatch, AgentState
 
 N, T, B, OBSERVATION, ACTIONS = 3, 5, 4, 6, 3
 KEY = jax.random.key(11)
-TRACES = []  # grows whenever a program is traced anew
+TRACES = []  # grows with every trace of a program
 
 
 def hypers(**settings):
@@ -69,33 +72,20 @@ def problem(num_agents=N):
 
 @lru_cache
 def program(num_agents=N, order="random", sequential=True, epochs=2, minibatches=2):
-    static = Static(actor_epochs=epochs, actor_minibatches=minibatches)
-    update, log_ratio = make_ppo_update(network(num_agents), static), make_log_ratio(network(num_agents))
+    static = Static(actor_epochs=epochs, actor_minibatches=minibatches, agent_order=order)
+    rule = (HAPPO if sequential else MAPPO)(network(num_agents), static)
 
     def run(key, agents, batch, settings, explicit=None):
         TRACES.append(run)
-        return sequential_update(
-            key,
-            agents,
-            batch,
-            settings,
-            agent_update=update,
-            log_ratio=log_ratio,
-            measure=measure,
-            order=order if explicit is None else explicit,
-            sequential=sequential,
-        )
+        return sequential_update(key, agents, batch, settings, rule=rule, measure=measure, order=explicit)
 
     return jax.jit(run)
 
 
 @lru_cache
 def agent_programs():
-    update, log_ratio = (
-        make_ppo_update(network(), Static(actor_epochs=2, actor_minibatches=2)),
-        make_log_ratio(network()),
-    )
-    return jax.jit(update), jax.jit(log_ratio)
+    rule = HAPPO(network(), Static(actor_epochs=2, actor_minibatches=2))
+    return jax.jit(update_of(rule)), jax.jit(rule.log_ratio)
 
 
 def python_loop(key, order, settings, factor_clip):
@@ -139,7 +129,7 @@ def test_the_factor_is_the_product_of_the_ratios():
     """After position m: of the first m + 1 agents of the order, dead samples included."""
     agents, batch = problem()
     result = program()(KEY, agents, batch, hypers())
-    log_ratios = jax.jit(jax.vmap(make_log_ratio(network()), (0, 0, None)))(result.agents, batch, hypers())
+    log_ratios = jax.jit(jax.vmap(HAPPO(network(), Static()).log_ratio, (0, 0, None)))(result.agents, batch, hypers())
     ratios = np.exp(np.array(log_ratios, np.float64))[np.array(result.agent_order)]
     np.testing.assert_allclose(result.measured["after"], np.cumprod(ratios, axis=0), rtol=1e-4)
     np.testing.assert_array_equal(result.measured["before"][0], np.ones((T, B)))
@@ -165,7 +155,7 @@ def test_the_last_agent_matters_to_nobody_else():
 
 def test_one_agent_is_plain_ppo():
     agents, batch = problem(1)
-    update = jax.jit(make_ppo_update(network(1), Static(actor_epochs=2, actor_minibatches=2)))
+    update = jax.jit(update_of(HAPPO(network(1), Static(actor_epochs=2, actor_minibatches=2))))
     key = jax.random.split(jax.random.split(KEY)[1], 1)[0]
     alone, _ = update(key, one(agents, 0), one(batch, 0), np.ones((T, B), np.float32), hypers())
     for factor_clip in (1.0, np.inf):
@@ -210,30 +200,31 @@ def test_dead_samples_teach_their_agent_nothing_but_stay_in_the_factor():
 # ---- order, with agents simple enough to see through
 
 
-def toy_update(key, agent, batch, weight, settings):
-    """The agent notes the mean weight; what it reports is its own name."""
-    return AgentState({"seen": jnp.mean(weight)}, agent.opt_state), batch.advantage[0, 0]
+class Toy(UpdateRule):
+    """The agent notes the mean weight and reports its number; its ratio is given."""
+
+    def update(self, key, agent, batch, advantage, weight, position, hypers):
+        return AgentState({"noted": jnp.mean(weight)}, agent.opt_state), advantage[0, 0]
+
+    def log_ratio(self, agent, batch, hypers):
+        return batch.log_prob
 
 
-def toy_ratio(agent, batch, settings):
-    return batch.log_prob
-
-
-def toy(key, log_ratios, factor_clip=np.inf, **options):
+def toy(key, log_ratios, factor_clip=np.inf, order=None, rule=Toy, **settings):
     num_agents = len(log_ratios)
     shape = (num_agents, 1, 1)
     names = jnp.arange(num_agents, dtype=jnp.float32).reshape(shape)
     log_prob = jnp.asarray(log_ratios, jnp.float32).reshape(shape)
     batch = AgentBatch(names[..., None], names, jnp.ones((*shape, 1), bool), names > -1, log_prob, names, None)
-    agents = AgentState({"seen": jnp.zeros(num_agents)}, ())
-    functions = dict(agent_update=toy_update, log_ratio=toy_ratio, measure=measure)
-    return sequential_update(key, agents, batch, hypers(factor_clip=factor_clip), **functions, **options)
+    agents = AgentState({"noted": jnp.zeros(num_agents)}, ())
+    rule, point = rule(network(), Static(**settings)), hypers(factor_clip=factor_clip)
+    return sequential_update(key, agents, batch, point, rule=rule, measure=measure, order=order)
 
 
-def test_results_come_back_in_agent_order_and_figures_in_update_order():
+def test_results_come_back_in_agent_order_and_metrics_in_update_order():
     result = toy(KEY, np.log([2.0, 3.0, 5.0]), order=jnp.array([2, 0, 1]))
     np.testing.assert_array_equal(result.info, [0, 1, 2])
-    np.testing.assert_allclose(result.agents.params["seen"], [5, 10, 1], rtol=1e-5)
+    np.testing.assert_allclose(result.agents.params["noted"], [5, 10, 1], rtol=1e-5)
     np.testing.assert_allclose(result.measured["before"].ravel(), [1, 5, 10], rtol=1e-5)
     np.testing.assert_array_equal(result.agent_order, [2, 0, 1])
 
@@ -249,12 +240,12 @@ def test_a_random_order_is_a_permutation_and_every_one_occurs():
 
 def test_a_fixed_order_is_the_identity():
     for key in jax.random.split(KEY, 3):
-        np.testing.assert_array_equal(toy(key, np.zeros(4), order="fixed").agent_order, np.arange(4))
+        np.testing.assert_array_equal(toy(key, np.zeros(4), agent_order="fixed").agent_order, np.arange(4))
 
 
 def test_a_product_beyond_float32_comes_back():
     """exp(120) is infinite in float32; its logarithm is not, and neither the clamped weight nor the next product is."""
-    result = toy(KEY, [60.0, 60.0, -120.0, 0.5], factor_clip=1.0, order="fixed")
+    result = toy(KEY, [60.0, 60.0, -120.0, 0.5], factor_clip=1.0, agent_order="fixed")
     np.testing.assert_array_equal(result.measured["weight"].ravel(), np.ones(4))
     np.testing.assert_allclose(result.measured["after"].ravel()[2:], [1, np.exp(0.5)], rtol=1e-5)
 

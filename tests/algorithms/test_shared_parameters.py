@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from rules import gradient_step_of
 
 from ltro_jax.algorithms import sequential_update, shared_update
 from ltro_jax.algorithms.optimizer import init_optimizer
-from ltro_jax.algorithms.ppo_step import make_gradient_step, make_log_ratio, make_ppo_update, policy
+from ltro_jax.algorithms.policy import policy
+from ltro_jax.algorithms.ppo import HAPPO, MAPPO
 from ltro_jax.algorithms.shared_parameters import shared_passes
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import make_actor
@@ -53,14 +55,13 @@ def problem(num_agents=N):
     return jax.device_get((AgentState(params, init_optimizer("adam", params)), batch.replace(log_prob=log_prob)))
 
 
-def update(sequential=True, num_agents=N, **settings):
+def update(rule=HAPPO, num_agents=N, **settings):
     agents, batch = problem(num_agents)
     static = Static(**({"actor_epochs": 3} | settings))
 
     def run(agents, batch, point):
-        return shared_update(
-            KEY, agents, batch, point, actor=ACTOR, static=static, measure=measure, sequential=sequential
-        )
+        groups = (0,) * num_agents
+        return shared_update(KEY, agents, batch, point, rule=rule(ACTOR, static), measure=measure, groups=groups)
 
     return jax.jit(run), agents, batch
 
@@ -70,7 +71,8 @@ def test_the_passes_are_the_loop_over_epochs_and_agents(factor_clip):
     """R starts at 1 in every epoch and never contains the ratio of the agent it weights."""
     run, agents, batch = update()
     result = run(agents, batch, hypers(factor_clip=factor_clip))
-    step, log_ratio = jax.jit(make_gradient_step(ACTOR, Static())), jax.jit(make_log_ratio(ACTOR))
+    rule = HAPPO(ACTOR, Static())
+    step, log_ratio = jax.jit(gradient_step_of(rule)), jax.jit(rule.log_ratio)
     agent, order, losses = one(agents), np.array(result.agent_order), np.zeros((N, 3))
     for epoch in range(3):
         factor, factors = np.ones((T, B)), []
@@ -93,42 +95,61 @@ def test_with_one_agent_it_is_the_independent_update():
     static, settings = Static(actor_epochs=3), hypers(factor_clip=1.0)
     independent = jax.jit(
         lambda agents, batch: sequential_update(
-            KEY,
-            agents,
-            batch,
-            settings,
-            agent_update=make_ppo_update(ACTOR, static),
-            log_ratio=make_log_ratio(ACTOR),
-            measure=measure,
+            KEY, agents, batch, settings, rule=HAPPO(ACTOR, static), measure=measure
         )
     )(agents, batch)
-    for sequential in (True, False):
-        run, agents, batch = update(sequential, num_agents=1)
+    for rule in (HAPPO, MAPPO):
+        run, agents, batch = update(rule, num_agents=1)
         shared = run(agents, batch, settings)
         for ours, theirs in zip(jax.tree.leaves(shared.agents), jax.tree.leaves(independent.agents), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(shared.info.grad_norm, independent.info.grad_norm, rtol=1e-4)
 
 
-def test_minibatches_carry_the_factor_of_their_own_rows():
+def test_minibatches_carry_the_factor_of_their_rows():
     """In every pass the first agent has weight 1, and the next one the ratio of the first after its step."""
     agents, batch = problem()
-    static = Static(actor_epochs=2, actor_minibatches=4)
-    settings = {"actor": ACTOR, "static": static, "measure": measure}
-    run = jax.jit(lambda a, b: shared_passes(KEY, one(a), b, hypers(), jnp.array([2, 0, 1]), **settings))
-    passes = run(agents, batch)
+    rule, order = HAPPO(ACTOR, Static(actor_epochs=2, actor_minibatches=4)), jnp.array([2, 0, 1])
+    settings = {"rule": rule, "measure": measure, "groups": (0,) * N}
+    agents, passes = jax.jit(lambda a, b: shared_passes(KEY, a, b, hypers(), order, **settings))(agents, batch)
     assert passes.measured["before"].shape == (8, N, T * B // 4)
     np.testing.assert_array_equal(passes.measured["before"][:, 0], 1.0)
     after_first = np.exp(passes.measured["log_ratio"][:, 0])
     np.testing.assert_allclose(passes.measured["before"][:, 1], after_first, rtol=1e-5)
     after_second = after_first * np.exp(passes.measured["log_ratio"][:, 1])
     np.testing.assert_allclose(passes.measured["before"][:, 2], after_second, rtol=1e-5)
-    assert optax.tree.get(passes.agent.opt_state, "count") == 2 * 4 * N
+    assert optax.tree.get(agents.opt_state, "count") == 2 * 4 * N
+
+
+def test_one_group_is_shared_and_a_group_for_each_pass_is_itself():
+    """Groups (0, 0, 1): the third agent's parameters see its samples alone."""
+    agents, batch = problem()
+    two = jax.tree.map(lambda leaf: np.repeat(leaf, 2, axis=0), agents)
+    rule, order = HAPPO(ACTOR, Static(actor_epochs=3)), jnp.array([0, 1, 2])
+
+    def run(agents, batch, groups):
+        settings = {"rule": rule, "measure": measure, "groups": groups}
+        return jax.jit(lambda a, b: shared_update(KEY, a, b, hypers(), order=order, **settings))(agents, batch)
+
+    grouped = run(two, batch, (0, 0, 1))
+    pair = run(agents, jax.tree.map(lambda leaf: leaf[:2], batch), (0, 0))
+    for ours, theirs in zip(jax.tree.leaves(one(grouped.agents)), jax.tree.leaves(one(pair.agents)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+    third = one(grouped.agents, 1)
+    assert optax.tree.get(third.opt_state, "count") == 3 and optax.tree.get(one(pair.agents).opt_state, "count") == 6
+    changed = batch.replace(advantage=batch.advantage * np.array([1, 1, -1], np.float32)[:, None, None])
+    other = run(two, changed, (0, 0, 1))
+    for ours, theirs in zip(jax.tree.leaves(one(grouped.agents)), jax.tree.leaves(one(other.agents)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert any(
+        np.any(a != b)
+        for a, b in zip(jax.tree.leaves(third.params), jax.tree.leaves(one(other.agents, 1).params), strict=True)
+    )
 
 
 def test_all_at_once_takes_the_samples_of_all_agents_as_one_batch():
     """One step on the union of the batches; who is who does not matter to it."""
-    run, agents, batch = update(sequential=False, actor_epochs=1)
+    run, agents, batch = update(MAPPO, actor_epochs=1)
     result = run(agents, batch, hypers())
     turned = run(agents, jax.tree.map(lambda leaf: leaf[::-1], batch), hypers())
     for ours, theirs in zip(jax.tree.leaves(result.agents), jax.tree.leaves(turned.agents), strict=True):
@@ -141,9 +162,9 @@ def test_all_at_once_takes_the_samples_of_all_agents_as_one_batch():
     np.testing.assert_allclose(result.measured["before"][1], np.exp(log_ratio[0]), rtol=1e-5)
 
 
-@pytest.mark.parametrize("sequential", [True, False])
-def test_everyone_dead_changes_nothing(sequential):
-    run, agents, batch = update(sequential)
+@pytest.mark.parametrize("rule", [HAPPO, MAPPO])
+def test_everyone_dead_changes_nothing(rule):
+    run, agents, batch = update(rule)
     result = run(agents, batch.replace(active_mask=np.zeros((N, T, B), bool)), hypers())
     for ours, theirs in zip(jax.tree.leaves(result.agents.params), jax.tree.leaves(agents.params), strict=True):
         np.testing.assert_array_equal(ours, theirs)

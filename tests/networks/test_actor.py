@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rules import update_of
 
 from ltro_jax.algorithms.optimizer import init_optimizer
-from ltro_jax.algorithms.ppo_step import make_ppo_update
+from ltro_jax.algorithms.ppo import HAPPO
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import apply_agents, make_actor, make_critic
 from ltro_jax.networks.body import Body
@@ -116,7 +117,7 @@ def agent_batch(agent, discrete, padded, seed=0, shape=(4, 3)):
 def program(observation_sizes, action_sizes, discrete):
     """Draw a stack, take one agent: initial parameters, figures on its batch, parameters after two PPO epochs."""
     actor = make_actor(observation_sizes, action_sizes, discrete, HIDDEN)
-    update = make_ppo_update(actor, Static(actor_epochs=2))
+    update = update_of(HAPPO(actor, Static(actor_epochs=2)))
 
     def run(key, agent, batch):
         params = actor.init(key, HYPERS)

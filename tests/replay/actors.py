@@ -14,11 +14,12 @@ import numpy as np
 
 from ltro_jax.algorithms.factor_statistics import factor_statistics
 from ltro_jax.algorithms.optimizer import init_optimizer
-from ltro_jax.algorithms.ppo_step import PPOInfo, make_log_ratio, make_ppo_update
-from ltro_jax.algorithms.sequential import AgentUpdate, Measure
+from ltro_jax.algorithms.ppo import HAPPO, PPOInfo
+from ltro_jax.algorithms.sequential import Measure
 from ltro_jax.algorithms.sequential import sequential_update as update_in_order
+from ltro_jax.algorithms.update_rule import UpdateRule
 from ltro_jax.config import Hypers, Static
-from ltro_jax.networks import Actor, make_actor
+from ltro_jax.networks import make_actor
 from ltro_jax.ops import denormalise, standardise
 from ltro_jax.types import AgentBatch, AgentState, Array
 from replay.fixtures import Fixture
@@ -176,12 +177,11 @@ def _measure(log_factor, weight, log_ratio, batch, hypers) -> tuple[Array, Array
 def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, ...], core, static: Static):
     """Compiled once for files that differ only in numbers."""
     actor = make_actor(observation_sizes, action_sizes, discrete, sizes, core)
-    return jit_actor_pass(actor, make_ppo_update(actor, static), _measure)
+    return jit_actor_pass(HAPPO(actor, static), _measure)
 
 
-def jit_actor_pass(actor: Actor, agent_update: AgentUpdate, measure: Measure):
+def jit_actor_pass(rule: UpdateRule, measure: Measure):
     """The actor pass as the reference runs it: raw advantages first, then one agent after another."""
-    log_ratio = make_log_ratio(actor)
 
     def run(params, batch, values, hypers, order):
         value_norm, stored_value, returns = values
@@ -192,8 +192,7 @@ def jit_actor_pass(actor: Actor, agent_update: AgentUpdate, measure: Measure):
             AgentState(params, init_optimizer("adam", params)),
             batch.replace(advantage=standardised),
             hypers,
-            agent_update=agent_update,
-            log_ratio=log_ratio,
+            rule=rule,
             measure=measure,
             order=order,
         )

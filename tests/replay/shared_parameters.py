@@ -1,4 +1,4 @@
-"""Replay of `shared_parameters_{happo,clip_happo}_*`: one actor, and the agents in turn within each epoch."""
+"""Replay of `shared_parameters_{happo,clip_happo}_*`: one actor, and the agents one after another in each epoch."""
 
 from functools import lru_cache
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from ltro_jax.algorithms.factor_statistics import factor_statistics
 from ltro_jax.algorithms.optimizer import init_optimizer
+from ltro_jax.algorithms.ppo import HAPPO
 from ltro_jax.algorithms.shared_parameters import shared_passes
 from ltro_jax.config import Static
 from ltro_jax.networks import make_actor
@@ -26,15 +27,15 @@ def shared_parameters(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
     hypers, values, entropy_scale = ppo_inputs(fixture, agents, dtype)
     order = fixture.arrays["agent_order"].astype(np.int32)
     program = _program(*agents.layout, static_settings(fixture))
-    passes = jax.device_get(program(to_flax([parameters], dtype), batch, values, hypers, order))
+    agents_after, passes = jax.device_get(program(to_flax([parameters], dtype), batch, values, hypers, order))
     before, variance = passes.measured
     named = {
         "factor_before_update": before.reshape(*before.shape[:2], *values[-1].shape, 1),
         "agent_of_each_update": np.broadcast_to(order, before.shape[:2]),
     }
-    named |= {f"final_params.{name}": leaf for name, leaf in to_torch(passes.agent.params, parameters).items()}
+    named |= {f"final_params.{name}": leaf for name, leaf in to_torch(one(agents_after.params, 0), parameters).items()}
     for position, index in enumerate(order):
-        info = jax.tree.map(lambda rows, at=position: rows[:, at], passes.info)
+        info = jax.tree.map(lambda rows, at=index: rows[:, at], passes.info)
         named |= agent_report(f"agent{index}", info, variance[:, position], entropy_scale)
     return named
 
@@ -53,8 +54,8 @@ def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, 
         value_norm, stored_value, returns = values
         advantage = jnp.broadcast_to(returns - denormalise(value_norm, stored_value), batch.log_prob.shape)
         batch = batch.replace(advantage=standardise(advantage, batch.active_mask))
-        agent = one(AgentState(params, init_optimizer("adam", params)), 0)
-        settings = {"actor": actor, "static": static, "measure": _measure}
-        return shared_passes(jax.random.key(0), agent, batch, hypers, order, **settings)
+        agents = AgentState(params, init_optimizer("adam", params))
+        settings = {"rule": HAPPO(actor, static), "measure": _measure, "groups": (0,) * len(order)}
+        return shared_passes(jax.random.key(0), agents, batch, hypers, order, **settings)
 
     return jax.jit(run)

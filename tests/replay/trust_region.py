@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ltro_jax.algorithms.ppo_step import policy
-from ltro_jax.algorithms.trust_region_step import candidate, trust_region_step
+from ltro_jax.algorithms.hatrpo import HATRPO, candidate, trust_region_step
+from ltro_jax.algorithms.policy import policy
 from ltro_jax.config import Static
 from ltro_jax.networks import make_actor
 from ltro_jax.ops import masked_variance
@@ -70,8 +70,8 @@ def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, 
     actor = make_actor(observation_sizes, action_sizes, discrete, sizes, core)
     static = Static(ls_steps=num_steps)
 
-    def agent_update(key, agent, batch, weight, hypers):
-        """The real step; everything it found, and the figures that the reference takes at the last candidate."""
+    def update(rule, key, agent, batch, advantage, weight, position, hypers):
+        """The real step, all that it computes, and the metrics that the reference takes at the last candidate."""
         params, step = trust_region_step(actor, agent.params, batch, weight, hypers, static)
         unravel = ravel_pytree(agent.params)[1]
         last_scale = jnp.power(hypers.backtrack_coeff, step.search.evaluations - 1)
@@ -93,4 +93,4 @@ def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, 
         }
         return agent.replace(params=params), info
 
-    return jit_actor_pass(actor, agent_update, _measure)
+    return jit_actor_pass(type("Recorded", (HATRPO,), {"update": update})(actor, static), _measure)

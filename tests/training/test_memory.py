@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from comparing import assert_close
 from jax.flatten_util import ravel_pytree
+from rules import gradient_step_of
 
 from ltro_jax import Config, make_train
 from ltro_jax.algorithms.minibatches import training_samples
-from ltro_jax.algorithms.ppo_step import make_gradient_step, make_log_ratio, policy
+from ltro_jax.algorithms.policy import policy
 from ltro_jax.training.returns import returns
 from ltro_jax.training.rollout import rollout
 
@@ -42,7 +43,7 @@ def test_run_again_the_actors_say_what_they_said(collected):
     assert before.actor_hidden.shape == (4, 2, 8) and before.actor_hidden.any()
     done = np.asarray(transitions.terminated)
     assert done[:-1].any() and not after.actor_hidden[done[-1]].any()
-    log_ratio = jax.jit(jax.vmap(make_log_ratio(parts.actor), (0, 0, None)))(before.agents, agents, hypers)
+    log_ratio = jax.jit(jax.vmap(parts.rule.log_ratio, (0, 0, None)))(before.agents, agents, hypers)
     assert log_ratio.shape == (2, 8, 4)
     np.testing.assert_allclose(log_ratio, 0.0, atol=1e-5)
     for length in (1, 2, 4, 8):
@@ -78,7 +79,7 @@ def test_one_sequence_of_the_whole_rollout_is_full_backpropagation_through_time(
     assert_close(gradients[8], expected, rtol=1e-3, atol=1e-6)
     memory = [tree["params"]["gru"]["recurrent_kernel"] for tree in (gradients[2], expected)]
     assert np.linalg.norm(memory[0] - memory[1]) > 0.05 * np.linalg.norm(memory[1])
-    _, info = jax.jit(make_gradient_step(parts.actor, parts.static))(agent, samples[8], jnp.ones((4, 8)), hypers)
+    _, info = jax.jit(gradient_step_of(parts.rule))(agent, samples[8], jnp.ones((4, 8)), hypers)
     np.testing.assert_allclose(info.grad_norm, np.linalg.norm(ravel_pytree(expected)[0]), rtol=1e-4)
 
 

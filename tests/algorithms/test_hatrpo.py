@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from comparing import assert_same_bits
 from jax.flatten_util import ravel_pytree
+from rules import update_of
 
+from ltro_jax.algorithms.hatrpo import DAMPING, HATRPO, natural_direction, surrogate
 from ltro_jax.algorithms.optimizer import init_optimizer
-from ltro_jax.algorithms.ppo_step import policy
-from ltro_jax.algorithms.trust_region_step import DAMPING, make_trust_region_update, natural_direction, surrogate
+from ltro_jax.algorithms.policy import policy
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import make_actor
 from ltro_jax.ops import clamped_factor
@@ -67,7 +68,7 @@ def test_product_equals_the_hessian_of_the_kl(discrete):
 @pytest.mark.parametrize("discrete", [True, False])
 def test_an_accepted_step_meets_its_conditions(discrete):
     actor, params, batch, weight, hypers = problem(discrete)
-    update = jax.jit(make_trust_region_update(actor, Static()))
+    update = jax.jit(update_of(HATRPO(actor, Static())))
     agent = AgentState(params, init_optimizer("adam", jax.tree.map(lambda leaf: leaf[None], params)))
     after, info = update(jax.random.key(1), agent, batch, weight, hypers)
     assert bool(info.accepted)
@@ -89,7 +90,7 @@ def test_a_refused_step_leaves_the_bits(change):
     else:
         batch = batch.replace(advantage=batch.advantage.at[1, 1].set(jnp.nan))
     agent = AgentState(params, init_optimizer("adam", jax.tree.map(lambda leaf: leaf[None], params)))
-    after, info = jax.jit(make_trust_region_update(actor, Static()))(jax.random.key(1), agent, batch, weight, hypers)
+    after, info = jax.jit(update_of(HATRPO(actor, Static())))(jax.random.key(1), agent, batch, weight, hypers)
     assert not bool(info.accepted)
     assert_same_bits(agent, after)
 
@@ -98,7 +99,7 @@ def test_everyone_dead_changes_nothing():
     actor, params, batch, weight, hypers = problem(True)
     batch = batch.replace(active_mask=jnp.zeros_like(batch.active_mask))
     agent = AgentState(params, init_optimizer("adam", jax.tree.map(lambda leaf: leaf[None], params)))
-    after, info = jax.jit(make_trust_region_update(actor, Static()))(jax.random.key(1), agent, batch, weight, hypers)
+    after, info = jax.jit(update_of(HATRPO(actor, Static())))(jax.random.key(1), agent, batch, weight, hypers)
     assert not bool(info.accepted) and float(info.grad_norm) == 0.0
     assert_same_bits(agent, after)
 
@@ -113,6 +114,6 @@ def test_overflowing_factors_and_ratios_leave_everything_finite(of, large):
     if of == "own ratio":
         batch = batch.replace(log_prob=batch.log_prob - logs)
     agent = AgentState(params, init_optimizer("adam", jax.tree.map(lambda leaf: leaf[None], params)))
-    after, info = jax.jit(make_trust_region_update(actor, Static()))(jax.random.key(1), agent, batch, weight, hypers)
+    after, info = jax.jit(update_of(HATRPO(actor, Static())))(jax.random.key(1), agent, batch, weight, hypers)
     assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves((after, info)))
     assert bool(info.accepted)

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from rules import update_of
 
 from ltro_jax.algorithms.optimizer import init_optimizer
-from ltro_jax.algorithms.ppo_step import make_log_ratio, make_ppo_update, policy
+from ltro_jax.algorithms.policy import policy
+from ltro_jax.algorithms.ppo import HAPPO
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import make_actor
 from ltro_jax.ops import clamped_factor
@@ -37,7 +39,8 @@ def actor(discrete):
 
 @lru_cache
 def update(discrete, epochs=2, minibatches=1):
-    return jax.jit(make_ppo_update(actor(discrete), Static(actor_epochs=epochs, actor_minibatches=minibatches)))
+    static = Static(actor_epochs=epochs, actor_minibatches=minibatches)
+    return jax.jit(update_of(HAPPO(actor(discrete), static)))
 
 
 @lru_cache
@@ -128,7 +131,7 @@ def test_weight_zero_leaves_only_the_entropy():
 def test_the_clip_stops_the_policy():
     """Many steps on one batch: with a small ε the ratios stay nearer to 1 than with a large one."""
     agent, batch, weight = problem(True)
-    log_ratio = jax.jit(make_log_ratio(actor(True)))
+    log_ratio = jax.jit(HAPPO(actor(True), Static()).log_ratio)
     spread = []
     for eps in (0.05, 10.0):
         settings = hypers(clip_eps=eps, ent_coef=0.0)
@@ -139,7 +142,7 @@ def test_the_clip_stops_the_policy():
 
 def test_the_log_ratio_is_zero_before_any_step():
     agent, batch, _ = problem(True)
-    log_ratio = jax.jit(make_log_ratio(actor(True)))(agent, batch, hypers())
+    log_ratio = jax.jit(HAPPO(actor(True), Static()).log_ratio)(agent, batch, hypers())
     np.testing.assert_allclose(log_ratio, np.zeros((T, B)), atol=1e-6)
 
 
