@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from ltro_jax.types import Array, Scalar
+from ltro_jax.types import Array
 
 MAX_RATIO = 1e10  # of one agent in a loss, and of the factor as a weight; their product times any gradient is finite
 MAX_ENTRY = 1e15  # of a gradient: the squares of all its entries still have a finite sum
