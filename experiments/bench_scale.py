@@ -35,7 +35,7 @@ from ltro_jax.parallel import make_member_program, stack_members
 SPREAD = "mpe/simple_spread"
 SMALL = {
     "continuous_actions": False,
-    "share_parameters": True,
+    "share_parameters": "all",
     "agent_id": True,
     "hidden_sizes": "64,64",
     "layer_norm": False,

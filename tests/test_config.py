@@ -123,8 +123,8 @@ def test_sequences_must_divide_the_rollout():
 
 
 def test_a_shared_actor_needs_an_epoch():
-    sentence = refusal(share_parameters=True, actor_epochs=0)
-    assert sentence == "actor_epochs = 0 is not possible with share_parameters = True; it must be at least 1"
+    sentence = refusal(share_parameters="all", actor_epochs=0)
+    assert sentence == "actor_epochs = 0 is not possible with share_parameters = all; it must be at least 1"
 
 
 def test_seeds_that_cannot_be():

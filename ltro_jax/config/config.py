@@ -14,6 +14,7 @@ from ltro_jax.config.coercion import SettingsError, coerce, number_text, quoted
 from ltro_jax.config.defaults import defaults_of
 from ltro_jax.config.groups import Run, Static
 from ltro_jax.config.hypers import Hypers
+from ltro_jax.config.sharing import check_sharing
 from ltro_jax.config.specs import GROUPS, SETTINGS
 
 MAX_SIZE = 2**31 - 1  # the program counts in int32
@@ -149,8 +150,10 @@ def _check_together(config: Config) -> None:
             raise SettingsError(
                 f"{name} = {count} does not divide {formula} = {numbers} = {num_samples}; choose a divisor"
             )
-    if static.share_parameters and static.actor_epochs == 0:
-        raise SettingsError("actor_epochs = 0 is not possible with share_parameters = True; it must be at least 1")
+    check_sharing(static.share_parameters)
+    if static.share_parameters != "none" and static.actor_epochs == 0:
+        sharing = f"share_parameters = {static.share_parameters}"
+        raise SettingsError(f"actor_epochs = 0 is not possible with {sharing}; it must be at least 1")
     if len(set(run.seeds)) != len(run.seeds):
         words = quoted(",".join(map(str, run.seeds)))
         raise SettingsError(f"seeds = {words} repeats a seed; each member needs its own")

@@ -56,7 +56,9 @@ class Static:
         "recurrent: steps of a training sequence; must divide rollout_length, which is full backpropagation",
         at_least=1,
     )
-    share_parameters: bool = setting(False, "one actor for all agents")
+    share_parameters: str = setting(
+        "none", "agents that have the same actor: none, all, groups (those of one type), or groups like 0,0,1,1"
+    )
     agent_id: bool = setting(False, "agents see their own number, as a one-hot vector before their observation")
     critic_input: str = setting(
         "shared_state",

@@ -24,6 +24,7 @@ class EnvSpec:
     episode_length: int  # time limit in steps
     team_reward: str  # "sum" or "mean" over the agents' rewards, or "shared" where they have one
     winnable: bool = False  # time steps say whether the episode was won
+    agent_types: tuple[str, ...] | None = None  # N names; None = agents of equal sizes are of one type
 
     @property
     def num_agents(self) -> int:
@@ -34,6 +35,12 @@ class EnvSpec:
     def team_reward_words(self) -> str:
         """What the team reward is, for people: `sum over 3 agents`."""
         return "shared" if self.team_reward == "shared" else f"{self.team_reward} over {self.num_agents} agents"
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """N names of the agents' types."""
+        sizes = zip(self.observation_sizes, self.action_sizes, strict=True)
+        return self.agent_types or tuple(f"{observation}, {action}" for observation, action in sizes)
 
     @property
     def observation_size(self) -> int:

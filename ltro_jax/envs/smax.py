@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs.base import EnvSpec
@@ -72,6 +73,7 @@ class SMAX:
             episode_length=episode_length,
             team_reward="shared",
             winnable=True,
+            agent_types=tuple(str(kind) for kind in np.asarray(battle.unit_types)[: len(agents)]),
         )
 
     def reset(self, key: Array) -> tuple[Any, TimeStep]:

@@ -114,7 +114,11 @@ def how_to_act(parts: Parts) -> list[str]:
     last = len(static.hidden_sizes) - 1
     steps = [
         "Agents are numbered from 0 in the order of `agents`. "
-        + ("All agents share actor 0" if static.share_parameters else "Agent i is actor i")
+        + (
+            "Agent i is actor i"
+            if not parts.shared
+            else f"Agents 0, 1, … are actors {', '.join(map(str, parts.groups))}"
+        )
         + ": T[name] is the tensor of that name at this index of its first axis. "
         "Vectors are rows: x @ kernel + bias.",
         "x = the agent's observation, observation_sizes[i] numbers"

@@ -53,6 +53,7 @@ class Actor(NamedTuple):
         `hidden` `[…, H]`; an episode starts where `start` `[…, L]` is True.
     initial_hidden: `batch_shape → hidden` `[…, H]`, `()` when feed-forward.
     recurrent: whether the actor has a memory.
+    groups: index of the parameters of each of the N agents where several, but not all, have the same; else None.
     """
 
     init: Callable[[Array, Hypers], Params]
@@ -60,6 +61,7 @@ class Actor(NamedTuple):
     unroll: Callable[[Params, Array, Hidden, Array | None, Array, Array | None, Hypers], Distribution]
     initial_hidden: Callable[[tuple[int, ...]], Hidden]
     recurrent: bool
+    groups: tuple[int, ...] | None = None
 
 
 def make_actor(
@@ -142,13 +144,16 @@ def apply_agents(
     """One step of all agents at once.
 
     Args:
-        params: leaves `[N, …]`, or `[1, …]` if all agents share them.
+        params: leaves `[N, …]`, `[1, …]` if all agents share them, or `[P, …]` in the order of `actor.groups`.
         hidden: `[…, N, H]`, or `()`.
     Returns:
         The distribution over `[…, N]`, and the next hidden state.
     """
-    if jax.tree.leaves(params)[0].shape[0] == 1:
+    num_actors, num_agents = jax.tree.leaves(params)[0].shape[0], observation.shape[-2]
+    if num_actors == 1:
         shared = jax.tree.map(lambda leaf: leaf[0], params)
         return actor.apply(shared, observation, hidden, action_mask, observation_mask, hypers)
+    if num_actors < num_agents:
+        params = jax.tree.map(lambda leaf: leaf[jnp.asarray(actor.groups)], params)
     agents = jax.vmap(actor.apply, in_axes=(0, -2, -2, -2, 0, None), out_axes=-2)
     return agents(params, observation, hidden, action_mask, observation_mask, hypers)

@@ -1,5 +1,7 @@
 """One training iteration: rollout, returns, actors one after another, critic."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -37,10 +39,10 @@ def iterate(state: RunnerState, hypers: Hypers, parts: Parts) -> tuple[RunnerSta
 
 def update_actors(key: Array, agents: AgentState, batch: AgentBatch, hypers: Hypers, parts: Parts) -> SequentialResult:
     """One round over all agents: an actor for each, or actors that several share."""
-    if parts.static.share_parameters:
-        groups = (0,) * parts.spec.num_agents
-        return shared_update(key, agents, batch, hypers, rule=parts.rule, measure=factor_statistics, groups=groups)
-    return sequential_update(key, agents, batch, hypers, rule=parts.rule, measure=factor_statistics)
+    settings: dict[str, Any] = {"rule": parts.rule, "measure": factor_statistics}
+    if parts.shared:
+        return shared_update(key, agents, batch, hypers, groups=parts.groups, **settings)
+    return sequential_update(key, agents, batch, hypers, **settings)
 
 
 def freeze_if_not_finite(before: RunnerState, after: RunnerState) -> RunnerState:

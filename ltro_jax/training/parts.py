@@ -1,11 +1,13 @@
 """The static parts of one training program, built once from the settings."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from ltro_jax.algorithms import ALGORITHMS, FACTOR_RULES, UpdateRule, get_rule, is_read, readers
 from ltro_jax.config import Config, Hypers, SettingsError, Static
+from ltro_jax.config.sharing import parameter_groups
 from ltro_jax.envs import Environment, make_env
 from ltro_jax.envs.base import EnvSpec
 from ltro_jax.networks import GRU, Actor, Critic, make_actor, make_critic
@@ -23,11 +25,17 @@ class Parts(NamedTuple):
     critic: Critic
     critic_input: CriticInput
     num_iterations: int  # of the whole run, for learning-rate annealing
+    groups: tuple[int, ...]  # index of the parameters of each agent, 0 … P−1
 
     @property
     def spec(self) -> EnvSpec:
         """The environment's facts."""
         return self.env.spec
+
+    @property
+    def shared(self) -> bool:
+        """Whether some agents have the same parameters."""
+        return len(set(self.groups)) < len(self.groups)
 
     @property
     def observation_mask(self) -> Array | None:
@@ -51,20 +59,27 @@ def make_parts(config: Config) -> Parts:
     static = config.static
     rule, env = get_rule(static.algorithm), make_env(static)
     spec = env.spec
-    if static.share_parameters and not rule.shareable:
+    if static.share_parameters != "none" and not rule.shareable:
         able = ", ".join(name for name, other in ALGORITHMS.items() if other.shareable)
         raise SettingsError(
-            f"share_parameters = True is not possible with algorithm = {static.algorithm!r}; choose one of {able}"
+            f"share_parameters = {static.share_parameters} is not possible with algorithm = {static.algorithm!r}; "
+            f"choose one of {able}"
         )
     _refuse_ineffective(config, rule, spec)
     core = GRU if static.recurrent else None
-    sizes = spec.observation_sizes, spec.action_sizes
-    if static.share_parameters:
-        sizes = (spec.observation_size,), (spec.action_size,)
-    actor = make_actor(*sizes, spec.discrete, static.hidden_sizes, core, static.layer_norm)
+    groups = parameter_groups(static.share_parameters, spec.types)
+    observation_sizes, action_sizes = widest(spec.observation_sizes, groups), widest(spec.action_sizes, groups)
+    actor = make_actor(observation_sizes, action_sizes, spec.discrete, static.hidden_sizes, core, static.layer_norm)
+    actor = actor._replace(groups=groups)
     critic_input = CRITIC_INPUTS[rule.critic_input or static.critic_input](spec)
     critic = make_critic(critic_input.state_sizes, static.hidden_sizes, core, static.layer_norm)
-    return Parts(static, env, rule(actor, static), actor, critic, critic_input, config.num_iterations)
+    return Parts(static, env, rule(actor, static), actor, critic, critic_input, config.num_iterations, groups)
+
+
+def widest(sizes: Sequence[int], groups: Sequence[int]) -> tuple[int, ...]:
+    """The largest of the agents' `sizes` in each group."""
+    pairs = list(zip(sizes, groups, strict=True))
+    return tuple(max(size for size, other in pairs if other == group) for group in sorted(set(groups)))
 
 
 # A static setting, the value that leaves others without effect, and these

@@ -89,13 +89,19 @@ def returns(
 
 
 def standardised(advantage: Array, active_mask: Array, parts: Parts) -> Array:
-    """Advantages `[N, T, B]` standardised over active samples: each agent's own, or those of all together.
+    """Advantages `[N, T, B]` standardised over active samples, those of each group of parameters together.
 
-    Together with a critic of every agent's state, whose advantages are one set, and with shared parameters.
+    A critic of every agent's state gives one set of advantages: these are standardised together.
     """
-    if parts.static.share_parameters or parts.critic_input.joint:
+    groups = (0,) * len(parts.groups) if parts.critic_input.joint else parts.groups
+    if len(set(groups)) == len(groups):
+        return jax.vmap(standardise)(advantage, active_mask)
+    if max(groups) == 0:
         return standardise(advantage, active_mask)
-    return jax.vmap(standardise)(advantage, active_mask)
+    of_group = jnp.asarray(groups)
+    counted = (of_group[:, None] == jnp.arange(max(groups) + 1))[..., None, None] & active_mask[:, None]  # [N, P, T, B]
+    every = jax.vmap(standardise, in_axes=(None, 1))(advantage, counted)  # [P, N, T, B]
+    return every[of_group, jnp.arange(len(groups))]
 
 
 def _observation_mask(transitions: Transition, parts: Parts) -> Array | None:

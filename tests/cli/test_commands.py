@@ -263,7 +263,7 @@ def test_presets(capsys):
     for entry in list_presets():
         line = next(line for line in text.splitlines() if line.split()[:2] == [entry.task, entry.algorithm])
         assert ("factor_clip = inf" in line) == (entry.derived_from is not None)
-    assert all(recipe.summary in text for recipe in ALGORITHMS.values())
+    assert all(rule.summary in text for rule in ALGORITHMS.values())
     assert main(["presets", "mpe/simple_spread", "--algorithm", "happo"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "algorithm = happo" in lines and "factor_clip = inf" in lines and len(lines) == len(SETTINGS)

@@ -67,7 +67,7 @@ def test_the_training_page_lists_which_algorithm_reads_what():
     rows = [[re.findall(r"`(\w+)`", cell) for cell in row] for row in tables(DOCS / "training.md")["Train"]]
     of_settings = [row for row in rows if len(row) == 2 and row[1] and set(row[1]) <= set(ALGORITHMS)]
     listed = {name: set(algorithms) for settings, algorithms in of_settings for name in settings}
-    assert listed == {name: set(readers(name)) for recipe in ALGORITHMS.values() for name in recipe.settings}
+    assert listed == {name: set(readers(name)) for rule in ALGORITHMS.values() for name in rule.settings()}
 
 
 class Winnable:

@@ -26,7 +26,7 @@ CASES = {
     "shared, with a memory": {
         "task": "probe/recall",
         "recurrent": True,
-        "share_parameters": True,
+        "share_parameters": "all",
         "agent_id": True,
     },
 }
@@ -48,7 +48,7 @@ class ByTheCard:
     def act(self, agent: int, observation: np.ndarray, hidden: np.ndarray) -> tuple[Any, np.ndarray]:
         """The greedy action, and the next hidden state."""
         card, architecture = self.card, self.card["architecture"]
-        actor = 0 if architecture["share_parameters"] else agent
+        actor = 0 if architecture["share_parameters"] == "all" else agent
         t = {name: tensor[actor].astype(np.float64) for name, tensor in self.tensors.items()}
 
         def norm(x: np.ndarray, layer: str) -> np.ndarray:

@@ -25,7 +25,7 @@ PROGRAMS = {
     "clip_happo": {"algorithm": "clip_happo"},
     "clip_hatrpo": {"algorithm": "clip_hatrpo"},
     "recurrent": {"algorithm": "clip_happo", "recurrent": True},
-    "shared": {"algorithm": "mappo", "share_parameters": True, "agent_id": True},
+    "shared": {"algorithm": "mappo", "share_parameters": "all", "agent_id": True},
 }
 
 

@@ -90,7 +90,7 @@ def test_unlike_agents(unlike):
 
 def test_a_policy_with_a_memory_shared_by_numbered_agents(tiny, tmp_path):
     """It acts as the evaluation does: on numbered observations, with the state handed from call to call."""
-    config = tiny(task="probe/recall", recurrent=True, share_parameters=True, agent_id=True, episode_length=4)
+    config = tiny(task="probe/recall", recurrent=True, share_parameters="all", agent_id=True, episode_length=4)
     run = train(config, tmp_path / "run", progress=False)
     policy = load_policy(run.path)
     assert policy.spec.observation_size == 5 and policy.params["params"]["head"]["kernel"].shape == (1, 8, 3)

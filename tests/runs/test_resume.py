@@ -110,7 +110,7 @@ def test_a_metrics_file_that_cannot_be_written_is_a_warning(settings, finished, 
 
 def test_hidden_states_are_resumed(tiny, tmp_path, monkeypatch):
     """A recurrent actor shared by unlike agents and a recurrent critic, killed in the middle of episodes."""
-    memory = {"recurrent": True, "share_parameters": True, "critic_input": "agent_state"}
+    memory = {"recurrent": True, "share_parameters": "all", "critic_input": "agent_state"}
     settings = tiny(task="probe/unlike", seeds=(3, 7), actor_lr=0.01, **memory)
     whole = train(settings, tmp_path / "whole", progress=False)
     state = whole.restore(4).state

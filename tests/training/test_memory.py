@@ -163,7 +163,7 @@ def learn_to_recall(tiny, **settings) -> float:
 
 
 RECALLING = pytest.mark.parametrize(
-    "algorithm, share", [("clip_happo", False), ("happo", True), ("clip_hatrpo", False)]
+    "algorithm, share", [("clip_happo", "none"), ("happo", "all"), ("clip_hatrpo", "none")]
 )
 
 

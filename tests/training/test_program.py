@@ -10,7 +10,7 @@ from comparing import assert_same_bits, differing_leaves
 from tasks import task_params
 
 from ltro_jax import Config, Hypers, SettingsError, Train, load_preset, make_train
-from ltro_jax.algorithms import ALGORITHMS
+from ltro_jax.algorithms import ALGORITHMS, FACTOR_RULES
 from ltro_jax.parallel import MemberProgram, make_member_program, stack_hypers
 from ltro_jax.training.parts import annealed
 
@@ -155,8 +155,8 @@ def test_no_callback_and_no_transfer_inside(program):
         {"algorithm": "clip_happo"},
         {"algorithm": "ippo", "recurrent": True},
         {"algorithm": "clip_hatrpo", "recurrent": True, "critic_input": "agent_state"},
-        {"algorithm": "happo", "share_parameters": True, "agent_id": True, "critic_input": "agent_state"},
-        {"algorithm": "mappo", "share_parameters": True, "recurrent": True},
+        {"algorithm": "happo", "share_parameters": "all", "agent_id": True, "critic_input": "agent_state"},
+        {"algorithm": "mappo", "share_parameters": "all", "recurrent": True},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
@@ -187,8 +187,8 @@ def test_every_task_keeps_the_shape_of_its_state(task, settings, tiny):
         ({"task": "probe/matchin"}, "task = 'probe/matchin' is unknown; did you mean probe/matching? allowed are"),
         ({"task": "mpe/simple_reference", "num_agents": 3}, "num_agents = 3 cannot be chosen for mpe/simple_reference"),
         (
-            {"algorithm": "hatrpo", "share_parameters": True},
-            "share_parameters = True is not possible with algorithm = 'hatrpo'; choose one of clip_happo, happo, mappo",
+            {"algorithm": "hatrpo", "share_parameters": "all"},
+            "share_parameters = all is not possible with algorithm = 'hatrpo'; choose one of clip_happo, happo, mappo",
         ),
         (
             {"algorithm": "ippo", "critic_input": "agent_state"},
@@ -234,8 +234,10 @@ def test_what_nobody_chose_is_never_refused(algorithm, tiny):
     assert make_train(config).parts.static == config.static
     for every in (tiny(algorithm=algorithm), Config.stored(config.to_dict() | {"grid": "actor_lr=0.1,0.2"})):
         make_train(every)
-    own = {name: value for name, value in tiny().to_dict().items() if name in ALGORITHMS[algorithm].settings}
-    make_train(tiny(algorithm=algorithm, **own))
+    rule = FACTOR_RULES[tiny(algorithm=algorithm).static.factor_rule]
+    unread = frozenset().union(*(other.reads for other in FACTOR_RULES.values())) - rule.reads
+    names = ALGORITHMS[algorithm].settings() - unread - {"factor_rule", "agent_order"}
+    make_train(tiny(algorithm=algorithm, **{name: value for name, value in tiny().to_dict().items() if name in names}))
 
 
 def test_float64_is_refused_in_one_sentence(program):
