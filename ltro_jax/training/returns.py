@@ -99,8 +99,8 @@ def standardised(advantage: Array, active_mask: Array, parts: Parts) -> Array:
     if max(groups) == 0:
         return standardise(advantage, active_mask)
     of_group = jnp.asarray(groups)
-    counted = (of_group[:, None] == jnp.arange(max(groups) + 1))[..., None, None] & active_mask[:, None]  # [N, P, T, B]
-    every = jax.vmap(standardise, in_axes=(None, 1))(advantage, counted)  # [P, N, T, B]
+    member = of_group[None] == jnp.arange(max(groups) + 1)[:, None]  # [P, N]
+    every = jax.vmap(standardise, in_axes=(None, 0))(advantage, member[..., None, None] & active_mask[None])
     return every[of_group, jnp.arange(len(groups))]
 
 

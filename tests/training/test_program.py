@@ -152,10 +152,11 @@ def test_no_callback_and_no_transfer_inside(program):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"algorithm": "clip_happo"},
+        {"algorithm": "a2po"},
         {"algorithm": "ippo", "recurrent": True},
         {"algorithm": "clip_hatrpo", "recurrent": True, "critic_input": "agent_state"},
         {"algorithm": "happo", "share_parameters": "all", "agent_id": True, "critic_input": "agent_state"},
+        {"algorithm": "haa2c", "share_parameters": "groups", "factor_rule": "per_agent_clamp"},
         {"algorithm": "mappo", "share_parameters": "all", "recurrent": True},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
