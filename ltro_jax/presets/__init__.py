@@ -104,7 +104,7 @@ def _differing(config: Config) -> dict[str, Any]:
     if task in _preset_files() and algorithm in _read(task):
         usual = load_preset(task, algorithm)
     defaults = usual.to_dict()
-    return {name: value for name, value in config.to_dict().items() if value != defaults[name]}
+    return {name: value for name, value in config.to_dict().items() if value != defaults.get(name)}
 
 
 def _names(task: Any, algorithm: Any) -> tuple[str, str]:
