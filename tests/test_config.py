@@ -129,7 +129,7 @@ def test_a_shared_actor_needs_an_epoch():
 
 
 def test_seeds_that_cannot_be():
-    assert refusal(seeds="1,4,1") == "seeds = 1,4,1 repeats a seed; each member needs its own"
+    assert refusal(seeds="1,4,1") == "seeds = 1,4,1 repeats a seed; give each seed once"
     assert refusal(seeds=2**32) == f"seeds = {2**32} is too large; a seed must be below 2**32"
     assert refusal(seeds="3:3") == "seeds is empty; give at least one number"
     assert refusal(seeds=()) == "seeds is empty; give at least one number"

@@ -181,7 +181,7 @@ def _check_run(config: Config) -> None:
     static, run = config.static, config.run
     if len(set(run.seeds)) != len(run.seeds):
         words = quoted(",".join(map(str, run.seeds)))
-        raise SettingsError(f"seeds = {words} repeats a seed; each member needs its own")
+        raise SettingsError(f"seeds = {words} repeats a seed; give each seed once")
     if max(run.seeds) >= 2**32:
         raise SettingsError(f"seeds = {max(run.seeds)} is too large; a seed must be below 2**32")
     if len(set(run.tracker)) != len(run.tracker):

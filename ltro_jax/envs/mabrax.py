@@ -75,7 +75,7 @@ class MABrax:
         )
 
     def reset(self, key: Array) -> tuple[MABraxState, TimeStep]:
-        """A new episode."""
+        """Start an episode."""
         with without_warnings():
             state = self._brax.reset(key)
         env_state = MABraxState(_strong(state.pipeline_state), jnp.zeros((), jnp.int32))

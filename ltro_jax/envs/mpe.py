@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.config.families import MPEOptions
-from ltro_jax.envs.base import EnvSpec, combine_rewards, pad_last, size_mask
+from ltro_jax.envs.base import EnvSpec, EnvState, combine_rewards, pad_last, size_mask
 from ltro_jax.envs.mpe_spread import make_simple_spread
 from ltro_jax.envs.scenes import ParticleScene
 from ltro_jax.process.imports import import_quietly
@@ -73,13 +73,13 @@ class MPE:
             team_reward=options.team_reward,
         )
 
-    def reset(self, key: Array) -> tuple[Any, TimeStep]:
-        """A new episode."""
+    def reset(self, key: Array) -> tuple[EnvState, TimeStep]:
+        """Start an episode."""
         observations, env_state = self._env.reset(key)
         env_state = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), env_state)  # no weak types in the carry
         return env_state, self._timestep(observations, jnp.zeros((), jnp.float32), jnp.zeros((), bool))
 
-    def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:
+    def step(self, key: Array, env_state: EnvState, action: Array) -> tuple[EnvState, TimeStep]:
         """One step of all agents; `action` is `[N]` int32, or `[N, A]` float32 clipped to [0, 1] here."""
         spec = self.spec
         actions: Any = action if spec.discrete else jnp.clip(action, 0.0, 1.0)
@@ -94,7 +94,7 @@ class MPE:
             rewards = jnp.stack([rewards[agent] for agent in spec.agents])
         return env_state, self._timestep(observations, combine_rewards(rewards, spec.team_reward), dones["__all__"])
 
-    def scene(self, env_state: Any) -> ParticleScene:
+    def scene(self, env_state: EnvState) -> ParticleScene:
         """The scene to draw."""
         num_agents, goal = self.spec.num_agents, env_state.goal
         if goal is None:

@@ -10,8 +10,6 @@
 | `probe/recall` | symbol shown in step 1 of 4; reward in the last step: fraction choosing it | 1; without memory 1/3 |
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +19,7 @@ from ltro_jax.config.families import ProbeOptions
 from ltro_jax.envs.base import EnvSpec, size_mask
 from ltro_jax.types import Array, TimeStep
 
+ProbeState = tuple[Array, Array]  # [] int32 each: steps taken, symbol shown
 PROBES = ("matching", "climbing", "target", "endless", "unlike", "recall")
 NUM_SYMBOLS = 3
 CLIMBING = np.array([[11.0, -30.0, 0.0], [-30.0, 7.0, 6.0], [0.0, 0.0, 5.0]], np.float32) / 11.0
@@ -49,7 +48,7 @@ def make_probe(name: str, settings: Static) -> "Probe":
 
 
 class Probe:
-    """A probe game as an `Environment`; its state is (steps taken, symbol shown)."""
+    """A probe game as an `Environment`."""
 
     def __init__(self, name: str, num_agents: int, episode_length: int):
         unlike = name == "unlike"
@@ -68,12 +67,12 @@ class Probe:
             team_reward="shared",
         )
 
-    def reset(self, key: Array) -> tuple[Any, TimeStep]:
+    def reset(self, key: Array) -> tuple[ProbeState, TimeStep]:
         """Start an episode with a uniformly drawn symbol."""
         env_state = (jnp.zeros((), jnp.int32), jax.random.randint(key, (), 0, NUM_SYMBOLS))
         return env_state, self._timestep(env_state, jnp.zeros((), jnp.float32))
 
-    def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:
+    def step(self, key: Array, env_state: ProbeState, action: Array) -> tuple[ProbeState, TimeStep]:
         """One step; the time limit truncates `endless`, and the other games terminate at it."""
         count, symbol = env_state
         over = count + 1 >= self.spec.episode_length
@@ -98,7 +97,7 @@ class Probe:
             return jnp.mean((action == jnp.asarray(self.spec.action_sizes) - 1).astype(jnp.float32))
         return jnp.ones((), jnp.float32)
 
-    def _timestep(self, env_state: Any, reward: Array) -> TimeStep:
+    def _timestep(self, env_state: ProbeState, reward: Array) -> TimeStep:
         spec = self.spec
         symbol = jax.nn.one_hot(env_state[1], NUM_SYMBOLS)
         if self._name == "recall":

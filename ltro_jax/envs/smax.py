@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ltro_jax.config import SettingsError, Static
-from ltro_jax.envs.base import EnvSpec
+from ltro_jax.envs.base import EnvSpec, EnvState
 from ltro_jax.envs.scenes import BattleScene
 from ltro_jax.process.imports import import_quietly
 from ltro_jax.types import Array, TimeStep
@@ -76,20 +76,20 @@ class SMAX:
             winnable=True,
         )
 
-    def reset(self, key: Array) -> tuple[Any, TimeStep]:
+    def reset(self, key: Array) -> tuple[EnvState, TimeStep]:
         """Start a battle."""
         observations, env_state = self._env.reset(key)
         env_state = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), env_state)  # no weak types in the carry
         return env_state, self._timestep(env_state, observations, jnp.zeros((), jnp.float32), jnp.zeros((), bool))
 
-    def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:
+    def step(self, key: Array, env_state: EnvState, action: Array) -> tuple[EnvState, TimeStep]:
         """One step of all allies and enemies; `action` is `[N]` int32."""
         agents = self.spec.agents
         actions = {agent: action[index] for index, agent in enumerate(agents)}
         observations, env_state, rewards, dones, _ = self._env.step_env(key, env_state, actions)
         return env_state, self._timestep(env_state, observations, rewards[agents[0]], dones["__all__"])
 
-    def scene(self, env_state: Any) -> BattleScene:
+    def scene(self, env_state: EnvState) -> BattleScene:
         """The scene to draw."""
         state, env = env_state.state, self._env
         num_allies, num_units = self.spec.num_agents, len(state.unit_alive)
@@ -106,7 +106,7 @@ class SMAX:
             is_ally=is_ally,
         )
 
-    def _timestep(self, env_state: Any, observations: dict[str, Array], reward: Array, done: Array) -> TimeStep:
+    def _timestep(self, env_state: EnvState, observations: dict[str, Array], reward: Array, done: Array) -> TimeStep:
         spec, alive = self.spec, env_state.state.unit_alive
         ours, theirs = alive[: spec.num_agents], alive[spec.num_agents :]
         available = self._env.get_avail_actions(env_state)
