@@ -83,7 +83,7 @@ def test_it_prints_its_reports(studies, tmp_path, capsys):
         ("--kl_thresholds inf", "kl_thresholds must be finite"),
         ("--agents 3", "agents = 3 is one number; the growth with the number of agents needs at least 2"),
         ("--agents 2 90", "games of more than 20 agents are too large to enumerate"),
-        ("--num_agents 12", "100 games of 12 agents with 3 actions in 4 states for 1000 iterations would need about "),
+        ("--num_agents 12", "100 games of 12 agents with 3 actions in 4 states for 1000 iterations need about "),
         ("--learning_rate nan", "learning_rate = nan must be a number above 0"),
         ("--seed 3000000000", "seed = 3000000000 must be at most 2147483647"),
         ("--gap_iterations 9", "gap_iterations = 9 must be at least 10"),
