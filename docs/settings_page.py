@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ltro_jax.config import SETTINGS
+from ltro_jax.config.families import OPTIONS
+from ltro_jax.config.specs import SettingSpec, field_specs
 
 PAGE = Path(__file__).with_name("settings.md")
 
@@ -15,9 +17,18 @@ INTRODUCTION = """\
 
 Every setting is an option of `ltro train` (`--name value`; the task is the first argument), a keyword of
 `load_preset` and `Config.replace`, and a key of `settings.json` in the run directory. A preset replaces the defaults
-below with the paper's values (`ltro presets mpe/simple_spread` shows one); values on the command line override both.
-Unknown names, invalid values and settings that the [algorithm does not read](training.md#train) are rejected with a
-one-sentence message before anything is compiled or written.
+below with the paper's values (`ltro presets mpe/simple_spread` shows a preset); values on the command line override
+both. Unknown names, invalid values, options of other environments and settings that the
+[algorithm does not read](training.md#train) are rejected with a one-sentence message before anything is compiled or
+written.
+"""
+
+OPTIONS_HEADING = """\
+## Options of the environments
+
+Each family of environments has options of its own, which only its tasks accept: `ltro train mpe/simple_spread
+--num_agents 8`. They are part of the compiled program. `none` stands for the default. `ltro envs TASK` shows the
+options of a task.
 """
 
 GROUPS = {
@@ -44,7 +55,7 @@ WORDS = {"above": "> {}", "at_least": "≥ {}", "at_most": "≤ {}"}
 
 
 def text(value: Any) -> str:
-    """A default as it is given on a command line."""
+    """A default as it is typed on a command line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -55,22 +66,31 @@ def text(value: Any) -> str:
 
 
 def allowed(metadata: Mapping[str, Any]) -> str:
-    """What a setting may be, in a few signs."""
+    """The range of a setting, in symbols."""
     if "choices" in metadata:
         return ", ".join(f"`{choice}`" for choice in metadata["choices"])
     return ", ".join(words.format(metadata[key]) for key, words in WORDS.items() if key in metadata)
+
+
+def row(name: str, spec: SettingSpec) -> str:
+    """A row of a table."""
+    return f"| `{name}` | `{text(spec.default)}` | {spec.metadata['help']} | {allowed(spec.metadata)} |"
 
 
 def page() -> str:
     """The page."""
     parts = [INTRODUCTION]
     for group, heading in GROUPS.items():
-        rows = [
-            f"| `{name}` | `{text(spec.default)}` | {spec.metadata['help']} | {allowed(spec.metadata)} |"
-            for name, spec in SETTINGS.items()
-            if spec.group == group
-        ]
+        rows = [row(name, spec) for name, spec in SETTINGS.items() if spec.group == group]
         parts += [heading, "\n".join(["| setting | default | meaning | allowed |", "|---|---|---|---|", *rows, ""])]
+        if group == "static":
+            rows = [
+                f"| `{family}` {row(name, spec)}"
+                for family, cls in OPTIONS.items()
+                for name, spec in field_specs(cls).items()
+            ]
+            header = ["| family | option | default | meaning | allowed |", "|---|---|---|---|---|"]
+            parts += [OPTIONS_HEADING, "\n".join([*header, *rows, ""])]
     return "\n".join(parts)
 
 

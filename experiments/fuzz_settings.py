@@ -22,7 +22,7 @@ from typing import Any
 from unittest import mock
 
 from ltro_jax.cli import commands, main
-from ltro_jax.config import SETTINGS
+from ltro_jax.config import find_setting
 
 NUMBERS = ["0", "1", "2", "3", "-1", "-0", "0.5", "1e-3", "1e9", "1e400", "nan", "inf", "-inf", "9" * 40, "2147483648"]
 WORDS = [
@@ -108,7 +108,7 @@ def given(draw: random.Random, action: argparse.Action) -> list[str]:
     option = draw.choice(action.option_strings)
     if action.nargs == 0:
         return [option]
-    spec = SETTINGS.get(action.dest.removeprefix("setting_"))
+    spec = find_setting(action.dest.removeprefix("setting_"))
     wanted = list(map(str, action.choices or (spec.metadata.get("choices") if spec else None) or ()))
     if not wanted:
         wanted = NUMBERS if spec is None or spec.type in (int, float) else [*NUMBERS, *WORDS]

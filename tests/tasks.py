@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ltro_jax.config import Config, Static
 from ltro_jax.envs import list_tasks, missing_extra
 
 LIGHT = ("mpe/", "probe/", "smax/3m", "swimmer/10x2", "mabrax/ant_4x2")  # in the default run
@@ -16,6 +17,11 @@ def task_param(task: str, value: Any = None, slow: bool | None = None) -> Any:
     if slow if slow is not None else not task.startswith(LIGHT):
         marks.append(pytest.mark.slow)
     return pytest.param(task if value is None else value, marks=marks)
+
+
+def static_of(task: str, **settings: Any) -> Static:
+    """The static settings of a task, its options included."""
+    return Config.from_dict(settings | {"task": task}).static
 
 
 def task_params() -> list[Any]:

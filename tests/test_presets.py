@@ -9,6 +9,7 @@ import pytest
 
 from ltro_jax.algorithms import ALGORITHMS
 from ltro_jax.config import SettingsError
+from ltro_jax.config.families import MPEOptions
 from ltro_jax.presets import NO_COUNTERPART, list_presets, load_preset
 
 ENTRIES = list_presets()
@@ -53,7 +54,7 @@ def test_every_preset_is_the_papers_or_says_that_it_is_not():
 def test_mpe_is_set_up_as_in_the_paper():
     for task in ("simple_spread", "simple_reference", "simple_speaker_listener"):
         static = load_preset(f"mpe/{task}").static
-        assert static.continuous_actions is True and static.episode_length == 25 and static.team_reward == "sum"
+        assert static.options == MPEOptions(continuous_actions=True, team_reward="sum") and static.episode_length == 25
         assert {entry.algorithm for entry in ENTRIES if entry.task == f"mpe/{task}"} == set(ALGORITHMS)
 
 

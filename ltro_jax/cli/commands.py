@@ -33,6 +33,7 @@ from ltro_jax.cli import (
     verify,
 )
 from ltro_jax.config import SETTINGS, SettingsError
+from ltro_jax.config.families import option_names
 from ltro_jax.process.interrupts import STOPPED
 
 
@@ -178,6 +179,6 @@ def _missing_device(platforms: str) -> str | None:
 
 def _unknown_option(option: str) -> str:
     name = option.lstrip("-").split("=")[0].replace("-", "_")
-    near = difflib.get_close_matches(name, SETTINGS, 1)
+    near = difflib.get_close_matches(name, [*SETTINGS, *option_names()], 1)
     hint = f"did you mean --{near[0]}? " if near and near[0] != name else ""
     return f"unknown option {option!r}; {hint}`ltro COMMAND --help` lists what is allowed"

@@ -7,7 +7,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from ltro_jax.config import SETTINGS, SettingsError
-from ltro_jax.config.coercion import NAMES
+from ltro_jax.config.coercion import NAMES, setting_text
+from ltro_jax.config.families import families_with, option_names
+from ltro_jax.config.specs import SettingSpec, limits_text
 from ltro_jax.process.paths import run_path
 
 if TYPE_CHECKING:
@@ -15,48 +17,76 @@ if TYPE_CHECKING:
 
 TITLES = {
     "static": "settings of the program (a change recompiles)",
-    "hypers": "hyper-parameters (a change compiles nothing)",
+    "hypers": "hyper-parameters (a change does not recompile)",
     "run": "settings of the run",
 }
 
 
 def add_settings(parser: argparse.ArgumentParser, leave_out: Collection[str] = ()) -> None:
-    """Every setting as `--name value`; values are checked by `Config`, which names what is allowed."""
+    """Add every setting as `--name value`, and after them the options of the environment families.
+
+    `Config` checks the values and names what is allowed. An option that several families have is listed with all of
+    them: its type, default and choices may differ.
+    """
     groups = {group: parser.add_argument_group(title) for group, title in TITLES.items()}
     for name, spec in SETTINGS.items():
-        if name in leave_out:
-            continue
-        default = "none" if spec.default in (None, ()) else spec.default
-        default = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        choices = f"; {' or '.join(spec.metadata['choices'])}" if "choices" in spec.metadata else ""
-        names = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
-        groups[spec.group].add_argument(
-            *names,
-            dest=f"setting_{name}",
-            default=argparse.SUPPRESS,
-            metavar="NAME" if spec.type == NAMES else "VALUE",
-            nargs="+" if spec.type == NAMES else None,
-            help=f"{spec.metadata['help']}{choices} (default {default}, unless the preset says otherwise)",
-        )
+        if name not in leave_out:
+            words = f"{_meaning(spec)} (default {_default(spec)}, unless the preset sets another value)"
+            _add_setting(groups[spec.group], name, words, several=spec.type == NAMES)
+    of_families = {}
+    for name in option_names():
+        specs = families_with(name)
+        title = f"options of {' and '.join(f'{family}/…' for family in specs)} (a change recompiles)"
+        if name not in leave_out:
+            group = of_families.get(title) or of_families.setdefault(title, parser.add_argument_group(title))
+            words = [f"{_meaning(spec)} (default {_default(spec)})" for spec in specs.values()]
+            if len(set(words)) > 1:
+                words = [f"{family}: {text}" for family, text in zip(specs, words, strict=True)]
+            several = any(spec.type == NAMES for spec in specs.values())
+            _add_setting(group, name, "; ".join(dict.fromkeys(words)), several)
+
+
+def _add_setting(group: argparse._ArgumentGroup, name: str, words: str, several: bool) -> None:
+    group.add_argument(
+        *dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}")),
+        dest=f"setting_{name}",
+        default=argparse.SUPPRESS,
+        metavar="NAME" if several else "VALUE",
+        nargs="+" if several else None,
+        help=words.replace("%", "%%"),
+    )
+
+
+def _meaning(spec: SettingSpec) -> str:
+    choices = f": {limits_text(spec.metadata)}" if "choices" in spec.metadata else ""
+    return spec.metadata["help"] + choices
+
+
+def _default(spec: SettingSpec) -> str:
+    return "none" if spec.default == () else setting_text(spec.default).lower()
 
 
 def given_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were given on the command line, as text."""
+    """The settings given on the command line, as text."""
     prefix = "setting_"
     return {name.removeprefix(prefix): value for name, value in vars(options).items() if name.startswith(prefix)}
 
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
-    """Which policy of a run; `chosen_policy` reads them."""
+    """Options that select a policy of a run; `chosen_policy` reads them."""
     parser.add_argument("path", type=run_path, metavar="RUN", help="run directory")
-    parser.add_argument("--seed", type=int, help="whose policy (default: the run's first seed)")
-    parser.add_argument("--point", nargs="+", metavar="NAME=VALUE", help="of the run's grid, e.g. actor_lr=3e-4")
-    parser.add_argument("--iteration", type=int, help="of a stored checkpoint (default: the newest)")
-    parser.add_argument("--best", action="store_true", help="the policy of the seed's best evaluation during training")
+    parser.add_argument("--seed", type=int, help="seed of the policy (default: the first seed of the run)")
+    parser.add_argument(
+        "--point", nargs="+", metavar="NAME=VALUE", help="point of the grid of the run, e.g. actor_lr=3e-4"
+    )
+    parser.add_argument("--iteration", type=int, help="iteration of a stored checkpoint (default: the newest)")
+    parser.add_argument(
+        "--best", action="store_true", help="use the policy with the best evaluation of the seed during training"
+    )
 
 
 def chosen_policy(options: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of `load_policy` but the path."""
+    """The arguments of `load_policy` except the path."""
     point = None
     if options.point:
         try:
@@ -76,12 +106,12 @@ def add_cache_option(parser: argparse.ArgumentParser) -> None:
         "--compilation_cache",
         "--compilation-cache",
         metavar="DIR",
-        help="where compiled programs are kept, or off (default: $LTRO_COMPILATION_CACHE, else ~/.cache/ltro_jax/xla)",
+        help="directory of compiled programs, or off (default: $LTRO_COMPILATION_CACHE, else ~/.cache/ltro_jax/xla)",
     )
 
 
 def set_cache(options: argparse.Namespace) -> None:
-    """Pass the choice on to the runner, for this command only."""
+    """Pass the choice to the runner, for this command only."""
     from ltro_jax.runs.compilation_cache import CHOICE
 
     CHOICE.set(options.compilation_cache)
@@ -89,17 +119,17 @@ def set_cache(options: argparse.Namespace) -> None:
 
 def add_progress_options(parser: argparse.ArgumentParser) -> None:
     """`--quiet` and `--progress`."""
-    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
+    parser.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     parser.add_argument(
         "--progress",
         choices=("text", "json"),
         default="text",
-        help="lines to read, or a JSON object on each line (default text)",
+        help="lines of text, or a JSON object on each line (default text)",
     )
 
 
 def progress_mode(options: argparse.Namespace) -> Mode:
-    """What the runner is told."""
+    """The progress mode of the runner."""
     if options.quiet:
         return False
     return "json" if options.progress == "json" else True

@@ -10,9 +10,9 @@ from ltro_jax.presets import NO_COUNTERPART, list_presets, load_preset
 def add_parser(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser(
-        "presets", help="list presets and algorithms", description="Every preset, or all settings of one."
+        "presets", help="list presets and algorithms", description="List every preset, or all settings of one preset."
     )
-    parser.add_argument("preset", nargs="?", metavar="PRESET", help="show this one's settings")
+    parser.add_argument("preset", nargs="?", metavar="PRESET", help="show the settings of this preset")
     parser.add_argument("--algorithm", default="clip_happo", help="algorithm to show (default clip_happo)")
     parser.set_defaults(run=run)
 
@@ -31,11 +31,11 @@ def run(options: argparse.Namespace) -> int:
         own = "the paper's" if entry.paper_task else "ours"
         origin = f"those of {entry.derived_from} with factor_clip = inf" if entry.derived_from else own
         print(f"{entry.task:<30} {entry.algorithm:<12} {entry.paper_task or '-':<38} {origin}")
-    print("\nwhat differs from the paper's environment:")
+    print("\ndifferences from the paper's environments:")
     for task, differs in {entry.task: entry.differs for entry in entries}.items():
         print(textwrap.fill(f"{task}: {differs}", 120, initial_indent="  ", subsequent_indent="    "))
     for task, reason in NO_COUNTERPART.items():
-        print(f"  {task}: no counterpart, it {reason}")
+        print(f"  {task}: no counterpart; it {reason}")
     print("\nalgorithms:")
     for name, rule in ALGORITHMS.items():
         print(f"  {name:<12} {rule.summary}")

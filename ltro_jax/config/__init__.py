@@ -1,24 +1,37 @@
-"""Settings: static sizes (they recompile) apart from traced hyper-parameters (they vmap).
+"""Settings: static settings, which recompile the program, and traced hyper-parameters, which `vmap` batches.
 
-A `Config` is three frozen groups: `Static` is hashable and decides the compiled program, `Hypers` is a pytree of
-scalars that one program takes as input, `Run` only steers the host. Setting names are unique over the three, so
-that a flat dictionary, a TOML preset and a command line all mean the same thing.
+A `Config` consists of three frozen groups: `Static` is hashable and determines the compiled program, `Hypers` is a
+pytree of scalars that the program takes as input, and `Run` controls the host loop. `Static.options` holds the options
+of the environment family. Setting names are unique across the groups, so a flat dictionary, a TOML preset and a command
+line use the same names.
 
-What needs JAX is imported at its first use: the help of a command does not wait for it.
+Modules that need JAX are imported at first use, so that `ltro --help` starts without it.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from ltro_jax.config.coercion import SettingsError
-from ltro_jax.config.groups import Run, Static
-from ltro_jax.config.specs import SETTINGS
+from ltro_jax.config.families import EnvOptions
+from ltro_jax.config.groups import SETTINGS, Run, Static, find_setting
+from ltro_jax.config.specs import setting
 from ltro_jax.process.imports import first_use
 
 if TYPE_CHECKING:
     from ltro_jax.config.config import Config, Member
     from ltro_jax.config.hypers import Hypers
 
-__all__ = ["SETTINGS", "Config", "Hypers", "Member", "Run", "SettingsError", "Static"]
+__all__ = [
+    "SETTINGS",
+    "Config",
+    "EnvOptions",
+    "Hypers",
+    "Member",
+    "Run",
+    "SettingsError",
+    "Static",
+    "find_setting",
+    "setting",
+]
 
 _LATER = {"Config": "config", "Member": "config", "Hypers": "hypers"}
 

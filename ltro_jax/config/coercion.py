@@ -1,50 +1,55 @@
-"""Values as they come from Python, TOML, JSON or a command line, to the types of the settings."""
+"""Convert values from Python, TOML, JSON or a command line to the types of the settings."""
 
 import operator
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, SupportsFloat
 
 GRID = tuple[tuple[str, tuple[float, ...]], ...]
 NAMES = tuple[str, ...]
 NUMBERS = tuple[float, ...]
-TUPLE_WORDS = {
+SettingValue = bool | int | float | str | tuple[Any, ...] | None
+TYPE_WORDS: dict[object, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a name",
     GRID: "names with values like actor_lr=3e-4,5e-4 factor_clip=1,inf",
     NAMES: "one name or several",
     NUMBERS: "numbers like 1,0.5",
 }
-MAX_INTEGERS = 1_000_000  # a longer range is a slip of the pen
+MAX_INTEGERS = 1_000_000  # a longer range is a typing error
 MAX_INTEGER = 2**63 - 1
 SHOWN = 80  # characters of a value that a sentence quotes
 
 
 class SettingsError(ValueError):
-    """A setting is wrong; the message is one sentence naming the key, its value and what is allowed."""
+    """A setting is invalid; the message is one sentence that names the setting, its value and what is allowed."""
 
-    exit_code = 2  # of a command
+    exit_code = 2  # of the command
 
 
 class _TooMuchError(ValueError):
-    """A value is too large for its type; the message is the sentence after the value."""
+    """A value is too large for its type; the message completes the sentence after the value."""
 
 
 TOO_LARGE = "is too large; a whole number must be below 2**63"
 
 
-def coerce(name: str, value: Any, kind: Any) -> Any:
+def coerce(name: str, value: object, kind: object) -> Any:
     """Convert a Python, TOML, JSON or command-line value of the setting `name` to its type `kind`.
 
-    Scalars of NumPy and JAX count as Python's; blanks around text do not count.
+    Scalars of NumPy and JAX are accepted as Python scalars; surrounding blanks are ignored.
 
     Raises:
-        SettingsError: it cannot be one.
+        SettingsError: the value cannot be converted.
     """
     given, value = value, value.strip() if isinstance(value, str) else value
-    if typing.get_origin(kind) is types.UnionType:  # int | None
-        if value is None or (isinstance(value, str) and value.lower() == "none"):
-            return None
-        kind = next(option for option in typing.get_args(kind) if option is not type(None))
+    optional = without_none(kind)
+    if optional != kind and is_none(value):
+        return None
+    kind = optional
     try:
         if kind == GRID:
             return parse_grid(value)
@@ -66,18 +71,34 @@ def coerce(name: str, value: Any, kind: Any) -> Any:
     except _TooMuchError as error:
         raise SettingsError(f"{name} = {quoted(repr(given))} {error}") from None
     except (TypeError, ValueError, OverflowError):
-        wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}.get(
-            kind, TUPLE_WORDS.get(kind, "whole numbers like 0:10 or 1,4,9")
-        )
-        raise SettingsError(f"{name} = {quoted(repr(given))} is not {wanted}") from None
+        raise SettingsError(f"{name} = {quoted(repr(given))} is not {type_words(kind)}") from None
 
 
-def number_text(value: Any) -> str:
-    """The shortest text that tells a number from every other one in float32, the type of hyper-parameters.
+def type_words(kind: object) -> str:
+    """A type in words: `a whole number`; None is not mentioned."""
+    kind = without_none(kind)
+    return TYPE_WORDS.get(kind, "whole numbers like 0:10 or 1,4,9")
 
-    `0.0003`, `1`, `1e-05`, `0.9999999`, `inf`; a number with more digits than float32 holds is rounded.
+
+def without_none(kind: object) -> object:
+    """`int | None` → `int`; other types as they are."""
+    if typing.get_origin(kind) not in (types.UnionType, typing.Union):
+        return kind
+    kinds = [option for option in typing.get_args(kind) if option is not type(None)]
+    return kinds[0] if len(kinds) == 1 else kind
+
+
+def is_none(value: object) -> bool:
+    """Whether a value is None, or the word `none` on a command line."""
+    return value is None or (isinstance(value, str) and value.strip().lower() == "none")
+
+
+def number_text(value: SupportsFloat) -> str:
+    """The shortest text that identifies a number in float32, the type of hyper-parameters.
+
+    `0.0003`, `1`, `1e-05`, `0.9999999`, `inf`; digits beyond float32 are rounded.
     """
-    import numpy as np  # at its first use: the help of a command does not wait for it
+    import numpy as np  # not at the top: `ltro --help` does not need it
 
     short = f"{value:g}"
     with np.errstate(over="ignore"):
@@ -85,8 +106,8 @@ def number_text(value: Any) -> str:
         return short if np.float32(short) == exact else str(exact).removesuffix(".0")
 
 
-def setting_text(value: Any) -> str:
-    """A setting as one would give it on the command line."""
+def setting_text(value: SettingValue) -> str:
+    """A value as it is typed on the command line."""
     if isinstance(value, tuple):
         return ",".join(map(setting_text, value))
     if isinstance(value, float):
@@ -94,13 +115,13 @@ def setting_text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def quoted(value: Any) -> str:
-    """A value in a sentence about it, cut where it is long."""
+def quoted(value: object) -> str:
+    """A value as an error message shows it, shortened if it is long."""
     text = " ".join((value if isinstance(value, str) else repr(value)).split())
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
-def _to_bool(value: Any) -> bool:
+def _to_bool(value: object) -> bool:
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     text = str(value).lower()
     if text not in words:
@@ -108,8 +129,8 @@ def _to_bool(value: Any) -> bool:
     return words[text]
 
 
-def _refuse_bool_and_array(value: Any) -> None:
-    """Neither is a number here, although Python and NumPy would take them for one."""
+def _refuse_bool_and_array(value: object) -> None:
+    """Refuse what Python and NumPy would convert to a number."""
     if isinstance(value, bool) or getattr(value, "dtype", None) == "bool" or getattr(value, "ndim", 0):
         raise ValueError
 
@@ -137,14 +158,14 @@ def _to_float(value: Any) -> float:
         raise _TooMuchError("is too large for a number") from None
 
 
-def parse_numbers(value: Any) -> tuple[float, ...]:
+def parse_numbers(value: object) -> tuple[float, ...]:
     """`1,0.5` or a sequence of numbers."""
     items = value.split(",") if isinstance(value, str) else value if isinstance(value, Iterable) else [value]
     return tuple(map(_to_float, items))
 
 
-def parse_integers(value: Any) -> tuple[int, ...]:
-    """`"0:4"` → (0, 1, 2, 3), `"1,4,9"` → (1, 4, 9); a number or a sequence of numbers is taken as it is."""
+def parse_integers(value: object) -> tuple[int, ...]:
+    """`"0:4"` → (0, 1, 2, 3), `"1,4,9"` → (1, 4, 9); also accepts a number or a sequence of numbers."""
     if not isinstance(value, str):
         items = list(value) if isinstance(value, Iterable) and getattr(value, "ndim", 1) else [value]
         _refuse_many(len(items))

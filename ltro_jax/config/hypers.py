@@ -6,4 +6,4 @@ from ltro_jax.config.groups import HyperSettings
 
 
 class Hypers(HyperSettings, struct.PyTreeNode, frozen=True):
-    """Traced hyper-parameters: scalars float32, or `[S]` once stacked over members."""
+    """Traced hyper-parameters: float32 scalars, or `[S]` stacked over members."""

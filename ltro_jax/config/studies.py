@@ -1,4 +1,4 @@
-"""Settings of the exact studies. Need no JAX."""
+"""Settings of the exact studies. Needs no JAX."""
 
 import math
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from ltro_jax.config.coercion import SettingsError
 
 STUDIES = ("variance", "improvement", "nash_gap")
-VARIANCE_ACTIONS = 2  # of each agent in the variance study, so that many agents can be enumerated
+VARIANCE_ACTIONS = 2  # of each agent in the variance study; few, so that many agents can be enumerated
 MAX_AGENTS = 20
 MAX_NUMBERS = 2**27  # float64 values of one batch, about 1 GB
 
 
 @dataclass(frozen=True)
 class TheorySettings:
-    """Sizes of the studies; those of another study than the one that is run are not read.
+    """Settings of the studies; each study reads only the settings that concern it.
 
     Raises:
-        SettingsError: one of them cannot be used.
+        SettingsError: an invalid setting.
     """
 
     games: int = 100
@@ -48,7 +48,7 @@ class TheorySettings:
             values = getattr(self, name)
             if not values or len(set(values)) < len(values) or not all(value > 0 for value in values):
                 shown = " ".join(map(_text, values))
-                raise SettingsError(f"{name} = {shown} must be numbers above 0, each of them once")
+                raise SettingsError(f"{name} = {shown} must be distinct numbers above 0")
         for name in ("gap_kl_threshold", "learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"{name} = {getattr(self, name)} must be a number above 0")
@@ -57,9 +57,13 @@ class TheorySettings:
         if self.seed > 2**31 - 1:
             raise SettingsError(f"seed = {self.seed} must be at most {2**31 - 1}")
         if max(self.num_agents, *self.agents) > MAX_AGENTS:
-            raise SettingsError(f"games of more than {MAX_AGENTS} agents are too large to be enumerated")
+            raise SettingsError(
+                f"games of more than {MAX_AGENTS} agents are too large to enumerate; reduce agents or num_agents"
+            )
         if len(self.agents) < 2:
-            raise SettingsError(f"agents = {self.agents[0]} is one number; growth needs at least 2")
+            raise SettingsError(
+                f"agents = {self.agents[0]} is one number; the growth with the number of agents needs at least 2"
+            )
         for agents, actions, iterations in (
             (max(self.agents), VARIANCE_ACTIONS, 1),
             (self.num_agents, self.num_actions, max(self.iterations, self.gap_iterations)),
@@ -71,16 +75,16 @@ class TheorySettings:
             if numbers > MAX_NUMBERS:
                 raise SettingsError(
                     f"{self.games} games of {agents} agents with {actions} actions in {states} states for {iterations} "
-                    f"iterations would need about {8e-9 * numbers:.3g} GB; choose fewer of them"
+                    f"iterations need about {8e-9 * numbers:.3g} GB; reduce one of these numbers"
                 )
 
     @property
     def rules(self) -> dict[str, tuple[str, float]]:
-        """Name → schedule and clamp."""
+        """Name → schedule and clamp of the update rules."""
         sequential = {f"c = {_text(clip)}".replace("inf", "∞"): ("random", float(clip)) for clip in self.factor_clips}
         return sequential | {"simultaneous": ("simultaneous", 1.0)}
 
 
 def _text(value: float) -> str:
-    """All digits of a float64, as a label that no other value has."""
+    """A unique label of a float64: all its digits."""
     return str(float(value)).removesuffix(".0")

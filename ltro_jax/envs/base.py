@@ -1,4 +1,4 @@
-"""What an environment is: pure functions on arrays with an agent axis."""
+"""The protocol of environments: pure functions on arrays with an agent axis."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,12 @@ import numpy as np
 
 from ltro_jax.types import Array, TimeStep
 
+EnvState = Any  # a pytree of arrays that only its environment reads
+
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """Static facts of an environment. Agents may differ in size: arrays are padded to the widest."""
+    """Static properties of an environment. If agents differ in size, arrays are padded to the largest."""
 
     name: str
     agents: tuple[str, ...]
@@ -22,8 +24,8 @@ class EnvSpec:
     discrete: bool
     state_size: int
     episode_length: int  # time limit in steps
-    team_reward: str  # "sum" or "mean" over the agents' rewards, or "shared" where they have one
-    winnable: bool = False  # time steps say whether the episode was won
+    team_reward: str  # "sum" or "mean" over the agents' rewards, or "shared" if all agents have the same reward
+    winnable: bool = False  # time steps have `won`
     agent_types: tuple[str, ...] | None = None  # N names; None = agents of equal sizes are of one type
 
     @property
@@ -33,7 +35,7 @@ class EnvSpec:
 
     @property
     def team_reward_words(self) -> str:
-        """What the team reward is, for people: `sum over 3 agents`."""
+        """The team reward in words: `sum over 3 agents`."""
         return "shared" if self.team_reward == "shared" else f"{self.team_reward} over {self.num_agents} agents"
 
     @property
@@ -44,24 +46,24 @@ class EnvSpec:
 
     @property
     def observation_size(self) -> int:
-        """O, the widest agent's."""
+        """O, the largest size of an observation."""
         return max(self.observation_sizes)
 
     @property
     def action_size(self) -> int:
-        """A, the widest agent's."""
+        """A, the largest size of an action."""
         return max(self.action_sizes)
 
     @property
     def observation_mask(self) -> np.ndarray | None:
-        """`[N, O]` bool marking true entries, or None when all agents are equally wide."""
+        """`[N, O]` bool that marks true entries, or None if all observations have the same size."""
         if len(set(self.observation_sizes)) == 1:
             return None
         return size_mask(self.observation_sizes)
 
 
 class Environment(Protocol):
-    """One environment (not a batch); `vmap` over keys, states and actions makes the batch.
+    """A single environment; `vmap` over keys, states and actions batches it.
 
     `step` returns the true next time step and never resets; `action` is `[N]` int32 or `[N, A]` float32.
     """
@@ -69,9 +71,9 @@ class Environment(Protocol):
     @property
     def spec(self) -> EnvSpec: ...
 
-    def reset(self, key: Array) -> tuple[Any, TimeStep]: ...
+    def reset(self, key: Array) -> tuple[EnvState, TimeStep]: ...
 
-    def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]: ...
+    def step(self, key: Array, env_state: EnvState, action: Array) -> tuple[EnvState, TimeStep]: ...
 
 
 def size_mask(sizes: Sequence[int]) -> np.ndarray:
@@ -84,7 +86,7 @@ def pad_last(x: Array, width: int) -> Array:
     return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, width - x.shape[-1])])
 
 
-DEVIATION_EPS = 1e-8  # below the rounding of any deviation seen: only a constant vector (which would give NaN) notices
+DEVIATION_EPS = 1e-8  # below rounding error; it only affects a constant vector, which would give NaN
 
 
 def standardise_vector(x: Array) -> Array:
@@ -99,33 +101,32 @@ def combine_rewards(rewards: Array, team_reward: str) -> Array:
     return jnp.sum(rewards) if team_reward == "sum" else jnp.mean(rewards)
 
 
-RESET_SHARE = 8  # a batch is reset in groups of at least an eighth of its environments
+RESET_SHARE = 8  # environments are reset in groups of an eighth of the batch, rounded up
 
 
 def step_and_reset(
-    env: Environment, step_keys: Array, reset_keys: Array, env_states: Any, actions: Array
-) -> tuple[Any, TimeStep, TimeStep]:
-    """Step a batch of environments, and start a new episode where one is over.
+    env: Environment, step_keys: Array, reset_keys: Array, env_states: EnvState, actions: Array
+) -> tuple[EnvState, TimeStep, TimeStep]:
+    """Step a batch of environments, and start a new episode where an episode has ended.
 
-    Resets are computed for the environments that need one, a group at a time: none where no episode ends, and never
-    for the whole batch because of one. Every environment has its own key, so the numbers are those of a reset computed
-    everywhere at every step.
+    Only environments that need a reset are reset, one group at a time. Every environment has a key, so the result is
+    the same as if every environment were reset in every step.
 
     Args:
         step_keys, reset_keys: `[B]` typed keys.
         env_states: leaves `[B, …]`; `actions` `[B, N]` or `[B, N, A]`.
     Returns:
-        The environment states to go on from, the time steps to act on (of new episodes where they were started), and
-        the true outcomes of the step (their observations and states are those before any reset); leaves `[B, …]`.
+        The environment states and the time steps to act on, both after the resets, and the true outcomes of the step,
+        before the resets; leaves `[B, …]`.
     """
     stepped = jax.vmap(env.step)(step_keys, env_states, actions)
     outcome = stepped[1]
     num_envs = outcome.done.shape[0]
     group_size = -(-num_envs // RESET_SHARE)
 
-    def reset_a_group(carry: tuple[Array, Any]) -> tuple[Array, Any]:
+    def reset_a_group(carry: tuple[Array, tuple[EnvState, TimeStep]]) -> tuple[Array, tuple[EnvState, TimeStep]]:
         over, current = carry
-        (group,) = jnp.nonzero(over, size=group_size, fill_value=num_envs)  # beyond the end: written nowhere
+        (group,) = jnp.nonzero(over, size=group_size, fill_value=num_envs)  # beyond the end: not written
         fresh = jax.vmap(env.reset)(reset_keys[jnp.minimum(group, num_envs - 1)])
         current = jax.tree.map(lambda leaf, new: leaf.at[group].set(new, mode="drop"), current, fresh)
         return over.at[group].set(False, mode="drop"), current

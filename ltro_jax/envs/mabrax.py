@@ -1,13 +1,14 @@
-"""Brax's bodies, moved by several agents as in multi-agent MuJoCo (`mabrax_joints` says who moves what).
+"""The bodies of Brax, controlled by several agents as in multi-agent MuJoCo (see `mabrax_joints` for the partition).
 
-Built on Brax itself, without its wrappers: nothing is reset behind the caller's back, the last observation of an
-episode is the true one, and the time limit (a truncation) stands apart from a fall (a termination).
+The adapter uses Brax without its wrappers: `step` never resets, the last observation of an episode is the true one, and
+a time limit (truncation) is distinct from a fall (termination).
 
-What agents see: with `observation = "full"`, the default, all of Brax's observation of the body and then the agent's
-number, one-hot `[N]`, standardised as one vector; with "joints", the torso and the joints that the agent itself moves,
-as they are. The global state is Brax's observation, standardised.
+With `observation = "full"`, the default, an agent observes Brax's whole observation followed by its one-hot number
+`[N]`, standardised as one vector; with "joints", it observes the torso and the joints that it moves, not standardised.
+The global state is Brax's observation, standardised. The default backend, `generalized`, works in joint coordinates
+with a constraint solver, as MuJoCo does.
 
-Rewards and returns are Brax's and not comparable with those of MuJoCo.
+Rewards and returns are not comparable with those of MuJoCo.
 """
 
 import importlib
@@ -20,17 +21,17 @@ import numpy as np
 from flax import struct
 
 from ltro_jax.config import Static
+from ltro_jax.config.families import MABraxOptions
 from ltro_jax.envs.base import EnvSpec, pad_last, size_mask, standardise_vector
 from ltro_jax.envs.mabrax_joints import TASKS, action_places, body_of, hidden_positions, observed_joints, partition
 from ltro_jax.process.imports import import_quietly, without_warnings
 from ltro_jax.types import Array, TimeStep
 
 DEFAULT_EPISODE_LENGTH = 1000
-DEFAULT_BACKEND = "generalized"  # Brax's own, in joint coordinates and with a constraint solver, as MuJoCo is
 
 
 class MABraxState(struct.PyTreeNode):
-    """One environment under way; Brax's metrics, observation and info are not carried."""
+    """The state of an environment, without Brax's metrics, observation and info."""
 
     physics: Any  # state of the physics backend
     count: Array  # [] int32, steps taken in this episode
@@ -42,22 +43,24 @@ def make_mabrax(name: str, settings: Static) -> "MABrax":
     Raises:
         ImportError: brax is not installed.
     """
-    return MABrax(name, settings)
+    options = settings.options
+    assert isinstance(options, MABraxOptions), options
+    return MABrax(name, options, settings.episode_length or DEFAULT_EPISODE_LENGTH)
 
 
 class MABrax:
-    """A body of Brax behind the `Environment` protocol; the team's one reward is Brax's."""
+    """A body of Brax as an `Environment`; the team reward is that of Brax."""
 
-    def __init__(self, name: str, settings: Static):
-        self._brax, self._brax_state = _create(body_of(name), settings.backend or DEFAULT_BACKEND)
+    def __init__(self, name: str, options: MABraxOptions, episode_length: int):
+        self._brax, self._brax_state = _create(body_of(name), options.backend)
         model = self._brax.sys.mj_model
         self._check_action_range(body_of(name))
         self.parts = partition(name)
         self._action_places = action_places(model, self.parts)
-        with without_warnings():  # while Brax is traced: it reads deprecated attributes of MJX
+        with without_warnings():  # Brax reads deprecated attributes of MJX while it is traced
             state_size = int(jax.eval_shape(self._brax.reset, jax.random.key(0)).obs.shape[0])
         assert state_size >= model.nq - hidden_positions(model) + model.nv
-        self._observed = observed_joints(model, self.parts) if settings.observation == "joints" else None
+        self._observed = observed_joints(model, self.parts) if options.observation == "joints" else None
         num_agents = len(self.parts)
         full_sizes = (state_size + num_agents,) * num_agents
         self.spec = EnvSpec(
@@ -67,12 +70,12 @@ class MABrax:
             action_sizes=TASKS[name],
             discrete=False,
             state_size=state_size,
-            episode_length=settings.episode_length or DEFAULT_EPISODE_LENGTH,
+            episode_length=episode_length,
             team_reward="shared",
         )
 
     def reset(self, key: Array) -> tuple[MABraxState, TimeStep]:
-        """A new episode."""
+        """Start an episode."""
         with without_warnings():
             state = self._brax.reset(key)
         env_state = MABraxState(_strong(state.pipeline_state), jnp.zeros((), jnp.int32))
@@ -93,7 +96,7 @@ class MABrax:
         return MABraxState(_strong(after.pipeline_state), count), timestep
 
     def webpage(self, states: Sequence[MABraxState]) -> str:
-        """An HTML page in which Brax's own viewer (loaded from the web) plays the states of an episode."""
+        """An HTML page that plays the states of an episode in Brax's viewer, which it loads from the web."""
         html: Any = import_quietly("brax.io.html")
         with without_warnings():
             return html.render(self._brax.sys, [state.physics for state in states])
@@ -129,8 +132,8 @@ class MABrax:
 def _create(body: str, backend: str) -> tuple[Any, type]:
     """Brax's environment of `body`, and the class of its states."""
     envs: Any = import_quietly("brax.envs")
-    mujoco: Any = importlib.import_module("mujoco")  # no type checker sees what its extension modules bring
-    # While it compiles a model MuJoCo prints warnings past Python, and into a file where the process stands.
+    mujoco: Any = importlib.import_module("mujoco")  # type checkers do not know its extension modules
+    # MuJoCo prints warnings of its model compiler without Python and writes them to a file in the working directory.
     handler = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda message: None)
     try:
@@ -142,5 +145,5 @@ def _create(body: str, backend: str) -> tuple[Any, type]:
 
 
 def _strong(tree: Any) -> Any:
-    """No weak types in the carry: reset and step give the same avals."""
+    """The tree without weak types, so that reset and step have the same avals."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), tree)

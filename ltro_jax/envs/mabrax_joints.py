@@ -1,6 +1,6 @@
-"""Who moves which joint, and where that joint stands in Brax's observation.
+"""Which agent moves which joint, and the place of that joint in Brax's observation.
 
-The partition is the one of multi-agent MuJoCo, by joint name; a task cuts the body's row of joints into its agents:
+The partition is that of multi-agent MuJoCo, by joint name; a task divides the sequence of joints among its agents:
 
 | task | agents |
 |---|---|
@@ -15,14 +15,15 @@ The partition is the one of multi-agent MuJoCo, by joint name; a task cuts the b
 | `humanoid_9_8` | arms and abdomen; hips and knees |
 | `humanoid_17x1` | one joint each |
 
-All numbers are read from the model: the order of the actuators is not that of the joints (the first two of Brax's ant
-drive leg 4), and neither is the order of this table.
+All indices are read from the model: the order of its actuators differs from the order of its joints (the first two
+actuators of Brax's ant drive leg 4) and from the order of this table.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
+MjModel = Any  # mujoco.MjModel; MuJoCo is an optional dependency
 JOINTS = {
     "ant": ("hip_1", "ankle_1", "hip_2", "ankle_2", "hip_3", "ankle_3", "hip_4", "ankle_4"),
     "halfcheetah": ("bfoot", "bshin", "bthigh", "ffoot", "fshin", "fthigh"),
@@ -47,13 +48,13 @@ TASKS = {
     "humanoid_9_8": (9, 8),
     "humanoid_17x1": (1,) * 17,
 }
-WORLD, TORSO = 0, 1  # bodies of a MuJoCo model: the world is the first, and what stands in it the second
+WORLD, TORSO = 0, 1  # bodies of a MuJoCo model: the world is the first, the torso the second
 FREE = 0  # MuJoCo's number of the joint with all six degrees; all others here have one
 JOINT_TRANSMISSION = 0  # of an actuator that drives a joint, not a tendon or a site
 
 
 class Joint(NamedTuple):
-    """A joint of a model and its places; a free joint has 7 positions and 6 velocities."""
+    """A joint of a model and its indices; a free joint has 7 positions and 6 velocities."""
 
     name: str
     position: tuple[int, ...]  # indices into q
@@ -72,7 +73,7 @@ def partition(task: str) -> tuple[tuple[str, ...], ...]:
     return tuple(row[end - size : end] for size, end in zip(TASKS[task], ends, strict=True))
 
 
-def model_joints(model: Any) -> dict[str, Joint]:
+def model_joints(model: MjModel) -> dict[str, Joint]:
     """Every joint of a MuJoCo model by name, in the order of q."""
     joints = {}
     for index in range(model.njnt):
@@ -88,19 +89,19 @@ def model_joints(model: Any) -> dict[str, Joint]:
     return joints
 
 
-def joint_actuators(model: Any) -> dict[str, int]:
-    """Joint name → number of the actuator that drives it."""
+def joint_actuators(model: MjModel) -> dict[str, int]:
+    """Joint name → index of the actuator that drives it."""
     assert (model.actuator_trntype == JOINT_TRANSMISSION).all(), "every actuator drives a joint"
     return {model.joint(int(joint)).name: number for number, joint in enumerate(model.actuator_trnid[:, 0])}
 
 
-def action_places(model: Any, parts: tuple[tuple[str, ...], ...]) -> np.ndarray:
-    """For each actuator, in the model's order, where its action stands in the flattened `[N, A]` actions.
+def action_places(model: MjModel, parts: tuple[tuple[str, ...], ...]) -> np.ndarray:
+    """For each actuator, in the order of the model, the place of its action in the flattened `[N, A]` actions.
 
     Returns:
         `[number of actuators]` int.
     Raises:
-        AssertionError: the parts are not exactly the joints that have an actuator.
+        AssertionError: the parts are not exactly the joints with an actuator.
     """
     actuators = joint_actuators(model)
     assert sorted(name for part in parts for name in part) == sorted(actuators), "each actuator has one agent"
@@ -112,16 +113,16 @@ def action_places(model: Any, parts: tuple[tuple[str, ...], ...]) -> np.ndarray:
     return places
 
 
-def hidden_positions(model: Any) -> int:
-    """Leading entries of q that Brax leaves out of the observation: where the body is, x (and y if it can go there)."""
+def hidden_positions(model: MjModel) -> int:
+    """Leading entries of q that Brax leaves out of the observation: the position x of the body, and y if it is free."""
     return 2 if model.jnt_type[0] == FREE else 1
 
 
-def observed_joints(model: Any, parts: tuple[tuple[str, ...], ...]) -> tuple[tuple[int, ...], ...]:
-    """Places in Brax's observation of what each agent sees with `observation = "joints"`.
+def observed_joints(model: MjModel, parts: tuple[tuple[str, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    """The places in Brax's observation that each agent observes with `observation = "joints"`.
 
-    Brax's observation begins with q, less the hidden positions, and goes on with qd. An agent sees the torso's
-    positions and velocities, then its own joints' positions, then their velocities.
+    Brax's observation is q without the hidden positions, followed by qd. An agent observes the positions and velocities
+    of the torso, then the positions and then the velocities of its joints.
     """
     joints, hidden = model_joints(model), hidden_positions(model)
 

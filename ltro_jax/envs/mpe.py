@@ -1,9 +1,9 @@
 """Multi-agent particle environments of JaxMARL 0.2.
 
-What the adapter mends: an episode has exactly `episode_length` steps (JaxMARL tests its counter before raising it and
-gives one more), its end is a time limit and not a termination, nothing is reset behind the caller's back, weakly typed
-leaves of a reset state are made strong, continuous actions are clipped to [0, 1] (JaxMARL does not), the rewards of the
-agents become one team reward, and the concatenated observations are the global state.
+Differences from JaxMARL: an episode has exactly `episode_length` steps (JaxMARL tests its counter before it increments
+it and plays one step more) and ends by a time limit, not by a termination; `step` never resets; the reset state has no
+weakly typed leaves; continuous actions are clipped to [0, 1]; the rewards of the agents are combined into one team
+reward; and the concatenated observations are the global state.
 """
 
 from typing import Any
@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from ltro_jax.config import SettingsError, Static
-from ltro_jax.envs.base import EnvSpec, combine_rewards, pad_last, size_mask
+from ltro_jax.config.families import MPEOptions
+from ltro_jax.envs.base import EnvSpec, EnvState, combine_rewards, pad_last, size_mask
 from ltro_jax.envs.mpe_spread import make_simple_spread
 from ltro_jax.envs.scenes import ParticleScene
 from ltro_jax.process.imports import import_quietly
@@ -32,31 +33,32 @@ def make_mpe(scenario: str, settings: Static) -> "MPE":
     Raises:
         SettingsError: `num_agents` where the scenario's number is fixed.
     """
-    if settings.num_agents is not None and scenario != "simple_spread":
+    options = settings.options
+    assert isinstance(options, MPEOptions), options
+    if options.num_agents is not None and scenario != "simple_spread":
         raise SettingsError(
-            f"num_agents = {settings.num_agents} cannot be chosen for mpe/{scenario}, which has 2 agents; leave it out"
+            f"num_agents = {options.num_agents} cannot be chosen for mpe/{scenario}, which has 2 agents; leave it out"
         )
-    return MPE(scenario, settings)
+    return MPE(scenario, options, settings.episode_length or DEFAULT_EPISODE_LENGTH)
 
 
 class MPE:
     """An MPE scenario behind the `Environment` protocol."""
 
-    def __init__(self, scenario: str, settings: Static):
+    def __init__(self, scenario: str, options: MPEOptions, episode_length: int):
         mpe = import_quietly("jaxmarl.environments.mpe")
         from jaxmarl.environments.mpe.default_params import CONTINUOUS_ACT, DISCRETE_ACT
 
-        episode_length = settings.episode_length or DEFAULT_EPISODE_LENGTH
-        discrete = settings.continuous_actions is False  # the paper's MPE tasks are continuous
-        options: dict[str, Any] = {
+        discrete = not options.continuous_actions
+        arguments: dict[str, Any] = {
             "action_type": DISCRETE_ACT if discrete else CONTINUOUS_ACT,
             "max_steps": episode_length - 1,
         }
-        if scenario == "simple_spread" and settings.num_agents is not None:
-            options |= {"num_agents": settings.num_agents, "num_landmarks": settings.num_agents}
+        if scenario == "simple_spread" and options.num_agents is not None:
+            arguments |= {"num_agents": options.num_agents, "num_landmarks": options.num_agents}
         by_agent = SCENARIOS[scenario]
         self._by_agent = by_agent is not None  # JaxMARL's dictionaries, or arrays [N, …]
-        self._env = make_simple_spread(**options) if by_agent is None else getattr(mpe, by_agent)(**options)
+        self._env = make_simple_spread(**arguments) if by_agent is None else getattr(mpe, by_agent)(**arguments)
         agents = tuple(self._env.agents)
         spaces = [self._env.action_space(agent) for agent in agents]
         observation_sizes = tuple(int(self._env.observation_space(agent).shape[0]) for agent in agents)
@@ -68,16 +70,16 @@ class MPE:
             discrete=discrete,
             state_size=sum(observation_sizes),
             episode_length=episode_length,
-            team_reward=settings.team_reward or "sum",
+            team_reward=options.team_reward,
         )
 
-    def reset(self, key: Array) -> tuple[Any, TimeStep]:
-        """A new episode."""
+    def reset(self, key: Array) -> tuple[EnvState, TimeStep]:
+        """Start an episode."""
         observations, env_state = self._env.reset(key)
         env_state = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), env_state)  # no weak types in the carry
         return env_state, self._timestep(observations, jnp.zeros((), jnp.float32), jnp.zeros((), bool))
 
-    def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:
+    def step(self, key: Array, env_state: EnvState, action: Array) -> tuple[EnvState, TimeStep]:
         """One step of all agents; `action` is `[N]` int32, or `[N, A]` float32 clipped to [0, 1] here."""
         spec = self.spec
         actions: Any = action if spec.discrete else jnp.clip(action, 0.0, 1.0)
@@ -86,18 +88,18 @@ class MPE:
                 agent: actions[index] if spec.discrete else actions[index, : spec.action_sizes[index]]
                 for index, agent in enumerate(spec.agents)
             }
-        noiseless = jax.random.key(0)  # JaxMARL draws noise and scales it by 0: drawn of no variable it costs nothing
+        noiseless = jax.random.key(0)  # JaxMARL scales its noise by 0; with a constant key, XLA folds the draw
         observations, env_state, rewards, dones, _ = self._env.step_env(noiseless, env_state, actions)
         if self._by_agent:
             rewards = jnp.stack([rewards[agent] for agent in spec.agents])
         return env_state, self._timestep(observations, combine_rewards(rewards, spec.team_reward), dones["__all__"])
 
-    def scene(self, env_state: Any) -> ParticleScene:
-        """What there is to draw."""
+    def scene(self, env_state: EnvState) -> ParticleScene:
+        """The scene to draw."""
         num_agents, goal = self.spec.num_agents, env_state.goal
         if goal is None:
             goal = jnp.full(num_agents, -1, jnp.int32)
-        else:  # the speaker stays where it is: the one landmark is the listener's
+        else:  # the speaker does not move: the landmark is the goal of the listener
             goal = jnp.full(num_agents, -1).at[-goal.size :].set(num_agents + goal.reshape(-1))
         return ParticleScene(
             position=env_state.p_pos,

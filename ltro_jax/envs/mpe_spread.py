@@ -1,4 +1,4 @@
-"""JaxMARL's simple_spread with the agents on an array axis, so that its program is as long for 48 agents as for 3."""
+"""JaxMARL's simple_spread with the agents on an array axis: the program for 48 agents is as long as for 3."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from ltro_jax.types import Array
 
 
 def make_simple_spread(**options: Any) -> Any:
-    """JaxMARL's environment, but actions, observations and rewards are arrays `[N, …]` in place of dictionaries.
+    """JaxMARL's environment with arrays `[N, …]` instead of dictionaries for actions, observations and rewards.
 
-    JaxMARL moves all entities at once already; only what stands between its dictionaries and its physics is written
-    out agent by agent, and is replaced here. A test holds every number to JaxMARL's.
+    JaxMARL's physics moves all entities at once; this class replaces the code between its dictionaries and its physics,
+    which loops over the agents. A test compares every value with JaxMARL's.
     """
     import_quietly("jaxmarl.environments.mpe")
     from jaxmarl.environments.mpe import SimpleSpreadMPE
@@ -24,7 +24,7 @@ def make_simple_spread(**options: Any) -> Any:
             return self.action_decoder(self.agent_range, actions.reshape(self.num_agents, -1))
 
         def get_obs(self, state: Any) -> Array:
-            """`[N, O]` float32: own velocity and position, landmarks and other agents as seen from there, messages."""
+            """`[N, O]` float32: velocity, position, relative positions of landmarks and other agents, messages."""
             number = self.num_agents
             others = np.argwhere(~np.eye(number, dtype=bool))[:, 1].reshape(number, number - 1)  # [N, N-1]
             position, seen = state.p_pos[:number], state.p_pos[None] - state.p_pos[:number, None]  # [N, 2], [N, 2N, 2]
@@ -40,7 +40,7 @@ def make_simple_spread(**options: Any) -> Any:
             )
 
         def rewards(self, state: Any) -> Array:
-            """`[N]` float32: how far each landmark is from the nearest agent, and collisions of one's own."""
+            """`[N]` float32: distance of each landmark to the nearest agent, and collisions of the agent."""
             number = self.num_agents
             position, landmarks = state.p_pos[:number], state.p_pos[number:]
             radius, bodies = self.rad[:number], self.collide[:number]

@@ -1,55 +1,56 @@
-"""Probe games: tiny environments whose right answer is known, to test the whole trainer.
+"""Probe games: tiny environments with known solutions, which test the whole trainer.
 
-| task | what it is | known answer |
+| task | game | solution |
 |---|---|---|
 | `probe/matching` | one step, N agents × 3 actions; reward 1 if all choose the action shown to them | return 1 |
 | `probe/climbing` | one step, two agents × 3 actions, Claus & Boutilier's climbing game / 11 | best return 1 |
 | `probe/target` | one step, continuous: reward −mean over agents of \\|a − 0.3\\|² | return 0 at a = 0.3 |
-| `probe/endless` | reward 1 for ever, cut by the time limit | V = 1/(1 − γ) when bootstrapped |
-| `probe/unlike` | one step, agents of unlike sizes; reward: fraction choosing their last action | return 1 |
-| `probe/recall` | symbol shown at the first of 4 steps; reward at the last: fraction choosing it | 1; no memory: 1/3 |
+| `probe/endless` | reward 1 in every step until the time limit | V = 1/(1 − γ) when bootstrapped |
+| `probe/unlike` | one step, agents of different sizes; reward: fraction choosing their last action | return 1 |
+| `probe/recall` | symbol shown in step 1 of 4; reward in the last step: fraction choosing it | 1; without memory 1/3 |
 """
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ltro_jax.config import SettingsError, Static
+from ltro_jax.config.families import ProbeOptions
 from ltro_jax.envs.base import EnvSpec, size_mask
 from ltro_jax.types import Array, TimeStep
 
+ProbeState = tuple[Array, Array]  # [] int32 each: steps taken, symbol shown
 PROBES = ("matching", "climbing", "target", "endless", "unlike", "recall")
 NUM_SYMBOLS = 3
 CLIMBING = np.array([[11.0, -30.0, 0.0], [-30.0, 7.0, 6.0], [0.0, 0.0, 5.0]], np.float32) / 11.0
 TARGET = 0.3
-EPISODE_LENGTHS = {"endless": 10, "recall": 4}  # the others have one step
+EPISODE_LENGTHS = {"endless": 10, "recall": 4}  # of the other games: 1
 
 
 def make_probe(name: str, settings: Static) -> "Probe":
     """Adapter for `probe/<name>`.
 
     Raises:
-        SettingsError: actions of the wrong kind, or more than two agents in the two-player game.
+        SettingsError: actions of the wrong kind, or a number of agents other than 2 in the two-player game.
     """
-    if settings.continuous_actions not in (None, name == "target"):
+    options = settings.options
+    assert isinstance(options, ProbeOptions), options
+    if options.continuous_actions not in (None, name == "target"):
         kind = "continuous" if name == "target" else "discrete"
         raise SettingsError(
-            f"continuous_actions = {settings.continuous_actions} is not possible: probe/{name} has {kind} actions only"
+            f"continuous_actions = {options.continuous_actions} is not possible: probe/{name} has {kind} actions only"
         )
-    if name == "climbing" and settings.num_agents not in (None, 2):
+    if name == "climbing" and options.num_agents not in (None, 2):
         raise SettingsError(
-            f"num_agents = {settings.num_agents} cannot be chosen for probe/climbing, which has 2 agents"
+            f"num_agents = {options.num_agents} cannot be chosen for probe/climbing, which has 2 agents"
         )
-    return Probe(name, settings)
+    return Probe(name, options.num_agents or 2, settings.episode_length or EPISODE_LENGTHS.get(name, 1))
 
 
 class Probe:
-    """A probe game behind the `Environment` protocol; the state is (steps taken, symbol shown)."""
+    """A probe game as an `Environment`."""
 
-    def __init__(self, name: str, settings: Static):
-        num_agents = settings.num_agents or 2
+    def __init__(self, name: str, num_agents: int, episode_length: int):
         unlike = name == "unlike"
         continuous = name == "target"
         self._name = name
@@ -62,16 +63,16 @@ class Probe:
             ),
             discrete=not continuous,
             state_size=NUM_SYMBOLS,
-            episode_length=settings.episode_length or EPISODE_LENGTHS.get(name, 1),
+            episode_length=episode_length,
             team_reward="shared",
         )
 
-    def reset(self, key: Array) -> tuple[Any, TimeStep]:
-        """A new episode with a symbol drawn uniformly."""
+    def reset(self, key: Array) -> tuple[ProbeState, TimeStep]:
+        """Start an episode with a uniformly drawn symbol."""
         env_state = (jnp.zeros((), jnp.int32), jax.random.randint(key, (), 0, NUM_SYMBOLS))
         return env_state, self._timestep(env_state, jnp.zeros((), jnp.float32))
 
-    def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:
+    def step(self, key: Array, env_state: ProbeState, action: Array) -> tuple[ProbeState, TimeStep]:
         """One step; the time limit truncates `endless`, and the other games terminate at it."""
         count, symbol = env_state
         over = count + 1 >= self.spec.episode_length
@@ -96,7 +97,7 @@ class Probe:
             return jnp.mean((action == jnp.asarray(self.spec.action_sizes) - 1).astype(jnp.float32))
         return jnp.ones((), jnp.float32)
 
-    def _timestep(self, env_state: Any, reward: Array) -> TimeStep:
+    def _timestep(self, env_state: ProbeState, reward: Array) -> TimeStep:
         spec = self.spec
         symbol = jax.nn.one_hot(env_state[1], NUM_SYMBOLS)
         if self._name == "recall":

@@ -1,10 +1,10 @@
 """SMAX battles of JaxMARL 0.2 against its heuristic enemy.
 
-What the adapter mends: an episode has at most `episode_length` steps (JaxMARL gives one more); its end is a true one
-where a side is wiped out and else a time limit (JaxMARL does not tell them apart); nothing is reset behind the caller's
-back; weakly typed leaves of a reset state are made strong; masks are boolean. The units share one reward, which is the
-team reward as it is: the fraction of the enemies' health that was taken, and 1 for the victory. The global state is
-JaxMARL's `world_state`. The dead see zeros and can only stop; they leave the loss, and keep the team's reward.
+Differences from JaxMARL: an episode has at most `episode_length` steps (JaxMARL plays one more); it terminates if a
+side is wiped out and is truncated at the time limit (JaxMARL does not distinguish the two); `step` never resets; the
+reset state has no weakly typed leaves; masks are boolean. All units have the same reward, which is the team reward: the
+fraction of the enemies' health that was removed, and 1 for a victory. The global state is JaxMARL's `world_state`. Dead
+units observe zeros and can only stop; they do not count in the loss but still receive the team reward.
 """
 
 from typing import Any, cast
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ltro_jax.config import SettingsError, Static
-from ltro_jax.envs.base import EnvSpec
+from ltro_jax.envs.base import EnvSpec, EnvState
 from ltro_jax.envs.scenes import BattleScene
 from ltro_jax.process.imports import import_quietly
 from ltro_jax.types import Array, TimeStep
@@ -37,11 +37,11 @@ REGISTERED = (  # by JaxMARL
     "smacv2_10_units",
     "smacv2_20_units",
 )
-OWN = {  # battles of SMAC that JaxMARL lacks: (allies, enemies), each a sequence of (unit type, count)
+ADDED = {  # battles of SMAC that JaxMARL lacks: (allies, enemies), each a sequence of (unit type, count)
     "8m_vs_9m": ((("marine", 8),), (("marine", 9),)),
     "corridor": ((("zealot", 6),), (("zergling", 24),)),  # the numbers of SMAC's corridor on an open field
 }
-SCENARIOS = (*REGISTERED, *OWN)
+SCENARIOS = (*REGISTERED, *ADDED)
 
 
 def make_smax(scenario: str, settings: Static) -> "SMAX":
@@ -50,7 +50,7 @@ def make_smax(scenario: str, settings: Static) -> "SMAX":
 
 
 class SMAX:
-    """A battle behind the `Environment` protocol; the agents are the allies."""
+    """A battle as an `Environment`; the agents are the allies."""
 
     def __init__(self, scenario: str, settings: Static):
         import_quietly("jaxmarl.environments.smax")
@@ -59,8 +59,10 @@ class SMAX:
 
         episode_length = settings.episode_length or DEFAULT_EPISODE_LENGTH
         if episode_length < 2:
-            raise SettingsError(f"episode_length = {episode_length} is not possible on smax/{scenario}; at least 2 is")
-        battle = _own(scenario, Scenario) if scenario in OWN else map_name_to_scenario(scenario)
+            raise SettingsError(
+                f"episode_length = {episode_length} is not possible on smax/{scenario}; it must be at least 2"
+            )
+        battle = _added(scenario, Scenario) if scenario in ADDED else map_name_to_scenario(scenario)
         self._env = HeuristicEnemySMAX(scenario=battle, max_steps=episode_length - 1)
         agents, spaces = tuple(self._env.agents), cast(dict[str, Any], self._env.action_spaces)
         self.spec = EnvSpec(
@@ -76,26 +78,28 @@ class SMAX:
             agent_types=tuple(str(kind) for kind in np.asarray(battle.unit_types)[: len(agents)]),
         )
 
-    def reset(self, key: Array) -> tuple[Any, TimeStep]:
-        """A new battle."""
+    def reset(self, key: Array) -> tuple[EnvState, TimeStep]:
+        """Start a battle."""
         observations, env_state = self._env.reset(key)
         env_state = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), env_state)  # no weak types in the carry
         return env_state, self._timestep(env_state, observations, jnp.zeros((), jnp.float32), jnp.zeros((), bool))
 
-    def step(self, key: Array, env_state: Any, action: Array) -> tuple[Any, TimeStep]:
+    def step(self, key: Array, env_state: EnvState, action: Array) -> tuple[EnvState, TimeStep]:
         """One step of all allies and enemies; `action` is `[N]` int32."""
         agents = self.spec.agents
         actions = {agent: action[index] for index, agent in enumerate(agents)}
         observations, env_state, rewards, dones, _ = self._env.step_env(key, env_state, actions)
         return env_state, self._timestep(env_state, observations, rewards[agents[0]], dones["__all__"])
 
-    def scene(self, env_state: Any) -> BattleScene:
-        """What there is to draw."""
+    def scene(self, env_state: EnvState) -> BattleScene:
+        """The scene to draw."""
         state, env = env_state.state, self._env
         num_allies, num_units = self.spec.num_agents, len(state.unit_alive)
         is_ally = jnp.arange(num_units) < num_allies
-        victim = state.prev_attack_actions - env.num_movement_actions  # allies count enemies from the first of them
-        target = jnp.where(is_ally, num_allies + victim, num_allies - 1 - victim)  # and enemies allies from the last
+        victim = state.prev_attack_actions - env.num_movement_actions  # an ally counts enemies from the first one
+        target = jnp.where(
+            is_ally, num_allies + victim, num_allies - 1 - victim
+        )  # an enemy counts allies from the last one
         return BattleScene(
             position=state.unit_positions,
             radius=env.unit_type_radiuses[state.unit_types],
@@ -104,7 +108,7 @@ class SMAX:
             is_ally=is_ally,
         )
 
-    def _timestep(self, env_state: Any, observations: dict[str, Array], reward: Array, done: Array) -> TimeStep:
+    def _timestep(self, env_state: EnvState, observations: dict[str, Array], reward: Array, done: Array) -> TimeStep:
         spec, alive = self.spec, env_state.state.unit_alive
         ours, theirs = alive[: spec.num_agents], alive[spec.num_agents :]
         available = self._env.get_avail_actions(env_state)
@@ -121,8 +125,8 @@ class SMAX:
         )
 
 
-def _own(name: str, scenario_type: Any) -> Any:
-    """One of our scenarios in JaxMARL's form."""
-    sides = [[UNIT_TYPES[unit] for unit, count in side for _ in range(count)] for side in OWN[name]]
+def _added(name: str, scenario_type: Any) -> Any:
+    """A battle of `ADDED` as a scenario of JaxMARL."""
+    sides = [[UNIT_TYPES[unit] for unit, count in side for _ in range(count)] for side in ADDED[name]]
     types = jnp.asarray([*sides[0], *sides[1]], jnp.uint8)
     return scenario_type(types, len(sides[0]), len(sides[1]), False, False)

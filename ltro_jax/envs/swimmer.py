@@ -1,15 +1,16 @@
-"""The many-agent swimmer of multi-agent MuJoCo: a chain of links in a viscous plane, each agent driving some hinges.
+"""The many-agent swimmer of multi-agent MuJoCo: a chain of links in a viscous plane; each agent drives some hinges.
 
-`swimmer/10x2` is ten agents with two hinges each, `swimmer/20x1` twenty with one. The model is that of
-`swimmer_model.py`. Every agent sees the whole observation (positions without x and y, then velocities) with its one-hot
-number appended, standardised per vector; the global state is the observation standardised the same way. The team's
-one reward is the forward speed over the step less `CONTROL_COST`·|controls|². Nothing terminates an episode, its time
-limit truncates it.
+`swimmer/10x2` has ten agents with two hinges each, `swimmer/20x1` twenty agents with one. `swimmer_model.py` has the
+model. Every agent observes the whole observation (positions without x and y, then velocities) followed by its one-hot
+number, standardised as one vector; the global state is the observation, standardised the same way. The team reward is
+the forward speed over the step minus `CONTROL_COST`·|controls|². Episodes never terminate; the time limit truncates
+them.
 
-Physics: by default `swimmer_physics.py`, MuJoCo's equations for this chain, which needs no MuJoCo. Over 20 steps of
-random controls, also with half of the hinges at their limits, it stays within 2e-6 (positions) and 1e-5 (velocities) of
-MuJoCo's C code in float64. `backend = "mjx"` steps the same model with MuJoCo MJX, for comparison: with 20 hinges it
-compiles for minutes, is thousands of times slower on a CPU, and rounds more (1e-4 and 2e-3 after 5 steps).
+Physics: `backend = "built_in"`, the default, is `swimmer_physics.py`, MuJoCo's equations for this chain, and does not
+need MuJoCo. Over 20 steps of random controls, also with half of the hinges at their limits, it stays within 2e-6
+(positions) and 1e-5 (velocities) of MuJoCo's C code in float64. `backend = "mjx"` simulates the same model with MuJoCo
+MJX, for comparison: with 20 hinges it compiles for minutes, is thousands of times slower on a CPU, and has larger
+rounding errors (1e-4 and 2e-3 after 5 steps).
 """
 
 from collections.abc import Callable
@@ -19,7 +20,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from ltro_jax.config import SettingsError, Static
+from ltro_jax.config import Static
+from ltro_jax.config.families import SwimmerOptions
 from ltro_jax.envs import swimmer_model as model
 from ltro_jax.envs.base import EnvSpec, standardise_vector
 from ltro_jax.envs.scenes import ChainScene
@@ -34,7 +36,7 @@ Advance = Callable[[Array, Array, Array], tuple[Array, Array]]
 
 
 class SwimmerState(struct.PyTreeNode):
-    """One swimmer with n hinges."""
+    """The state of a swimmer with n hinges."""
 
     qpos: Array  # [3 + n] float32: x, y, root angle, hinges; metres and radians
     qvel: Array  # [3 + n] float32, their rates
@@ -45,24 +47,21 @@ def make_swimmer(name: str, settings: Static) -> "Swimmer":
     """Adapter for `swimmer/<agents>x<hinges of each>`.
 
     Raises:
-        SettingsError: a backend that has no such swimmer.
         ImportError: backend "mjx" without MuJoCo MJX.
     """
-    if settings.backend not in (None, "mjx"):
-        raise SettingsError(
-            f"backend = {settings.backend!r} has no swimmer; leave it out for the built-in physics, or take 'mjx'"
-        )
-    return Swimmer(name, settings)
+    options = settings.options
+    assert isinstance(options, SwimmerOptions), options
+    return Swimmer(name, options, settings.episode_length or EPISODE_LENGTH)
 
 
 class Swimmer:
-    """A many-agent swimmer behind the `Environment` protocol."""
+    """A many-agent swimmer as an `Environment`."""
 
-    def __init__(self, name: str, settings: Static):
+    def __init__(self, name: str, options: SwimmerOptions, episode_length: int):
         num_agents, segments = (int(number) for number in name.split("x"))
         num_hinges = num_agents * segments
         size = 2 * num_hinges + 4  # positions without x and y, and velocities
-        self._advance = mjx_advance(num_hinges) if settings.backend == "mjx" else make_advance(num_hinges)
+        self._advance = mjx_advance(num_hinges) if options.backend == "mjx" else make_advance(num_hinges)
         self._num_joints = 3 + num_hinges
         self.spec = EnvSpec(
             name=f"swimmer/{name}",
@@ -71,12 +70,12 @@ class Swimmer:
             action_sizes=(segments,) * num_agents,
             discrete=False,
             state_size=size,
-            episode_length=settings.episode_length or EPISODE_LENGTH,
+            episode_length=episode_length,
             team_reward="shared",
         )
 
     def reset(self, key: Array) -> tuple[SwimmerState, TimeStep]:
-        """A new episode: nearly straight, nearly at rest."""
+        """Start an episode, nearly straight and nearly at rest."""
         position_key, velocity_key = jax.random.split(key)
         position, velocity = (
             jax.random.uniform(
@@ -89,14 +88,14 @@ class Swimmer:
 
     def step(self, key: Array, env_state: SwimmerState, action: Array) -> tuple[SwimmerState, TimeStep]:
         """One step of all agents; `action` is `[N, A]` float32, clipped to [-1, 1] here. `key` is not used."""
-        control = jnp.clip(action, -1.0, 1.0).reshape(-1)  # the agents' hinges follow each other along the chain
+        control = jnp.clip(action, -1.0, 1.0).reshape(-1)  # the hinges of an agent are neighbours on the chain
         qpos, qvel = self._advance(env_state.qpos, env_state.qvel, control)
         speed = (qpos[0] - env_state.qpos[0]) / (model.TIMESTEP * model.FRAME_SKIP)
         stepped = SwimmerState(qpos, qvel, env_state.count + 1)
         return stepped, self._timestep(stepped, speed - CONTROL_COST * jnp.sum(jnp.square(control)))
 
     def scene(self, env_state: SwimmerState) -> ChainScene:
-        """What there is to draw."""
+        """The scene to draw."""
         num_hinges = self._num_joints - 3
         angle = jnp.cumsum(model.hinge_signs(num_hinges) * env_state.qpos[2:])
         along = model.LINK_LENGTH * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)  # of each link, forwards
@@ -120,7 +119,7 @@ class Swimmer:
 
 
 def mjx_advance(num_hinges: int) -> Advance:
-    """As `swimmer_physics.make_advance`, by MuJoCo MJX.
+    """As `swimmer_physics.make_advance`, with MuJoCo MJX.
 
     Raises:
         ImportError: MuJoCo MJX is not installed.
@@ -133,7 +132,7 @@ def mjx_advance(num_hinges: int) -> Advance:
         template = mjx.make_data(compiled)
 
     def advance(qpos: Array, qvel: Array, control: Array) -> tuple[Array, Array]:
-        # The solver's warm start is dropped between environment steps: its problem is convex, with one solution.
+        # No warm start between environment steps: the problem of the solver is convex and has one solution.
         data = template.replace(qpos=qpos, qvel=qvel, ctrl=control)
         data = jax.lax.fori_loop(0, model.FRAME_SKIP, lambda _, data: mjx.step(on_device, data), data)
         return data.qpos, data.qvel

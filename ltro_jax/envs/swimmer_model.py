@@ -1,7 +1,7 @@
-"""The many-agent swimmer as figures and as an MJCF model.
+"""The constants of the many-agent swimmer, and its MJCF model.
 
 A torso and `num_hinges` links, all capsules of one size, joined end to end. The root moves in the plane (slide x,
-slide y, hinge z); the hinges' axes are z with alternating sign, the first one pointing down. Nothing touches anything.
+slide y, hinge z); the axes of the hinges are z with alternating sign, the first one downwards. There are no contacts.
 """
 
 import math
@@ -11,16 +11,16 @@ import numpy as np
 LINK_LENGTH = 1.0
 LINK_RADIUS = 0.1
 LINK_DENSITY = 1000.0
-ARMATURE = 0.1  # of every joint, the root's included
+ARMATURE = 0.1  # of every joint, including the root
 GEAR = 150.0
 HINGE_LIMIT = math.radians(100.0)
 MEDIUM_DENSITY = 4000.0
 MEDIUM_VISCOSITY = 0.1
 TIMESTEP = 0.005
 FRAME_SKIP = 4
-START_RANGE = 0.1  # positions and velocities start uniformly within ± this
+START_RANGE = 0.1  # initial positions and velocities are uniform within ± this
 TORSO_CENTRE = 1.0  # from the root's origin, forwards
-TORSO_HINGE = 0.5  # likewise, of the first hinge
+TORSO_HINGE = 0.5  # of the first hinge, likewise
 
 
 def link_mass_and_inertia() -> tuple[float, float, float]:
@@ -41,7 +41,7 @@ def hinge_signs(num_hinges: int) -> np.ndarray:
 def mjcf(num_hinges: int) -> str:
     """The model in MuJoCo's XML; joints are `x`, `y`, `root`, `rot0`, `rot1`, …, and every hinge has a motor.
 
-    Gravity is left out: it points along z, where nothing moves.
+    There is no gravity: it would point along z, and nothing moves along z.
     """
     capsule = f'type="capsule" size="{LINK_RADIUS}" density="{LINK_DENSITY}" contype="0" conaffinity="0"'
     chain = ""

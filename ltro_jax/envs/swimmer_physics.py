@@ -1,12 +1,12 @@
-"""MuJoCo's equations for a planar chain, written out: they need no MuJoCo.
+"""MuJoCo's equations for a planar chain, without MuJoCo.
 
-What MuJoCo models and this repeats: rigid links with joint armature; the inertia-box fluid force on every link; joint
-limits as soft constraints with the default `solref` and `solimp`, their forces found by the convex minimisation of
-MuJoCo's solvers (here by active sets, ended when the set stays the same); the classical Runge-Kutta integrator, which
-solves for the forces at each stage.
+The model is that of MuJoCo: rigid links with joint armature; the inertia-box fluid force on every link; joint
+limits as soft constraints with the default `solref` and `solimp`, whose forces minimise the convex cost of MuJoCo's
+solvers (here by active sets, until the set no longer changes); the classical Runge-Kutta integrator, which solves for
+the forces in each stage.
 
 The unknowns are the accelerations of the root and of every link's absolute angle φ: in these, armature and limits
-couple neighbours only, and one pass along the chain and back solves a chain of K links in O(K) with no matrix. Per
+couple only neighbours, and one pass along the chain and back solves a chain of K links in O(K) without a matrix. Per
 link, e = (cos φ, sin φ) points forwards, n = (−sin φ, cos φ), and ω = dφ/dt.
 Source: MuJoCo documentation, "Computation" (constraint model) and "Fluid forces" (inertia model).
 """
@@ -22,7 +22,7 @@ import numpy as np
 from ltro_jax.envs import swimmer_model as model
 from ltro_jax.types import Array
 
-ACTIVE_SET_ITERATIONS = 10  # bound; two or three are needed when a limit is hit, none otherwise
+ACTIVE_SET_ITERATIONS = 10  # upper bound; two or three are needed at a limit, none otherwise
 # MuJoCo's defaults of a limit: solref = (0.02, 1), solimp = (0.9, 0.95, 0.001, 0.5, 2).
 TIME_CONSTANT, DAMPING_RATIO = 0.02, 1.0
 LEAST_IMPEDANCE, MOST_IMPEDANCE, IMPEDANCE_WIDTH = 0.9, 0.95, 0.001
@@ -31,10 +31,10 @@ LEAST_IMPEDANCE, MOST_IMPEDANCE, IMPEDANCE_WIDTH = 0.9, 0.95, 0.001
 class Geometry(NamedTuple):
     """Constants of a chain of K = 1 + n links; distances are along the link, forwards, from its front joint."""
 
-    signs: np.ndarray  # [K] of the hinges, the root's first
+    signs: np.ndarray  # [K] of the hinges, the root first
     centre: np.ndarray  # [K] distance of the link's centre
     joint: np.ndarray  # [K] distance of the next hinge
-    limit_weight: np.ndarray  # [n] diagonal of the inverse mass matrix at rest, which scales the limits' softness
+    limit_weight: np.ndarray  # [n] diagonal of the inverse mass matrix at rest, which scales the softness of the limits
     drag: "Drag"
 
 
@@ -49,7 +49,7 @@ class Drag(NamedTuple):
 
 
 class Links(NamedTuple):
-    """What the equations of motion need of every link, `[K]` float32 each."""
+    """The quantities of every link in the equations of motion, `[K]` float32 each."""
 
     centre: Array  # as in `Geometry`
     joint: Array
@@ -62,10 +62,10 @@ class Links(NamedTuple):
 
 
 def make_advance(num_hinges: int) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
-    """The function that moves one swimmer on by one environment step.
+    """The function that advances a swimmer by one environment step.
 
     Returns:
-        `advance(qpos, qvel, control)` for `[3 + n]`, `[3 + n]` and `[n]` float32 (control within ±1), which gives the
+        `advance(qpos, qvel, control)` for `[3 + n]`, `[3 + n]` and `[n]` float32 (control within ±1), which returns the
         new `qpos` and `qvel`; `FRAME_SKIP` Runge-Kutta steps under constant control.
     """
     geometry = make_geometry(num_hinges)
@@ -101,14 +101,14 @@ def make_geometry(num_hinges: int) -> Geometry:
     centre[0], joint[0] = model.TORSO_CENTRE, model.TORSO_HINGE
     signs = model.hinge_signs(num_hinges)
     # Mass matrix of the joints at rest (all e = (1, 0), all n = (0, 1)): only y and the angles are coupled. Row k of
-    # `reach`: what y of centre k gains from y of the root and from every link's angle.
+    # `reach`: derivative of y of centre k by y of the root and by the angle of every link.
     reach = np.tril(np.tile(joint, (num_links, 1)), -1) + np.diag(centre)
     turning = np.tril(np.ones((num_links, num_links))) * signs
     reach = np.concatenate([np.ones((num_links, 1)), reach @ turning], axis=1)
     rest = mass * reach.T @ reach + model.ARMATURE * np.eye(1 + num_links)
     rest[1:, 1:] += across * turning.T @ turning
     inverse = np.linalg.inv(rest)
-    # The box with the same mass and inertia, long side first; its sides set the fluid's grip.
+    # The box with the same mass and inertia, long side first; its sides determine the drag.
     long_side = math.sqrt(6.0 * (2.0 * across - along) / mass)
     side = math.sqrt(6.0 * along / mass)
     diameter = (long_side + 2.0 * side) / 3.0
@@ -131,7 +131,7 @@ def accelerate(geometry: Geometry, qpos: Array, qvel: Array, control: Array) -> 
 
     velocity = []
     for axis in (0, 1):
-        along_chain = joint * n[axis] * omega  # what each link adds to the velocity of the next joint
+        along_chain = joint * n[axis] * omega  # contribution of each link to the velocity of the next joint
         velocity.append(qvel[axis] + jnp.cumsum(along_chain) - along_chain + centre * n[axis] * omega)
     ahead = velocity[0] * e[0] + velocity[1] * e[1]
     aside = velocity[0] * n[0] + velocity[1] * n[1]
@@ -151,7 +151,7 @@ def solve_with_limits(geometry: Geometry, links: Links, motor: Array, hinge: Arr
     The minimiser of ½ |a − a_free|²_M + ½ Σ D_i min(0, ±a_i − r_i)² over the hinges beyond their limit.
     """
     signs = jnp.asarray(geometry.signs)
-    side = jnp.where(hinge > 0, -1.0, 1.0)  # the way back
+    side = jnp.where(hinge > 0, -1.0, 1.0)  # direction back
     depth = jnp.minimum(model.HINGE_LIMIT - jnp.abs(hinge), 0.0)
     beyond = depth < 0
     fraction = jnp.minimum(-depth / IMPEDANCE_WIDTH, 1.0)
@@ -160,7 +160,7 @@ def solve_with_limits(geometry: Geometry, links: Links, motor: Array, hinge: Arr
     weight = impedance / ((1.0 - impedance) * geometry.limit_weight)
     stiffness = 1.0 / (MOST_IMPEDANCE * TIME_CONSTANT * DAMPING_RATIO) ** 2
     damping = 2.0 / (MOST_IMPEDANCE * TIME_CONSTANT)
-    wanted = -damping * side * speed - stiffness * impedance * depth  # [n] acceleration on the way back
+    wanted = -damping * side * speed - stiffness * impedance * depth  # [n] acceleration in the direction back
 
     def solve(active: Array) -> Array:
         pull = jnp.concatenate([jnp.zeros(1), jnp.where(active, weight, 0.0)])
@@ -191,9 +191,9 @@ def solve_chain(links: Links, stiffness: Array, twist: Array, signs: Array) -> A
 
         Σ_k ½ m |c_k|² − f_k·c_k + ½ I α_k² − t_k α_k + ½ stiffness_k (α_k − α_{k−1})² − twist_k (α_k − α_{k−1})
 
-    with c_k the acceleration of centre k. Dynamic programming in O(K): from the tail forwards, `cost` is the least
-    value that the links behind can reach, as a quadratic form in the joint's acceleration p and the α before it. The
-    forms are written by components so that each step is one fused loop over a batch.
+    with c_k the acceleration of centre k. Dynamic programming in O(K): from the tail forwards, `cost` is the minimum
+    over the links behind, as a quadratic form in the acceleration p of the joint and the α before it. The forms are
+    written in components so that each step is one fused loop over a batch.
     """
     mass, _, across = model.link_mass_and_inertia()
 

@@ -1,8 +1,8 @@
-"""Presets: one TOML per task with the paper's hyper-parameters for each algorithm.
+"""Presets: a TOML file for each task with the paper's hyper-parameters for each algorithm.
 
-A file has a table `[paper]` (the paper's name of the task, and what differs from its environment), a table
-`[settings]` common to all algorithms and a table for each algorithm. A table with `derived_from` takes over another
-algorithm's table: the paper lists no settings of its own, and comparisons differ in nothing else.
+A file has a table `[paper]` (the paper's name of the task, and the differences from its environment), a table
+`[settings]` common to all algorithms, and a table for each algorithm. A table with `derived_from` copies the table of
+another algorithm, where the paper lists no settings, so that comparisons differ in nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NO_COUNTERPART = {"MMM2": "needs medivacs, which SMAX does not have"}  # tasks o
 
 
 class PresetEntry(NamedTuple):
-    """One task × algorithm."""
+    """A task × algorithm."""
 
     task: str
     algorithm: str
@@ -45,12 +45,12 @@ def list_presets() -> list[PresetEntry]:
 
 
 def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
-    """Settings of `task` and `algorithm`, then `overrides` by flat setting name, which alone count as given.
+    """The preset of `task` and `algorithm` with `overrides` by flat setting name; only the overrides count as given.
 
     Raises:
-        SettingsError: no such preset or algorithm, or a wrong override.
+        SettingsError: no such preset or algorithm, or an invalid override.
     """
-    from ltro_jax.config import Config  # needs JAX, which the names of presets do not
+    from ltro_jax.config import Config  # needs JAX; listing the presets does not
 
     task, algorithm = _names(task, algorithm)
     if task not in _preset_files():
@@ -66,7 +66,7 @@ def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> C
 
 
 def preset_or_defaults(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
-    """As `load_preset`; a task without a preset takes the default settings."""
+    """As `load_preset`, or the default settings for a task without a preset."""
     from ltro_jax.config import Config
 
     task, algorithm = _names(task, algorithm)
@@ -76,10 +76,10 @@ def preset_or_defaults(task: str, algorithm: str = "clip_happo", **overrides: An
 
 
 def with_own_preset(config: Config, **changes: Any) -> Config:
-    """As `config.replace(**changes)`, but a change of `task` or `algorithm` brings the preset of these.
+    """As `config.replace(**changes)`, but a change of `task` or `algorithm` loads the preset of both.
 
-    What is chosen in `config` stays: what was given, and what differs from its own preset, since a run from disk does
-    not know what was given.
+    Chosen settings of `config` are kept: those that were given, and those that differ from the preset of `config`,
+    because a stored run does not know what was given.
 
     Raises:
         SettingsError: as `preset_or_defaults` and `Config`.
@@ -96,7 +96,7 @@ def with_own_preset(config: Config, **changes: Any) -> Config:
 
 
 def _differing(config: Config) -> dict[str, Any]:
-    """The settings besides task and algorithm that are not those of the preset (without one: the defaults)."""
+    """The settings that differ from the preset of the task and algorithm (without a preset: from the defaults)."""
     from ltro_jax.config import Config
 
     task, algorithm = config.static.task, config.static.algorithm
@@ -104,16 +104,16 @@ def _differing(config: Config) -> dict[str, Any]:
     if task in _preset_files() and algorithm in _read(task):
         usual = load_preset(task, algorithm)
     defaults = usual.to_dict()
-    return {name: value for name, value in config.to_dict().items() if value != defaults[name]}
+    return {name: value for name, value in config.to_dict().items() if value != defaults.get(name)}
 
 
-def _names(task: Any, algorithm: Any) -> tuple[str, str]:
-    """Both as the settings that they are, without blanks around them."""
+def _names(task: object, algorithm: object) -> tuple[str, str]:
+    """Both names without surrounding blanks."""
     return coerce("task", task, SETTINGS["task"].type), coerce("algorithm", algorithm, SETTINGS["algorithm"].type)
 
 
 def task_files(suffix: str) -> dict[str, Traversable]:
-    """Task → the file `<family>/<task><suffix>` of this package."""
+    """Task → the file `<family>/<task><suffix>` in this package."""
     families = (entry for entry in files(__name__).iterdir() if entry.is_dir())
     return {
         f"{family.name}/{file.name.removesuffix(suffix)}": file

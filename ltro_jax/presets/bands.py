@@ -1,7 +1,7 @@
-"""Bands: what a preset, trained with recorded seeds, scored here, and where another training of it ought to score.
+"""Bands: the recorded scores of a preset, and the range in which the score of another training is expected.
 
-`<family>/<task>.bands.json` beside the preset holds one for each algorithm that has been recorded, made by
-`experiments/record_bands.py`.
+`<family>/<task>.bands.json` next to the preset has a band for each recorded algorithm;
+`experiments/record_bands.py` writes it.
 """
 
 import json
@@ -15,13 +15,13 @@ SUFFIX = ".bands.json"
 
 
 class Band(NamedTuple):
-    """One preset × algorithm."""
+    """The band of a preset × algorithm."""
 
-    settings: dict[str, Any]  # what the recorded run changed in the preset: its seeds and its length among them
+    settings: dict[str, Any]  # of the recorded run where they differ from the preset, such as seeds and length
     metric: str
     scores: list[float]  # of every member, as recorded
     iqm: float  # of the scores
-    low: float  # another training's interquartile mean is within [low, high] …
+    low: float  # the interquartile mean of another training is within [low, high] …
     high: float  # … in 99 of 100 repetitions
     recorded: dict[str, str]  # date, versions, device
 
@@ -35,11 +35,11 @@ def load_band(task: str, algorithm: str) -> Band:
     """The band of `task` and `algorithm`.
 
     Raises:
-        SettingsError: none has been recorded; it names those that there are.
+        SettingsError: no band is recorded; it lists the recorded ones.
     """
     if (task, algorithm) not in list_bands():
         known = ", ".join(f"{name} --algorithm {recorded}" for name, recorded in list_bands())
-        raise SettingsError(f"nothing is recorded for {task} with algorithm = {algorithm!r}; there are {known}")
+        raise SettingsError(f"nothing is recorded for {task} with algorithm = {algorithm!r}; choose one of {known}")
     return Band(**_read(task_files(SUFFIX)[task])[algorithm])
 
 

@@ -154,16 +154,17 @@ def _runs_section(series: Sequence[Series], warnings: Sequence[str]) -> Section:
 
 def _settings(series: Sequence[Series]) -> Block:
     """The settings that differ between the series; of a single one, from its preset."""
-    names = [name for name in series[0].settings if name not in ("task", "algorithm")]
+    names = list(dict.fromkeys(name for one in series for name in one.settings if name not in ("task", "algorithm")))
     if len(series) > 1:
         telling = differing(series, names)
         if not telling:
             return Text("The settings of the runs are the same.")
-        rows = [[one.label, one.task, *(setting_text(one.settings[name]) for name in telling)] for one in series]
+        rows = [[one.label, one.task, *(setting_text(one.settings.get(name)) for name in telling)] for one in series]
         return _narrow(["run", "task", *telling], rows, "Settings that differ between the runs.")
     own = series[0].settings
     usual = preset_or_defaults(own["task"], own["algorithm"]).to_dict() | {"num_agents": own["num_agents"]}
-    rows = [[name, setting_text(own[name]), setting_text(usual[name])] for name in names if own[name] != usual[name]]
+    pairs = [(name, own[name], usual.get(name)) for name in names]
+    rows = [[name, setting_text(here), setting_text(preset)] for name, here, preset in pairs if here != preset]
     if not rows:
         return Text("The settings are those of the preset (without one: the defaults).")
     return Table(

@@ -18,9 +18,6 @@ from ltro_jax.runs.scores import end_scores, frozen_at
 from ltro_jax.runs.sweep import is_sweep, load_sweep
 from ltro_jax.storage import RunError
 
-# What makes another task of a task of the same name; `num_agents` is the number that there are.
-TASK_SETTINGS = ("num_agents", "continuous_actions", "observation", "backend", "episode_length", "team_reward")
-
 
 @dataclass(frozen=True)
 class Series:
@@ -155,8 +152,9 @@ def _is_curve(values: xr.DataArray) -> bool:
 def _settings(run: Run, point: dict[str, float], metrics: xr.Dataset) -> dict[str, Any]:
     """What the members of a point have in common and could change their numbers."""
     everything = run.config.to_dict() | point | {"num_agents": metrics.sizes["agent"]}
-    kept = {name: value for name, value in everything.items() if SETTINGS[name].group != "run"}
-    kept |= {name: as_computed(value) for name, value in kept.items() if SETTINGS[name].group == "hypers"}
+    groups = {name: spec.group for name, spec in SETTINGS.items()}  # options of the environment have none
+    kept = {name: value for name, value in everything.items() if groups.get(name) != "run"}
+    kept |= {name: as_computed(value) for name, value in kept.items() if groups.get(name) == "hypers"}
     return kept | {"total_env_steps": run.config.run.total_env_steps}
 
 
@@ -174,11 +172,12 @@ def _joined(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
 
 
 def _with_tasks(series: Sequence[Series]) -> list[Series]:
-    """Each with its task, and what sets that apart from other tasks of the same name among them."""
+    """Each with its task, and the options that distinguish it from the other tasks of the same name among them."""
     named = []
     for one in series:
         same = [other for other in series if other.settings["task"] == one.settings["task"]]
-        words = [_words(name, one.settings[name]) for name in differing(same, TASK_SETTINGS)]
+        options = [name for name in one.settings if name == "episode_length" or name not in SETTINGS]
+        words = [_words(name, one.settings[name]) for name in differing(same, options)]
         named.append(replace(one, task=", ".join([one.settings["task"], *words])))
     return named
 
@@ -194,7 +193,7 @@ def _labelled(series: Sequence[Series]) -> list[Series]:
         telling.setdefault(one.algorithm, []).extend(differing(same, one.settings))
     labelled, num_algorithms = [], len(telling)
     for one in series:
-        words = [_words(name, one.settings[name]) for name in dict.fromkeys(telling[one.algorithm])]
+        words = [_words(name, one.settings.get(name)) for name in dict.fromkeys(telling[one.algorithm])]
         twins = [other for other in series if (other.task, other.settings) == (one.task, one.settings)]
         path = [f"({one.runs[0].path})"] if len(twins) > 1 else []
         algorithm = [one.algorithm] if num_algorithms > 1 or not words else []
@@ -203,8 +202,8 @@ def _labelled(series: Sequence[Series]) -> list[Series]:
 
 
 def differing(series: Sequence[Series], names: Iterable[str]) -> list[str]:
-    """The settings among `names` that are not the same for all."""
-    return [name for name in names if any(one.settings[name] != series[0].settings[name] for one in series)]
+    """The settings among `names` that are not the same for all; an option that a task does not have is None."""
+    return [name for name in names if any(one.settings.get(name) != series[0].settings.get(name) for one in series)]
 
 
 def _words(name: str, value: Any) -> str:

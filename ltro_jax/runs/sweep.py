@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ltro_jax.config import SETTINGS, Config, SettingsError
+from ltro_jax.config import Config, SettingsError, find_setting
 from ltro_jax.config.coercion import coerce, setting_text
 from ltro_jax.parallel import wait_for_all
 from ltro_jax.presets import with_own_preset
@@ -64,13 +64,14 @@ def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int =
     static: dict[str, list[Any]] = {}
     hypers: dict[str, list[Any]] = {}
     for name, values in grid.items():
-        if name not in SETTINGS or SETTINGS[name].group == "run":
+        spec = find_setting(name, config.static.task)
+        if spec is None or spec.group == "run":
             raise SettingsError(f"grid = {name}=… cannot be swept; choose a static setting or a hyper-parameter")
         values = list(values) if np.iterable(values) and not isinstance(values, str) else values
         if not isinstance(values, list) or not values:
             raise SettingsError(f"grid = {name}={values!r} is not a sequence of values; give at least one")
-        if SETTINGS[name].group == "static":
-            static[name] = [coerce(name, value, SETTINGS[name].type) for value in values]
+        if spec.group == "static":
+            static[name] = [coerce(name, value, spec.type) for value in values]
             if len(set(static[name])) < len(static[name]):
                 words = ",".join(map(setting_text, static[name]))
                 raise SettingsError(f"grid = {name}={words} repeats a value of a static setting; leave one out")

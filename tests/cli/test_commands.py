@@ -66,6 +66,12 @@ def test_help_explains_every_setting(capsys):
         if name != "task":
             assert f"--{name}" in text and spec.metadata["help"] in text
             assert all(choice in text for choice in spec.metadata.get("choices", ()))
+    assert "options of mpe/… (a change recompiles): --team_reward VALUE" in text
+    assert "options of mabrax/… and swimmer/… (a change recompiles): --backend VALUE" in text
+    assert (
+        "mabrax: physics engine of Brax: generalized, mjx, spring or positional (default generalized); swimmer: "
+        in text
+    )
 
 
 def test_train(trained, capsys, options):
@@ -266,7 +272,28 @@ def test_presets(capsys):
     assert all(rule.summary in text for rule in ALGORITHMS.values())
     assert main(["presets", "mpe/simple_spread", "--algorithm", "happo"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "algorithm = happo" in lines and "factor_clip = inf" in lines and len(lines) == len(SETTINGS)
+    assert "algorithm = happo" in lines and "factor_clip = inf" in lines and len(lines) == len(SETTINGS) + 3
+    assert "continuous_actions = True" in lines
+
+
+def test_options_of_an_environment(capsys):
+    assert main(["envs", "mpe/simple_spread"]) == 0
+    table, options = capsys.readouterr().out.split("\n\n")
+    assert "mpe/simple_spread                   3           18     5 continuous     54       25" in table.splitlines()
+    header, *lines = options.splitlines()
+    assert header.split() == ["option", "type", "default", "meaning"]
+    assert [line.split()[0] for line in lines] == [
+        "--num_agents",
+        "--continuous_actions",
+        "--team_reward",
+        "--episode_length",
+    ]
+    assert lines[2].split(maxsplit=4)[1:4] == ["a", "name", "sum"] and lines[2].endswith("; sum or mean")
+    assert main(["envs", "swimmer/10x2"]) == 0 and main(["envs", "mabrax/ant_4x2"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("--backend")]
+    assert lines[0].endswith("; built_in or mjx") and lines[1].endswith("; generalized, mjx, spring or positional")
+    assert main(["envs", "simple_spread"]) == 2
+    assert "did you mean mpe/simple_spread?" in capsys.readouterr().err
 
 
 def test_envs(capsys, monkeypatch):

@@ -13,6 +13,7 @@ import pytest
 from docs import settings_page
 from ltro_jax.algorithms import ALGORITHMS, readers
 from ltro_jax.config import Config, Static
+from ltro_jax.config.families import ProbeOptions
 from ltro_jax.envs import Family
 from ltro_jax.envs.probes import make_probe
 from ltro_jax.envs.registry import FAMILIES
@@ -95,7 +96,7 @@ class Winnable:
 )
 def test_the_metrics_page_lists_what_is_recorded(algorithm, sections, monkeypatch):
     """Shapes only; nothing is compiled."""
-    monkeypatch.setitem(FAMILIES, "winnable", Family(Winnable, ("matching",)))
+    monkeypatch.setitem(FAMILIES, "winnable", Family(Winnable, ("matching",), ProbeOptions))
     settings = {"task": "winnable/matching", "algorithm": algorithm}
     config = Config.from_dict(settings)
     program = make_train(config)

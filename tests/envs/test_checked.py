@@ -46,37 +46,37 @@ def shapes(env: Checked) -> Any:
 @pytest.mark.parametrize(
     "changes, sentence",
     [
-        ({"reward": lambda x: x[None]}, r"reward of reset has shape \(1,\) float32, wanted shape \(\) float32"),
+        ({"reward": lambda x: x[None]}, r"reward of reset has shape \(1,\) float32; expected shape \(\) float32"),
         (
             {"reward": lambda x: jnp.stack([x, x])},
-            r"shape \(2,\) float32, wanted .* \(the team's: a sum or a mean over ",
+            r"shape \(2,\) float32; expected .* \(the reward of the team: a sum or a mean over ",
         ),
         (
             {"observation": lambda x: x[:, :2]},
-            r"observation of reset has shape \(2, 2\) float32, wanted shape \(2, 3\) f",
+            r"observation of reset has shape \(2, 2\) float32; expected shape \(2, 3\) f",
         ),
-        ({"state": lambda x: x[:2]}, r"state of reset has shape \(2,\) float32, wanted shape \(3,\) float32"),
-        ({"action_mask": lambda x: x[0]}, r"action_mask of reset has shape \(3,\) bool, wanted shape \(2, 3\) bool"),
-        ({"active_mask": lambda x: x[:1]}, r"active_mask of reset has shape \(1,\) bool, wanted shape \(2,\) bool"),
+        ({"state": lambda x: x[:2]}, r"state of reset has shape \(2,\) float32; expected shape \(3,\) float32"),
+        ({"action_mask": lambda x: x[0]}, r"action_mask of reset has shape \(3,\) bool; expected shape \(2, 3\) bool"),
+        ({"active_mask": lambda x: x[:1]}, r"active_mask of reset has shape \(1,\) bool; expected shape \(2,\) bool"),
         (
             {"truncated": lambda x: jnp.stack([x, x])},
-            r"truncated of reset has shape \(2,\) bool, wanted shape \(\) bool",
+            r"truncated of reset has shape \(2,\) bool; expected shape \(\) bool",
         ),
-        ({"terminated": lambda x: None}, r"terminated of reset is None, wanted shape \(\) bool"),
-        ({"reward": lambda x: x + 0j}, r"reward of reset has shape \(\) complex64, wanted shape \(\) float32"),
+        ({"terminated": lambda x: None}, r"terminated of reset is None; expected shape \(\) bool"),
+        ({"reward": lambda x: x + 0j}, r"reward of reset has shape \(\) complex64; expected shape \(\) float32"),
         (
             {"won": lambda x: jnp.zeros((), bool)},
-            "won of reset is given, wanted None, because the spec says winnable = F",
+            "won of reset is given; expected None, because the spec has winnable = F",
         ),
         (
             {"step_state": lambda s: (s[0], s[1][None])},
-            r"env_state\[1\] of step has shape \(1,\) int32, wanted shape \(\) ",
+            r"env_state\[1\] of step has shape \(1,\) int32; expected shape \(\) ",
         ),
         (
             {"step_state": lambda s: (s[0] + 0.5, s[1])},
-            r"env_state\[0\] of step has shape \(\) float32, wanted .* int32 as",
+            r"env_state\[0\] of step has shape \(\) float32; expected .* int32 as",
         ),
-        ({"step_state": lambda s: s[0]}, "env_state of step is the tree .*, wanted that of reset, "),
+        ({"step_state": lambda s: s[0]}, "env_state of step is the tree .*; expected that of reset, "),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(changes, sentence):
@@ -87,7 +87,7 @@ def test_what_does_not_fit_is_one_sentence(changes, sentence):
 def test_something_else_than_a_pair():
     env = Changed()
     env.reset = lambda key: jnp.zeros(3)  # type: ignore[method-assign]
-    with pytest.raises(SettingsError, match=r"reset returns .*, wanted a pair of its state and a TimeStep"):
+    with pytest.raises(SettingsError, match=r"reset returns .*; expected a pair of its state and a TimeStep"):
         shapes(Checked(env))
 
 

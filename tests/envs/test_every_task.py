@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from comparing import assert_same_bits
-from tasks import task_param
+from tasks import static_of, task_param
 
 from ltro_jax.config import Static
+from ltro_jax.config.specs import field_specs
 from ltro_jax.envs import Environment, list_tasks, make_env
 
 NUM_ENVS = 3
@@ -19,21 +20,21 @@ LENGTHS = {"mabrax": 4}  # too short to fall
 ANT, BACKENDS = "mabrax/ant_4x2", ("positional", "spring", "mjx")
 CASES = [
     *[task_param(task, Static(task=task, episode_length=LENGTHS.get(task.split("/")[0]))) for task in list_tasks()],
-    *[Static(task=task, continuous_actions=False) for task in MPE],
-    Static(task="mpe/simple_spread", num_agents=2),
-    Static(task="mpe/simple_spread", num_agents=5, continuous_actions=False, episode_length=7),
-    Static(task="probe/unlike", num_agents=4, episode_length=3),
-    Static(task="probe/unlike", num_agents=3, agent_id=True),
+    *[static_of(task, continuous_actions=False) for task in MPE],
+    static_of("mpe/simple_spread", num_agents=2),
+    static_of("mpe/simple_spread", num_agents=5, continuous_actions=False, episode_length=7),
+    static_of("probe/unlike", num_agents=4, episode_length=3),
+    static_of("probe/unlike", num_agents=3, agent_id=True),
     Static(task="mpe/simple_speaker_listener", agent_id=True),
-    task_param("mabrax/humanoid_9_8", Static(task="mabrax/humanoid_9_8", observation="joints", episode_length=4), True),
-    *[task_param(ANT, Static(task=ANT, backend=name, episode_length=4), slow=True) for name in BACKENDS],
+    task_param("mabrax/humanoid_9_8", static_of("mabrax/humanoid_9_8", observation="joints", episode_length=4), True),
+    *[task_param(ANT, static_of(ANT, backend=name, episode_length=4), slow=True) for name in BACKENDS],
 ]
 
 
 def case_name(static: Static) -> str:
-    changed = {"continuous_actions": "discrete", "num_agents": static.num_agents, "episode_length": "short"}
-    changed |= {"observation": static.observation, "backend": static.backend}
-    words = [str(word) for name, word in changed.items() if getattr(static, name) is not None]
+    specs = field_specs(type(static.options))
+    words = [f"{name}={value}" for name, value in static.options.to_dict().items() if value != specs[name].default]
+    words += ["short"] if static.episode_length is not None else []
     return "-".join([static.task, *words, *(["agent_id"] if static.agent_id else [])])
 
 
@@ -76,9 +77,11 @@ def check_spec(env: Environment, static: Static) -> None:
     spec = env.spec
     assert spec.name == static.task and spec.team_reward == ("sum" if static.task.startswith("mpe/") else "shared")
     assert len(set(spec.agents)) == spec.num_agents == len(spec.observation_sizes) == len(spec.action_sizes)
-    assert static.num_agents in (None, spec.num_agents) and static.episode_length in (None, spec.episode_length)
-    if static.continuous_actions is not None:
-        assert spec.discrete is not static.continuous_actions
+    chosen = static.options.to_dict()
+    assert chosen.get("num_agents") in (None, spec.num_agents)
+    assert static.episode_length in (None, spec.episode_length)
+    if chosen.get("continuous_actions") is not None:
+        assert spec.discrete is not chosen["continuous_actions"]
     mask = spec.observation_mask
     assert (mask is None) == (len(set(spec.observation_sizes)) == 1)
     if mask is not None:

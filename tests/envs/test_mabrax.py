@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tasks import static_of
 
 from ltro_jax import Config, make_train
 from ltro_jax.config import SettingsError, Static
@@ -25,7 +26,7 @@ LIMIT = 3  # steps of the short episodes below
 
 @functools.cache
 def make(name: str, **settings: Any) -> Any:
-    return make_env(Static(task=f"mabrax/{name}", **settings))
+    return make_env(static_of(f"mabrax/{name}", **settings))
 
 
 def blank(env: Any) -> Any:
@@ -194,11 +195,11 @@ import os, sys
 streams = sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__
 import jax
 settings = dict(jax.config.values)
-from ltro_jax.config import Static
+from ltro_jax.config import Config
 from ltro_jax.envs import make_env, missing_extra
 assert not {"brax", "mujoco"} & set(sys.modules)
 for backend in (None, "mjx"):
-    env = make_env(Static(task="mabrax/halfcheetah_2x3", backend=backend))
+    env = make_env(Config.from_dict({"task": "mabrax/halfcheetah_2x3", "backend": backend}).static)
     env_state, timestep = jax.eval_shape(env.reset, jax.random.key(0))
     action = jax.ShapeDtypeStruct((2, 3), "float32")
     jax.eval_shape(env.step, jax.random.key(0), env_state, action)
@@ -227,7 +228,7 @@ def test_without_brax(monkeypatch):
 @pytest.mark.parametrize("option, value", [("num_agents", 4), ("continuous_actions", True)])
 def test_options_without_meaning(option, value):
     with pytest.raises(SettingsError) as error:
-        make_env(Static(task="mabrax/ant_4x2", **{option: value}))
+        make_env(static_of("mabrax/ant_4x2", **{option: value}))
     assert str(error.value) == f"{option} = {value!r} has no meaning on mabrax/ant_4x2; leave it out"
 
 

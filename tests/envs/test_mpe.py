@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from comparing import assert_same_bits
+from tasks import static_of
 
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs import list_tasks, make_env
@@ -23,7 +24,7 @@ SIZES = {
 
 @pytest.mark.parametrize("task, continuous", sorted(SIZES))
 def test_sizes(task, continuous):
-    spec = make_env(Static(task=task, continuous_actions=continuous)).spec
+    spec = make_env(static_of(task, continuous_actions=continuous)).spec
     assert (spec.observation_sizes, spec.action_sizes) == SIZES[task, continuous]
     assert spec.state_size == sum(spec.observation_sizes) and spec.episode_length == 25
     assert spec.discrete is not continuous
@@ -34,7 +35,7 @@ def test_continuous_by_default():
 
 
 def test_team_reward_is_the_sum_or_the_mean():
-    one, other = (make_env(Static(task="mpe/simple_spread", team_reward=kind)) for kind in ("sum", "mean"))
+    one, other = (make_env(static_of("mpe/simple_spread", team_reward=kind)) for kind in ("sum", "mean"))
     key, action = jax.random.key(3), jnp.full((3, 5), 0.5)
 
     @jax.jit
@@ -74,7 +75,7 @@ def test_the_state_is_all_observations():
 @pytest.mark.parametrize("task", ["mpe/simple_reference", "mpe/simple_speaker_listener"])
 def test_a_fixed_number_of_agents_cannot_be_chosen(task):
     with pytest.raises(SettingsError) as error:
-        make_env(Static(task=task, num_agents=3))
+        make_env(static_of(task, num_agents=3))
     assert str(error.value) == f"num_agents = 3 cannot be chosen for {task}, which has 2 agents; leave it out"
 
 
@@ -92,7 +93,7 @@ def test_unknown_tasks(task):
 @pytest.mark.parametrize("num_agents", [2, 5])
 def test_simple_spread_is_that_of_jaxmarl(num_agents, continuous):
     """Crowded, so that agents collide: positions to the bit, observations and rewards to rounding."""
-    adapter: Any = make_env(Static(task="mpe/simple_spread", num_agents=num_agents, continuous_actions=continuous))
+    adapter: Any = make_env(static_of("mpe/simple_spread", num_agents=num_agents, continuous_actions=continuous))
     ours, kind = adapter._env, "Continuous" if continuous else "Discrete"
     theirs = type(ours).mro()[1](num_agents=num_agents, num_landmarks=num_agents, action_type=kind)
     theirs.step_env = jax.numpy_rank_promotion("allow")(theirs.step_env)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tasks import static_of
 
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs import make_env
@@ -16,7 +17,7 @@ def reward(static: Static, action: jax.Array, symbol: int = 0) -> float:
 
 
 def test_matching_pays_only_when_all_agree():
-    static = Static(task="probe/matching", num_agents=3)
+    static = static_of("probe/matching", num_agents=3)
     assert reward(static, jnp.array([2, 2, 2]), symbol=2) == 1.0
     assert reward(static, jnp.array([2, 2, 1]), symbol=2) == 0.0
     assert reward(static, jnp.array([2, 2, 2]), symbol=0) == 0.0
@@ -35,7 +36,7 @@ def test_target_pays_the_distance():
 
 
 def test_unlike_pays_the_last_action():
-    static = Static(task="probe/unlike", num_agents=3)
+    static = static_of("probe/unlike", num_agents=3)
     spec = make_env(static).spec
     assert spec.action_sizes == (2, 3, 4) and spec.observation_sizes == (3, 4, 5)
     assert reward(static, jnp.array([1, 2, 3])) == 1.0
@@ -73,5 +74,5 @@ def test_recall_shows_the_symbol_once_and_pays_at_the_end():
 )
 def test_options_a_game_does_not_have(settings, sentence):
     with pytest.raises(SettingsError) as error:
-        make_env(Static(**settings))
+        make_env(static_of(**settings))
     assert str(error.value) == sentence

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tasks import static_of
 
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.envs import Environment, make_env
-from ltro_jax.envs.smax import OWN, REGISTERED, UNIT_TYPES
+from ltro_jax.envs.smax import ADDED, REGISTERED, UNIT_TYPES
 
 STOP = 4
 
@@ -96,7 +97,7 @@ def test_all_battles_of_jaxmarl_and_ours():
         env: Any = make_env(Static(task=f"smax/{name}"))
         assert env.spec.num_agents == sizes[0] and env.spec.action_sizes == (5 + sizes[1],) * sizes[0]
         types = jax.jit(env.reset)(jax.random.key(0))[0].state.unit_types
-        kinds = [UNIT_TYPES[unit] for side in OWN[name] for unit, count in side for _ in range(count)]
+        kinds = [UNIT_TYPES[unit] for side in ADDED[name] for unit, count in side for _ in range(count)]
         np.testing.assert_array_equal(types, kinds)
 
 
@@ -105,10 +106,10 @@ def test_all_battles_of_jaxmarl_and_ours():
     [
         ({"team_reward": "mean"}, "team_reward = 'mean' has no meaning on smax/3m; leave it out"),
         ({"num_agents": 4}, "num_agents = 4 has no meaning on smax/3m; leave it out"),
-        ({"episode_length": 1}, "episode_length = 1 is not possible on smax/3m; at least 2 is"),
+        ({"episode_length": 1}, "episode_length = 1 is not possible on smax/3m; it must be at least 2"),
     ],
 )
 def test_options_it_does_not_have(settings, sentence):
     with pytest.raises(SettingsError) as error:
-        make_env(Static(task="smax/3m", **settings))
+        make_env(static_of("smax/3m", **settings))
     assert str(error.value) == sentence

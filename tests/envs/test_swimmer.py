@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from comparing import assert_same_bits
+from tasks import static_of
 
 from ltro_jax.config import SettingsError, Static
+from ltro_jax.config.families import SwimmerOptions
 from ltro_jax.envs import make_env, step_and_reset, swimmer_model, swimmer_physics
 from ltro_jax.envs.base import standardise_vector
 from ltro_jax.envs.swimmer import Swimmer
@@ -20,9 +22,9 @@ GOLDEN = Path(__file__).parent / "golden" / "swimmer.npz"  # recorded from MuJoC
 POSITION_TOLERANCE, VELOCITY_TOLERANCE = 1e-5, 1e-4
 
 
-def swimmer(name: str = "2x2", **settings) -> Swimmer:
+def swimmer(name: str = "2x2", backend: str = "built_in", episode_length: int = 1000) -> Swimmer:
     """Also of sizes that no task has: a small one compiles in a moment."""
-    return Swimmer(name, Static(task=f"swimmer/{name}", **settings))
+    return Swimmer(name, SwimmerOptions(backend), episode_length)
 
 
 def start(env: Swimmer, seed: int = 0):
@@ -204,8 +206,8 @@ def test_mjx_moves_the_same_way():
 def test_mjx_is_made_in_silence():
     pytest.importorskip("mujoco.mjx")
     program = (
-        "from ltro_jax.config import Static; from ltro_jax.envs import make_env;"
-        "make_env(Static(task='swimmer/20x1', backend='mjx'))"
+        "from ltro_jax.config import Config; from ltro_jax.envs import make_env;"
+        "make_env(Config.from_dict({'task': 'swimmer/20x1', 'backend': 'mjx'}).static)"
     )
     command = [sys.executable, "-W", "default", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110)
@@ -216,14 +218,15 @@ def test_mjx_that_is_missing_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "mujoco", None)
     make_env(Static(task="swimmer/10x2"))
     with pytest.raises(SettingsError) as error:
-        make_env(Static(task="swimmer/10x2", backend="mjx"))
-    assert "needs the extra 'mujoco', which is not installed" in str(error.value)
+        make_env(static_of("swimmer/10x2", backend="mjx"))
+    sentence = "task = 'swimmer/10x2' with backend = 'mjx' needs the extra 'mujoco', which is not installed; "
+    assert str(error.value).startswith(sentence)
 
 
 def test_other_physics_is_refused():
     with pytest.raises(SettingsError) as error:
-        make_env(Static(task="swimmer/10x2", backend="spring"))
-    assert str(error.value).startswith("backend = 'spring' has no swimmer; leave it out")
+        static_of("swimmer/10x2", backend="spring")
+    assert str(error.value) == "backend = 'spring' is not one of built_in, mjx"
 
 
 def test_what_there_is_to_draw():

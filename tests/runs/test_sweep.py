@@ -17,6 +17,7 @@ import pytest
 from comparing import assert_same_bits
 
 from ltro_jax import Config, RunError, SettingsError, load_policy, load_preset, load_run, train
+from ltro_jax.config.families import ProbeOptions
 from ltro_jax.parallel import member_layout
 from ltro_jax.runs.memory import ProgramMemory, fitting_group, process_memory
 from ltro_jax.runs.sweep import load_sweep, plan, resume_sweep, sweep
@@ -62,7 +63,7 @@ def test_another_algorithm_or_task_brings_its_preset_but_never_over_a_choice():
     part = parts["task=smax_3m-algorithm=happo"]
     assert part == load_preset("smax/3m", "happo", factor_clip=2, hidden_sizes="128,128", grid={"actor_lr": [0.1]})
     other = parts["task=probe_matching-algorithm=happo"]
-    assert (other.hypers.factor_clip, other.static.continuous_actions) == (2.0, None)
+    assert (other.hypers.factor_clip, other.static.options) == (2.0, ProbeOptions())
 
     stored = Config.stored(load_preset("mpe/simple_spread", num_envs=4, total_env_steps=99).to_dict())
     part = plan(stored, {"algorithm": ["hatrpo"]})["algorithm=hatrpo"]  # a run from disk keeps what is not its preset's

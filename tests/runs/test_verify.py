@@ -51,7 +51,7 @@ def test_the_command_compares_a_run_of_the_preset(finished, band, monkeypatch, c
 
 def test_what_has_no_band_is_refused(finished, tmp_path, capsys):
     with pytest.raises(
-        SettingsError, match="nothing is recorded for mpe/simple_spread with algorithm = 'ppo'; there are"
+        SettingsError, match="nothing is recorded for mpe/simple_spread with algorithm = 'ppo'; choose one of"
     ):
         load_band("mpe/simple_spread", "ppo")
     assert main(["verify", "mpe/nothing"]) == 2

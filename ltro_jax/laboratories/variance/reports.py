@@ -28,8 +28,10 @@ def curves_by_agents(runs: Mapping[str, Run]) -> dict[str, Curves]:
     groups: dict[tuple[Static, Hypers, int], list[Run]] = {}
     for run in runs.values():
         static = run.config.static
-        title = static.task if static.num_agents else static.task.split("/")[0]
-        alike = replace(static, task=title, num_agents=None), run.config.hypers, run.config.run.total_env_steps
+        options, title = static.options, static.task.partition("/")[0]
+        if getattr(options, "num_agents", None):
+            options, title = replace(options, num_agents=None), static.task
+        alike = replace(static, task=title, options=options), run.config.hypers, run.config.run.total_env_steps
         groups.setdefault(alike, []).append(run)
     titled: dict[str, Curves] = {}
     for (static, hypers, _), members in groups.items():
