@@ -107,7 +107,6 @@ def test_options_of_other_families_are_refused():
     choices = "generalized, mjx, spring, positional"
     assert refusal(task="mabrax/ant_4x2", backend="built_in") == f"backend = 'built_in' is not one of {choices}"
     assert refusal(task="smax/3m", size=7).startswith("unknown setting 'size'; ")
-    assert "team_reward" in refusal(task="mpe/simple_spread", size=7)
     with pytest.raises(SettingsError, match=r"options = SwimmerOptions\(…\) are not the options of mpe/simple_spread"):
         Static(options=SwimmerOptions())
     with pytest.raises(SettingsError, match="num_agents = 0 is not allowed"):

@@ -17,4 +17,4 @@ def connect(lookup: Callable[[str], Mapping[str, Any]]) -> None:
 
 def defaults_of(algorithm: Any) -> Mapping[str, Any]:
     """Settings of an algorithm whose defaults differ from those of `SETTINGS`."""
-    return _lookup(algorithm) if isinstance(algorithm, str) else {}
+    return _lookup(algorithm.strip()) if isinstance(algorithm, str) else {}
