@@ -71,7 +71,7 @@ STOPS = (  # where a command has checked everything that was typed
     "ltro_jax.runs.train.Session.__init__",
     "ltro_jax.runs.forecast.compile_fitting",
     "ltro_jax.runs.load.evaluate_members",
-    "ltro_jax.runs.evaluation.absolute_metrics",
+    "ltro_jax.runs.scoring.absolute_metrics",
     "ltro_jax.export.film.play",
     "ltro_jax.laboratories.controlled.tables.make_controlled",
     "ltro_jax.laboratories.games.study.use_compilation_cache",

@@ -11,8 +11,8 @@ from ltro_jax.analysis.plots import Line, default_lines
 from ltro_jax.analysis.statistics import Array, Interval, iqm
 from ltro_jax.reports.estimates import normalised
 from ltro_jax.reports.series import Series
-from ltro_jax.runs.load import metric_words
 from ltro_jax.runs.progress import short
+from ltro_jax.runs.scoring import metric_words
 
 MOST_CURVES = 12  # more cannot be told apart in a figure
 

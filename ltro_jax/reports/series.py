@@ -12,9 +12,8 @@ from ltro_jax.analysis.statistics import Array
 from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.config.coercion import number_text, setting_text
 from ltro_jax.reports.estimates import held
-from ltro_jax.runs.load import Run, default_metric, load_run, point_members
-from ltro_jax.runs.metric_names import unknown_metric
-from ltro_jax.runs.scores import end_scores, frozen_at
+from ltro_jax.runs.load import Run, load_run, point_members
+from ltro_jax.runs.scoring import end_scores, frozen_at, resolve_metric
 from ltro_jax.runs.sweep import is_sweep, load_sweep
 from ltro_jax.storage import RunError
 
@@ -127,13 +126,11 @@ def chosen_metric(series: Sequence[Series], metric: str | None) -> str:
     """
     by_series = [{str(name) for name, values in one.metrics.items() if _is_curve(values)} for one in series]
     common = set.intersection(*by_series)
-    metric = metric or default_metric(common)
-    if metric not in common:
+    if metric not in common and metric in set.union(*by_series):
+        lacking = next(one for one, names in zip(series, by_series, strict=True) if metric not in names)
         words = ", ".join(sorted(common))
-        if metric in set.union(*by_series):
-            lacking = next(one for one, names in zip(series, by_series, strict=True) if metric not in names)
-            raise SettingsError(f"metric = {metric} is not in {lacking.runs[0].path}; all of the runs have {words}")
-        raise unknown_metric(metric, common)
+        raise SettingsError(f"metric = {metric} is not in {lacking.runs[0].path}; all of the runs have {words}")
+    metric = resolve_metric(common, metric)
     for one in series:
         path = one.runs[0].path
         if one.healthy.sizes["member"] and not one.curve(metric).size:

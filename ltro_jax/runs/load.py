@@ -1,8 +1,7 @@
 """Open a finished, stopped or running run."""
 
-import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -210,17 +209,6 @@ def point_members(config: Config) -> Iterator[tuple[dict[str, float], slice]]:
     count = len(config.run.seeds)
     for index, point in enumerate(config.points):
         yield point, slice(index * count, (index + 1) * count)
-
-
-def default_metric(names: Collection[str]) -> str:
-    """What is shown of runs with these metrics unless something else is asked for."""
-    return "eval_return_greedy" if "eval_return_greedy" in names else "episode_return"
-
-
-def metric_words(metric: str, team_reward: str) -> str:
-    """A metric for an axis; of a return also how the agents' rewards were put together."""
-    words = re.sub(r"^eval_(.+)_(greedy|sampled)$", r"\2_evaluation_\1", metric).replace("_", " ")
-    return f"{words} ({team_reward} over agents)" if "return" in metric and team_reward != "shared" else words
 
 
 def state_template(directory: RunDirectory, config: Config, program: Train) -> RunnerState:

@@ -13,7 +13,7 @@ from ltro_jax.presets import load_preset
 from ltro_jax.presets.bands import SUFFIX, Band, load_band
 from ltro_jax.runs.load import Run, Stopped
 from ltro_jax.runs.progress import Mode
-from ltro_jax.runs.scores import member_scores
+from ltro_jax.runs.scoring import member_scores
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError
 from ltro_jax.storage.atomic import disk_errors, write_atomically

@@ -20,7 +20,7 @@ from ltro_jax.reports.estimates import aggregates, mean_probability_of_improveme
 from ltro_jax.reports.page import Page
 from ltro_jax.reports.series import chosen_metric, gather, not_begun, open_runs
 from ltro_jax.reports.training import by_agent
-from ltro_jax.runs.scores import end_scores
+from ltro_jax.runs.scoring import end_scores
 from ltro_jax.runs.sweep import Sweep
 from ltro_jax.runs.sweep_results import member_rows, summary
 
