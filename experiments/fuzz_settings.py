@@ -76,8 +76,8 @@ STOPS = (  # where a command has checked everything that was typed
     "ltro_jax.laboratories.controlled.tables.make_controlled",
     "ltro_jax.laboratories.games.study.use_compilation_cache",
     "ltro_jax.reports.report._page",
-    "ltro_jax.analysis.plots.learning_curves",
-    "ltro_jax.parallel.join_processes",
+    "ltro_jax.reports.plot.learning_curves",
+    "jax.distributed.initialize",
     "time.sleep",
 )
 

@@ -44,6 +44,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, print a table or JSON, and keep it."""
+    from ltro_jax.process.files import write_atomically
     from ltro_jax.runs import load_run
     from ltro_jax.runs.scoring import (
         ABSOLUTE_FACTOR,
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         evaluation_summary,
     )
     from ltro_jax.storage import RunError, json_text
-    from ltro_jax.storage.atomic import disk_errors, write_atomically
+    from ltro_jax.storage.errors import disk_errors
 
     if options.episodes is not None and options.episodes < 1:
         raise SettingsError(f"episodes = {options.episodes} is not allowed; it must be at least 1")

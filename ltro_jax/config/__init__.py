@@ -1,7 +1,7 @@
 """Settings: static sizes (they recompile) apart from traced hyper-parameters (they vmap).
 
 A `Config` is three frozen groups: `Static` is hashable and decides the compiled program, `Hypers` is a pytree of
-scalars that one program takes as input, `Run` only steers the host. Setting names are unique over the three, so
+scalars that one program takes as input, `RunSettings` only steers the host. Setting names are unique over the three, so
 that a flat dictionary, a TOML preset and a command line all mean the same thing.
 
 What needs JAX is imported at its first use: the help of a command does not wait for it.
@@ -10,7 +10,7 @@ What needs JAX is imported at its first use: the help of a command does not wait
 from typing import TYPE_CHECKING, Any
 
 from ltro_jax.config.coercion import SettingsError
-from ltro_jax.config.groups import Run, Static
+from ltro_jax.config.groups import RunSettings, Static
 from ltro_jax.config.specs import SETTINGS
 from ltro_jax.process.imports import first_use
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ltro_jax.config.config import Config, Member
     from ltro_jax.config.hypers import Hypers
 
-__all__ = ["SETTINGS", "Config", "Hypers", "Member", "Run", "SettingsError", "Static"]
+__all__ = ["SETTINGS", "Config", "Hypers", "Member", "RunSettings", "SettingsError", "Static"]
 
 _LATER = {"Config": "config", "Member": "config", "Hypers": "hypers"}
 

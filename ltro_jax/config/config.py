@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ltro_jax.config.coercion import SettingsError, coerce, number_text, quoted
-from ltro_jax.config.groups import Run, Static
+from ltro_jax.config.groups import RunSettings, Static
 from ltro_jax.config.hypers import Hypers
 from ltro_jax.config.specs import GROUPS, SETTINGS
 
@@ -29,7 +29,7 @@ class Config:
 
     static: Static = field(default_factory=Static)
     hypers: Hypers = field(default_factory=Hypers)
-    run: Run = field(default_factory=Run)
+    run: RunSettings = field(default_factory=RunSettings)
     given: frozenset[str] = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:

@@ -125,7 +125,7 @@ class HyperSettings:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSettings:
     """Settings of the host loop; of the program only the length of a run that anneals its learning rate."""
 
     seeds: tuple[int, ...] = setting((0,), "seeds, one member each: A:B (half-open) or 1,4,9", at_least=0)

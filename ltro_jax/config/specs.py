@@ -5,7 +5,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from ltro_jax.config.groups import HyperSettings, Run, Static
+from ltro_jax.config.groups import HyperSettings, RunSettings, Static
 
 GROUPS = ("static", "hypers", "run")
 
@@ -21,7 +21,7 @@ class SettingSpec(typing.NamedTuple):
 
 def _specs() -> dict[str, SettingSpec]:
     specs = {}
-    for group, cls in zip(GROUPS, (Static, HyperSettings, Run), strict=True):
+    for group, cls in zip(GROUPS, (Static, HyperSettings, RunSettings), strict=True):
         hints = typing.get_type_hints(cls)
         for item in dataclasses.fields(cls):
             kind = float if group == "hypers" else hints[item.name]

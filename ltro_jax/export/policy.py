@@ -14,7 +14,7 @@ from ltro_jax.runs.load import Run
 from ltro_jax.runs.policy import Actors, load_actors
 from ltro_jax.runs.scoring import ABSOLUTE_FACTOR, absolute_metrics
 from ltro_jax.storage import MetricStore, RunError
-from ltro_jax.storage.atomic import one_line
+from ltro_jax.storage.errors import one_line
 from ltro_jax.storage.exported_policy import is_exported, write_exported
 from ltro_jax.training import make_train
 from ltro_jax.training.evaluation import KINDS

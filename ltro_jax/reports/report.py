@@ -7,6 +7,7 @@ from typing import Any
 from ltro_jax.config import SettingsError
 from ltro_jax.config.coercion import setting_text
 from ltro_jax.presets import preset_or_defaults
+from ltro_jax.process.files import write_atomically
 from ltro_jax.reports.comparison import Comparison, interval_text, notes, number, share
 from ltro_jax.reports.estimates import aggregates
 from ltro_jax.reports.page import (
@@ -29,10 +30,11 @@ from ltro_jax.reports.scores import (
     profile_section,
     score_section,
 )
-from ltro_jax.reports.series import Series, chosen_metric, differing, gather, not_begun, open_runs
+from ltro_jax.reports.series import Series, chosen_metric, differing, gather, not_begun
 from ltro_jax.reports.training import agent_section, failure_section, time_section, variance_section
 from ltro_jax.runs.progress import short
-from ltro_jax.storage.atomic import disk_errors, write_atomically
+from ltro_jax.runs.sweep import open_runs
+from ltro_jax.storage.errors import disk_errors
 
 REPORT_FILE = "report.html"
 OTHER_DOCUMENTS = (".htm", ".md", ".markdown", ".pdf", ".txt", ".docx", ".tex")
@@ -64,7 +66,7 @@ def report(
     """
     paths = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     file = _place(paths, out)
-    series = gather(open_runs(paths))
+    series = gather(open_runs(paths, with_metrics=True))
     comparison = Comparison(series, chosen_metric(series, metric))
     page = _page(comparison, [*notes(comparison), *_gaps(not_begun(paths))], title)
     figures = file.with_name(f"{file.stem}_figures")

@@ -16,8 +16,8 @@ from ltro_jax.reports.estimates import (
     mean_probability_of_improvement,
     reach,
 )
+from ltro_jax.reports.figures import Pair, improvement_figure, profile_figure
 from ltro_jax.reports.page import Block, Picture, Section, Table, Text
-from ltro_jax.reports.plots import Pair, improvement_figure, profile_figure
 from ltro_jax.runs.progress import short
 
 MOST_PAIRS = 28

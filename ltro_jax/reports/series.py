@@ -12,7 +12,7 @@ from ltro_jax.analysis.statistics import Array
 from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.config.coercion import number_text, setting_text
 from ltro_jax.reports.estimates import held
-from ltro_jax.runs.load import Run, load_run, point_members
+from ltro_jax.runs.load import Run, point_members
 from ltro_jax.runs.scoring import end_scores, frozen_at, resolve_metric
 from ltro_jax.runs.sweep import is_sweep, load_sweep
 from ltro_jax.storage import RunError
@@ -66,24 +66,6 @@ class Series:
         return int(self.metrics["env_steps"].values[-1]), config.num_iterations * config.static.steps_per_iteration
 
 
-def open_runs(paths: Iterable[str | Path]) -> list[Run]:
-    """The runs at these paths, each once; of a sweep those that have stored anything.
-
-    Raises:
-        RunError: no path, one that is neither a run nor a sweep, or one that has stored nothing.
-    """
-    runs: dict[Path, Run] = {}
-    for path in map(Path, paths):
-        found = list(load_sweep(path).runs.values()) if is_sweep(path) else [load_run(path)]
-        started = [run for run in found if run.iteration]
-        if not started:
-            raise RunError(f"{path} has no iteration yet; train it on with `ltro resume {path}`")
-        runs |= {run.path.resolve(): run for run in started}
-    if not runs:
-        raise RunError("there is no run to report on; name at least one run directory")
-    return list(runs.values())
-
-
 def not_begun(paths: Iterable[str | Path]) -> list[str]:
     """Parts of the sweeps among these paths that have stored nothing yet."""
     found = []
@@ -135,7 +117,7 @@ def chosen_metric(series: Sequence[Series], metric: str | None) -> str:
         path = one.runs[0].path
         if one.healthy.sizes["member"] and not one.curve(metric).size:
             raise RunError(
-                f"{path} has no value of {metric} yet; train it on with `ltro resume {path}` or choose another --metric"
+                f"{path} has no value of {metric} yet; train it with `ltro resume {path}` or choose another metric"
             )
     if not any(one.healthy.sizes["member"] for one in series):
         raise RunError(

@@ -40,7 +40,7 @@ from ltro_jax.storage import (
     save_checkpoint,
     truncate_checkpoints,
 )
-from ltro_jax.storage.atomic import one_line
+from ltro_jax.storage.errors import one_line
 from ltro_jax.storage.run_directory import nothing_saved
 from ltro_jax.training import Train, make_train
 from ltro_jax.types import RunnerState

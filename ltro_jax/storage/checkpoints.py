@@ -25,7 +25,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ltro_jax.storage.atomic import RunError, disk_errors, flush, one_line, write_atomically
+from ltro_jax.process.files import flush, write_atomically
+from ltro_jax.storage.errors import RunError, disk_errors, one_line
 
 MANIFEST = "manifest.json"
 STATE = "state.npz"

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ltro_jax.storage.atomic import RunError, disk_errors
+from ltro_jax.storage.errors import RunError, disk_errors
 
 LOCK_FILE = ".lock"
 

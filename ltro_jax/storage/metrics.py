@@ -20,7 +20,8 @@ import numpy as np
 import xarray as xr
 from xarray.backends import H5NetCDFStore
 
-from ltro_jax.storage.atomic import RunError, disk_errors, one_line, remove_leftovers, replacing, write_atomically
+from ltro_jax.process.files import remove_leftovers, replacing, write_atomically
+from ltro_jax.storage.errors import RunError, disk_errors, one_line
 
 DIMENSIONS = ("member", "iteration", "agent", "position")
 SEGMENT_BYTES = 2**26  # the most that one segment holds, unless one iteration is larger

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from comparing import assert_same_run
 
-from ltro_jax import Policy, list_presets, load_policy, load_run
+from ltro_jax import Policy, list_presets, load_policy, load_run, plot
 from ltro_jax.algorithms import ALGORITHMS
 from ltro_jax.cli import main
-from ltro_jax.cli.plot import _label
 from ltro_jax.config import SETTINGS
 from ltro_jax.envs import list_tasks
 from ltro_jax.envs.scenes import ParticleScene
@@ -32,7 +31,7 @@ HELP = {
     "eval": ["RUN", "--episodes", "greedy", "evaluation.json", "--best", "--json", "absolute metric"],
     "render": ["RUN", "--seed", "--episodes", "--sampled", "--best", "--fps", "example: ltro render "],
     "export-policy": ["RUN", "--seed", "safetensors", "example: ltro export-policy "],
-    "plot": ["RUN", "--metric", "--output", "PNG"],
+    "plot": ["RUN", "--metric", "--smoothing", "--output", ".png"],
     "report": ["RUN", "--metric", "--out", "Markdown", "example: ltro report "],
     "presets": ["PRESET", "--algorithm"],
     "envs": ["agents", "episode length"],
@@ -184,17 +183,13 @@ def test_plot(trained, tmp_path, capsys):
     assert main(["plot", str(trained)]) == 0
     assert capsys.readouterr().out == f"drawn: {trained / 'eval_return_greedy.png'}\n"
     assert is_png(trained / "eval_return_greedy.png")
-    for metric in ("adv_variance_used", "entropy", "episode_return"):  # per position, per agent, per member
-        output = tmp_path / f"{metric}.png"
-        assert main(["plot", str(trained), str(trained), "--metric", metric, "-o", str(output)]) == 0
-        assert is_png(output)
     (trained / "eval_return_greedy.png").unlink()
-
-
-def test_runs_of_one_name_are_two_curves(trained, tmp_path):
-    runs = [shutil.copytree(trained, tmp_path / name / "same") for name in ("a", "b")]
-    labels = [_label(load_run(path), [load_run(run) for run in runs]) for path in runs]
-    assert labels == [f"clip_happo ({path})" for path in runs]
+    output = tmp_path / "smooth.pdf"
+    given = ["--metric", "episode_return", "--smoothing", "3", "-o", str(output)]
+    assert main(["plot", str(trained), *given]) == 0
+    expected = plot(trained, "episode_return", smoothing=3, output=tmp_path / "expected.pdf")
+    assert expected.axes[0].lines[0].get_xdata()[0] == load_run(trained).metrics["env_steps"].values[2]  # type: ignore[index]
+    assert output.read_bytes() == (tmp_path / "expected.pdf").read_bytes()
 
 
 def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
@@ -206,7 +201,7 @@ def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
     assert main(["plot", str(trained), str(other), "-o", str(output)]) == 2
     error = capsys.readouterr().err
     assert error == (
-        "ltro: the runs are of different tasks (probe/climbing, probe/matching); plot them one task at a time\n"
+        "ltro: the runs are of different tasks (probe/climbing, probe/matching); plot each task separately\n"
     )
     settings |= {"task": "probe/matching"}
     (other / "settings.json").write_text(json.dumps(settings))
@@ -217,7 +212,7 @@ def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
     assert main(["plot", str(trained), str(other), "-o", str(output)]) == 2
     assert "different team rewards (mean over " in capsys.readouterr().err
     assert main(["plot", str(trained), "-o", str(tmp_path / "picture.jpg")]) == 2
-    assert "cannot be drawn as" in capsys.readouterr().err
+    assert ".jpg is not a .png or .pdf file; choose another name" in capsys.readouterr().err
     assert main(["plot", str(trained), "--metric", "score", "-o", str(output)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("ltro: metric = 'score' is unknown; there are ") and "entropy" in error

@@ -17,12 +17,13 @@ import xarray as xr
 
 from ltro_jax.config import Config, SettingsError
 from ltro_jax.config.coercion import number_text
+from ltro_jax.process.files import remove_leftovers
 from ltro_jax.runs.load import Run
 from ltro_jax.runs.scoring import flat_metrics
 from ltro_jax.runs.trackers.places import refuse_links_out
 from ltro_jax.runs.trackers.protocol import Job, Place, Row, Tracker
 from ltro_jax.storage import MetricStore, RunDirectory, RunError
-from ltro_jax.storage.atomic import one_line, remove_leftovers
+from ltro_jax.storage.errors import one_line
 
 Result = TypeVar("Result")
 CLASSES = {"wandb": "WandbTracker", "tensorboard": "TensorBoardTracker", "mlflow": "MlflowTracker"}

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from ltro_jax.runs.trackers.places import quiet, require_reachable, without_password
 from ltro_jax.runs.trackers.protocol import Job, Place, Row
 from ltro_jax.storage import RunError
-from ltro_jax.storage.atomic import one_line
+from ltro_jax.storage.errors import one_line
 
 ADDRESS_VARIABLE = "MLFLOW_TRACKING_URI"
 BATCH = {"metrics": 1000, "params": 100}  # the most that one request may hold
