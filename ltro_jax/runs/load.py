@@ -144,9 +144,9 @@ class Run:
         at_once = self.config.run.members_at_once
         results = evaluate_members(program, everyone, state, int(num_episodes), tuple(kinds), at_once)
         if best:
-            found = state.best.iteration
-            results = {name: np.where(found > 0, values, np.nan) for name, values in results.items()}
-            results["best_iteration"] = found
+            best_iteration = state.best.iteration
+            results = {name: np.where(best_iteration > 0, values, np.nan) for name, values in results.items()}
+            results["best_iteration"] = best_iteration
         results["frozen_at"] = state.failed_at
         coordinates = {"seed": ("member", [member.seed for member in everyone])}
         for name, _ in self.config.run.grid:
@@ -193,10 +193,10 @@ class Run:
         if seed not in run.seeds:
             raise RunError(f"seed {seed} is not in {self.path}; it has the seeds {', '.join(map(str, run.seeds))}")
         chosen = points[0] if point is None and len(points) == 1 else dict(point or {})
-        numbers = [_in_float32(one) for one in points]
+        numbers = [_in_float32(known) for known in points]
         if _in_float32(chosen) not in numbers:
-            known = "; ".join(map(point_label, points)) if run.grid else "it has none"
-            raise RunError(f"point = {point_label(chosen) or None} is not one of the grid of {self.path}: {known}")
+            labels = "; ".join(map(point_label, points)) if run.grid else "it has none"
+            raise RunError(f"point = {point_label(chosen) or None} is not one of the grid of {self.path}: {labels}")
         return numbers.index(_in_float32(chosen)) * len(run.seeds) + run.seeds.index(seed)
 
     def by_point(self) -> dict[str, xr.Dataset]:

@@ -286,10 +286,10 @@ def _check(path: Path, iteration: int) -> None:
         raise Damage(f"{MANIFEST}: written for iteration {number}")
     for name, digest in digests:
         try:
-            found = _digest(path / name)
+            actual = _digest(path / name)
         except FileNotFoundError:
             raise Damage(f"{name}: missing") from None
-        if found != digest:
+        if actual != digest:
             raise Damage(f"{name}: checksum differs")
 
 

@@ -143,8 +143,8 @@ class MetricStore:
                     disk.check()
 
     def _segments(self) -> list[Segment]:
-        found = (re.fullmatch(r"(\d{9,})-(\d{9,})\.nc", path.name) for path in self.path.glob("*.nc"))
-        return sorted(Segment(int(name[1]), int(name[2]), self.path / name[0]) for name in found if name)
+        matches = (re.fullmatch(r"(\d{9,})-(\d{9,})\.nc", path.name) for path in self.path.glob("*.nc"))
+        return sorted(Segment(int(name[1]), int(name[2]), self.path / name[0]) for name in matches if name)
 
     def _write(self, first: int, dataset: xr.Dataset) -> None:
         path = self.path / f"{first:09d}-{first + dataset.sizes['iteration'] - 1:09d}.nc"
