@@ -51,8 +51,8 @@ def learning_curves(
         window: iterations with a value in a trailing mean of each member; a line begins when its window is full.
         baseline: name → height of a dashed horizontal line (a random policy, a known optimum).
         show_seeds: draw each member faintly, up to 16 of them.
-        failed: name → members that are in no mean, dims as above: faint and unsmoothed, with a cross at the last value.
-        lines: name → dashes and colour, the same in several figures; by default in the order of the curves.
+        failed: name → members that are in no mean, dims as above: faint, with a cross at the last value of each.
+        lines: name → dashes and colour, for the same style in several plots; by default in the order of the curves.
     Returns:
         A figure; a curve with one member has no band.
     Raises:
@@ -171,7 +171,7 @@ def count_curves(
 
 
 def default_lines(names: Iterable[str]) -> dict[str, Line]:
-    """Name → dashes and colour, in sequence."""
+    """Name → dashes and colour, in the order of `LINES`."""
     return dict(zip(names, cycle(LINES), strict=False))
 
 
@@ -237,7 +237,7 @@ def _draw(axes: Axes, curve: xr.DataArray, label: str, dashes: object, colour: s
 
 
 def _draw_failed(axes: Axes, curve: xr.DataArray, colour: str) -> None:
-    """Members that failed, up to the failure."""
+    """Values of members before they became non-finite."""
     for values in curve.values:
         recorded = np.flatnonzero(~np.isnan(values))
         if recorded.size:

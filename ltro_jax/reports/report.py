@@ -1,4 +1,4 @@
-"""One page on one or many runs: what was run, what came of it, and how sure that is."""
+"""One page about one or many runs: settings, results and their uncertainty."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -86,17 +86,17 @@ def _place(paths: Sequence[Path], out: str | Path | None) -> Path:
     if out.suffix == ".html":
         return out
     if out.suffix.lower() in OTHER_DOCUMENTS:
-        raise SettingsError(f"out = {out} is no HTML file; name one, the Markdown is written beside it, or a directory")
+        raise SettingsError(f"out = {out} is not an HTML file; name an HTML file or a directory")
     return out / REPORT_FILE
 
 
 def _gaps(parts: Sequence[str]) -> list[str]:
-    return [f"Parts of a sweep that have not begun: {', '.join(parts)}."] if parts else []
+    return [f"Parts of a sweep that have not started: {', '.join(parts)}."] if parts else []
 
 
 def _page(comparison: Comparison, warnings: Sequence[str], title: str | None) -> Page:
-    algorithms = _enumerated(dict.fromkeys(one.algorithm for one in comparison.series))
-    tasks = _enumerated(dict.fromkeys(one.task for one in comparison.series))
+    algorithms = _enumerated(dict.fromkeys(entry.algorithm for entry in comparison.series))
+    tasks = _enumerated(dict.fromkeys(entry.task for entry in comparison.series))
     sections = [
         _runs_section(comparison.series, warnings),
         learning_section(comparison),
@@ -117,7 +117,7 @@ def _summary(comparison: Comparison) -> str:
     one_task = len(comparison.tasks) == 1
     scores = comparison.scores if one_task else comparison.complete
     ranked = [label for label in comparison.ranked if label in scores]
-    found = [
+    ranking = [
         f"{label} {interval_text(aggregates(list(scores[label].values())).iqm, number if one_task else share)}"
         for label in ranked[:NAMED]
     ]
@@ -125,22 +125,22 @@ def _summary(comparison: Comparison) -> str:
     words = comparison.words
     if not one_task:
         words += f", scaled to 0 … 1 on each of {len(comparison.tasks)} tasks"
-    counts = sorted({one.healthy.sizes["member"] for one in comparison.scored})
+    counts = sorted({entry.healthy.sizes["member"] for entry in comparison.scored})
     seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) + (" seed" if counts == [1] else " seeds")
-    return f"Final {words}; IQM over {seeds}: {'; '.join(found) or 'no run has every task'}{rest}."
+    return f"Final {words}; IQM over {seeds}: {'; '.join(ranking) or 'no run has every task'}{rest}."
 
 
 def _runs_section(series: Sequence[Series], warnings: Sequence[str]) -> Section:
     """What to beware of; which runs, how they were started, with which settings and versions."""
     rows = []
-    for one in series:
-        steps = " of ".join(dict.fromkeys(map(short, one.done)))
-        for run in one.runs:
+    for entry in series:
+        steps = " of ".join(dict.fromkeys(map(short, entry.done)))
+        for run in entry.runs:
             started = run.directory.environment["started"][:16].replace("T", " ")
-            rows.append([one.label, one.task, _seeds(run.config.run.seeds), steps, started, str(run.path)])
+            rows.append([entry.label, entry.task, _seeds(run.config.run.seeds), steps, started, str(run.path)])
     columns = ["run", "task", "seeds", "steps", "started (UTC)", "directory"]
     blocks: list[Block] = [*map(Note, warnings), Table(columns, rows, "Steps are those of each member.")]
-    commands = list(dict.fromkeys(run.directory.environment["command"] for one in series for run in one.runs))
+    commands = list(dict.fromkeys(run.directory.environment["command"] for entry in series for run in entry.runs))
     typed = [command for command in commands if command]
     if typed:
         blocks.append(Code("\n".join(typed)))
@@ -161,11 +161,13 @@ def _settings(series: Sequence[Series]) -> Block:
         telling = differing(series, names)
         if not telling:
             return Text("The settings of the runs are the same.")
-        rows = [[one.label, one.task, *(setting_text(one.settings[name]) for name in telling)] for one in series]
+        rows = [
+            [entry.label, entry.task, *(setting_text(entry.settings[name]) for name in telling)] for entry in series
+        ]
         return _narrow(["run", "task", *telling], rows, "Settings that differ between the runs.")
-    own = series[0].settings
-    usual = preset_or_defaults(own["task"], own["algorithm"]).to_dict() | {"num_agents": own["num_agents"]}
-    rows = [[name, setting_text(own[name]), setting_text(usual[name])] for name in names if own[name] != usual[name]]
+    here = series[0].settings
+    usual = preset_or_defaults(here["task"], here["algorithm"]).to_dict() | {"num_agents": here["num_agents"]}
+    rows = [[name, setting_text(here[name]), setting_text(usual[name])] for name in names if here[name] != usual[name]]
     if not rows:
         return Text("The settings are those of the preset (without one: the defaults).")
     return Table(
@@ -175,16 +177,16 @@ def _settings(series: Sequence[Series]) -> Block:
 
 def _versions(series: Sequence[Series]) -> Block:
     """Where the runs were started: in a line if all alike, else a table."""
-    found: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for one in series:
-        for run in one.runs:
-            found.setdefault(tuple(_environment(run.directory.environment).items()), []).append(one.label)
-    if len(found) == 1:
-        return Text(f"Started with {', '.join(f'{name} {version}' for name, version in next(iter(found)))}.")
-    columns = list(dict.fromkeys(name for row in found for name, _ in row))
+    by_version: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for entry in series:
+        for run in entry.runs:
+            by_version.setdefault(tuple(_environment(run.directory.environment).items()), []).append(entry.label)
+    if len(by_version) == 1:
+        return Text(f"Started with {', '.join(f'{name} {version}' for name, version in next(iter(by_version)))}.")
+    columns = list(dict.fromkeys(name for row in by_version for name, _ in row))
     rows = [
         [", ".join(dict.fromkeys(labels)), *(dict(row).get(name, "–") for name in columns)]
-        for row, labels in found.items()
+        for row, labels in by_version.items()
     ]
     return _narrow(["run", *columns], rows, "Versions and devices with which the runs were started.")
 

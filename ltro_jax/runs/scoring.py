@@ -12,11 +12,11 @@ import xarray as xr
 
 from ltro_jax.analysis.statistics import Array, final_score, iqm, iqm_interval
 from ltro_jax.config import Hypers, SettingsError
+from ltro_jax.runs.dataset import PER_MEMBER
 from ltro_jax.runs.load import Run, point_label, point_members
 from ltro_jax.storage import RunError, list_checkpoints
 from ltro_jax.training import Train
 
-PER_MEMBER = ("member", "iteration")  # dimensions of a metric with one value for each member
 LAST_SHARE = 5  # the score is the mean over the last fifth of what was recorded
 EVALUATION_FILE, BEST_EVALUATION_FILE = "evaluation.json", "evaluation_best.json"  # of `ltro eval`, in the run
 ABSOLUTE_FACTOR = 10  # the absolute metric takes this many times `eval_episodes` (Gorsane et al. 2022)

@@ -281,7 +281,7 @@ def test_metrics_that_cannot_be_compared(runs, tiny, tmp_path):
 def test_places_that_cannot_be_written(runs, tmp_path, monkeypatch):
     module = importlib.import_module("ltro_jax.reports.report")  # the package's `report` is the function
     monkeypatch.setattr(module, "_page", lambda *_: Page("short", "", []))
-    with pytest.raises(SettingsError, match=r"out = .*x\.pdf is no HTML file; name one"):
+    with pytest.raises(SettingsError, match=r"out = .*x\.pdf is not an HTML file; name an"):
         report(runs["happo"], tmp_path / "x.pdf")
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunError, match=r"cannot write .*: Not a directory; choose another place with --out"):
