@@ -62,6 +62,7 @@ def measure(config: ltro_jax.Config, calls: int, ceiling: float, label: dict[str
         states, *_ = jax.block_until_ready(advance(states, hypers, jnp.int32(1)))
         durations.append(time.perf_counter() - began)
     seconds, memory = statistics.median(durations[1:]), advance.memory_analysis()
+    assert memory is not None  # every platform of this benchmark tells
     num_members, figures = len(config.members), {}
     if not config.static.recurrent:
         gflops = num_members * update_flops(config) / seconds / 1e9

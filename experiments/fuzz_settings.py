@@ -71,13 +71,13 @@ STOPS = (  # where a command has checked everything that was typed
     "ltro_jax.runs.train.Session.__init__",
     "ltro_jax.runs.forecast.compile_fitting",
     "ltro_jax.runs.load.evaluate_members",
-    "ltro_jax.runs.evaluation.absolute_metrics",
+    "ltro_jax.runs.scoring.absolute_metrics",
     "ltro_jax.export.film.play",
     "ltro_jax.laboratories.controlled.tables.make_controlled",
     "ltro_jax.laboratories.games.study.use_compilation_cache",
     "ltro_jax.reports.report._page",
-    "ltro_jax.analysis.plots.learning_curves",
-    "ltro_jax.parallel.join_processes",
+    "ltro_jax.reports.plot.learning_curves",
+    "jax.distributed.initialize",
     "time.sleep",
 )
 

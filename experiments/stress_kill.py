@@ -34,9 +34,9 @@ import numpy as np
 import xarray as xr
 
 import ltro_jax
+from ltro_jax.process.files import is_leftover
 from ltro_jax.runs.sweep import is_sweep, load_sweep
 from ltro_jax.storage import has_checkpoints
-from ltro_jax.storage.atomic import is_leftover
 
 INTERVAL, KEPT = 3, 2  # iterations between checkpoints; how many of them stay
 SETTINGS = {

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ltro_jax.export.film import render
     from ltro_jax.export.policy import export_policy
     from ltro_jax.presets import list_presets, load_preset
+    from ltro_jax.reports.plot import plot
     from ltro_jax.reports.report import report
     from ltro_jax.runs import (
         Policy,
@@ -45,6 +46,7 @@ __all__ = [
     "load_run",
     "load_sweep",
     "make_train",
+    "plot",
     "render",
     "report",
     "resume",
@@ -56,6 +58,7 @@ __all__ = [
 _ROOMS = {
     "export.film": ("render",),
     "export.policy": ("export_policy",),
+    "reports.plot": ("plot",),
     "reports.report": ("report",),
     "config": ("Config", "Hypers", "SettingsError"),
     "presets": ("list_presets", "load_preset"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ltro_jax.algorithms import ALGORITHMS
-from ltro_jax.config import SETTINGS, Config, Hypers, Run, SettingsError, Static
+from ltro_jax.config import SETTINGS, Config, Hypers, RunSettings, SettingsError, Static
 from ltro_jax.config.coercion import number_text, parse_integers
 from ltro_jax.config.families import MPEOptions
 from ltro_jax.config.groups import GROUPS
@@ -254,7 +254,7 @@ def test_round_trip():
 
 
 def test_names_are_unique_and_explained():
-    fields = [field.name for cls in (Static, Hypers, Run) for field in dataclasses.fields(cls)]
+    fields = [field.name for cls in (Static, Hypers, RunSettings) for field in dataclasses.fields(cls)]
     assert sorted(fields) == sorted([*SETTINGS, "options"])
     assert {spec.group for spec in SETTINGS.values()} == set(GROUPS)
     assert all(spec.metadata["help"] for spec in SETTINGS.values())
@@ -269,7 +269,7 @@ def test_static_is_hashable_and_hypers_are_a_pytree():
 
 
 def test_settings_are_frozen():
-    for group in (Config(), Static(), Hypers(), Run()):
+    for group in (Config(), Static(), Hypers(), RunSettings()):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(group, dataclasses.fields(group)[0].name, None)
 

@@ -1,6 +1,6 @@
-"""Figures of runs: learning curves and per-position curves with bootstrap bands.
+"""Plots of runs: learning curves and per-position curves with bootstrap bands.
 
-Figures are built as objects, without pyplot: importing or drawing changes neither backend nor global style.
+Figures are built as objects, without pyplot: importing or drawing changes neither the backend nor the global style.
 """
 
 import io
@@ -21,8 +21,10 @@ from numpy.typing import ArrayLike
 
 from ltro_jax.analysis.statistics import iqm, iqm_interval
 from ltro_jax.analysis.style import LINES, STYLE, legend
+from ltro_jax.process.files import replacing
 
 _BASELINE_DASHES = ((0, (6, 3)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 2)))
+FORMATS = (".png", ".pdf")
 _MAX_SEED_LINES = 16
 _MAX_COLUMNS = 4
 Line = tuple[Any, str]  # dashes and colour
@@ -33,6 +35,7 @@ def learning_curves(
     *,
     ylabel: str,
     title: str,
+    window: int = 1,
     baseline: Mapping[str, float] | None = None,
     show_seeds: bool = True,
     failed: Mapping[str, xr.DataArray] | None = None,
@@ -45,6 +48,7 @@ def learning_curves(
             any evaluation (all NaN) are dropped; where only some members have a value the line has a gap.
         ylabel: the quantity and its unit.
         title: one line above the axes.
+        window: iterations with a value in a trailing mean of each member; a line begins when its window is full.
         baseline: name → height of a dashed horizontal line (a random policy, a known optimum).
         show_seeds: draw each member faintly, up to 16 of them.
         failed: name → members that are in no mean, dims as above: faint, with a cross at the last value of each.
@@ -59,7 +63,7 @@ def learning_curves(
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
         lines = lines or default_lines(curves)
-        for name, curve in _prepared(curves).items():
+        for name, curve in _prepared(curves, window=window).items():
             dashes, colour = lines[name]
             if show_seeds and 1 < curve.sizes["member"] <= _MAX_SEED_LINES:
                 axes.plot(curve.env_steps, curve.T, color=colour, linewidth=0.6, alpha=0.3)
@@ -92,8 +96,7 @@ def position_curves(
         ylabel: the quantity and its unit.
         title: one line above the panels.
         log: logarithmic y axis.
-        window: iterations in a trailing rolling mean of each member; a line begins when its window is full.
-        lines: as in `learning_curves`.
+        window, lines: as in `learning_curves`.
         panels: "position", or "agent" for that dimension in its place.
     Returns:
         A plot with interquartile means over members and, for two or more members, 95 % bootstrap bands.
@@ -181,35 +184,30 @@ def svg(figure: Figure) -> bytes:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure in the format of its suffix (`.png`, `.pdf`): whole or not at all, same bytes each time.
+    """Write a figure in the format of its suffix (`.png`, `.pdf`), whole or not at all, with the same bytes each time.
 
     Args:
         figure: as returned by the functions above.
-        path: target file; missing parent directories are made.
+        path: target file; missing parent directories are created.
     Returns:
         The path written.
     Raises:
         ValueError: the suffix is neither `.png` nor `.pdf`.
     """
     path = Path(path)
-    if path.suffix not in (".png", ".pdf"):
-        raise ValueError(f"a figure is saved as .png or .pdf; got {path.name!r}")
+    if path.suffix not in FORMATS:
+        raise ValueError(f"a figure is saved as {' or '.join(FORMATS)}; got {path.name!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
-    try:
-        with matplotlib.rc_context(STYLE):
-            figure.savefig(partial, format=path.suffix[1:], dpi=150, metadata=metadata)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with matplotlib.rc_context(STYLE), replacing(path, durable=False) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=metadata)
     return path
 
 
 def _prepared(
     curves: Mapping[str, xr.DataArray], *, extra: tuple[str, ...] = (), window: int = 1
 ) -> dict[str, xr.DataArray]:
-    """Curves in (member, iteration, *extra) order: iterations without a value dropped, the rest smoothed."""
+    """Curves in (member, iteration, *extra) order: iterations without a value are dropped, the others smoothed."""
     if not curves:
         raise ValueError("nothing to draw: give at least one named curve")
     dims = ("member", "iteration", *extra)

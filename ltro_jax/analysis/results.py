@@ -8,7 +8,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from ltro_jax.analysis.plots import save_figure
-from ltro_jax.storage.atomic import disk_errors, write_atomically
+from ltro_jax.process.files import write_atomically
+from ltro_jax.storage.errors import disk_errors
 
 
 def netcdf_gz(dataset: xr.Dataset) -> bytes:

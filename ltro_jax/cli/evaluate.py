@@ -44,10 +44,17 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, print a table or JSON, and keep it."""
+    from ltro_jax.process.files import write_atomically
     from ltro_jax.runs import load_run
-    from ltro_jax.runs.evaluation import KEPT, KEPT_BEST, TIMES, evaluation_report, evaluation_summary
+    from ltro_jax.runs.scoring import (
+        ABSOLUTE_FACTOR,
+        BEST_EVALUATION_FILE,
+        EVALUATION_FILE,
+        evaluation_report,
+        evaluation_summary,
+    )
     from ltro_jax.storage import RunError, json_text
-    from ltro_jax.storage.atomic import disk_errors, write_atomically
+    from ltro_jax.storage.errors import disk_errors
 
     if options.episodes is not None and options.episodes < 1:
         raise SettingsError(f"episodes = {options.episodes} is not allowed; it must be at least 1")
@@ -56,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     set_cache(options)
     opened = load_run(options.path)
     kinds = KINDS if options.actions == "both" else (options.actions,)
-    usual = TIMES * opened.config.static.eval_episodes if options.best else 100
+    usual = ABSOLUTE_FACTOR * opened.config.static.eval_episodes if options.best else 100
     result = opened.evaluate(options.episodes or usual or 100, best=options.best, kinds=kinds)
     summary = evaluation_summary(opened, result)
     report = evaluation_report(opened, result, summary)
@@ -68,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         with disk_errors(f"cannot write {options.json}", "choose another file"):
             write_atomically(typed_path(options.json), json_text(report).encode())
     try:
-        opened.directory.write_json(KEPT_BEST if options.best else KEPT, report)
+        opened.directory.write_json(BEST_EVALUATION_FILE if options.best else EVALUATION_FILE, report)
     except RunError as error:  # another user's run: the result is printed all the same
         print(f"ltro: the result is not kept with the run: {error}", file=sys.stderr)
     return 0
@@ -77,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
 def _print_table(opened: Run, result: xr.Dataset, summary: list[dict[str, Any]], kinds: tuple[str, ...]) -> None:
     import numpy as np
 
-    from ltro_jax.runs.evaluation import counted_members
+    from ltro_jax.runs.scoring import counted_members
 
     static, episodes = opened.config.static, result.attrs["episodes"]
     actors = "the best policies up to iteration" if result.attrs["actors"] == "best" else "iteration"

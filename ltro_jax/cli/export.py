@@ -37,12 +37,12 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write and say where."""
     from ltro_jax.export.metrics import export_runs
-    from ltro_jax.runs.sweep import open_all
+    from ltro_jax.runs.sweep import open_runs
 
     set_cache(options)
     if options.format == "netcdf" and options.metric and not options.output:
         raise SettingsError("format = netcdf with --metric needs an output file: name one with -o")
-    runs = open_all(options.paths)
+    runs = open_runs(options.paths)
     output = options.output or Path(options.paths[0]) / f"metrics.{SUFFIXES[options.format]}"
     print(f"written: {export_runs(runs, options.format, output, options.metric)}")
     return 0

@@ -57,18 +57,17 @@ def run(options: argparse.Namespace) -> int:
     """Train, rank and write tables; 130 when stopped by Ctrl-C before the end."""
     import jax
 
-    from ltro_jax.parallel import join_processes, wait_for_all
     from ltro_jax.presets import preset_or_defaults
     from ltro_jax.runs.forecast import forecast
     from ltro_jax.runs.progress import Progress
-    from ltro_jax.runs.sweep import plan, refuse_impossible, sweep
+    from ltro_jax.runs.sweep import plan, refuse_impossible, sweep, wait_for_all
     from ltro_jax.runs.sweep_results import refuse_unknown_score, write_tables
 
     set_cache(options)
     given = options.coordinator, options.num_processes, options.process_id
     if options.distributed or given != (None, None, None):
         try:
-            join_processes(*given)
+            jax.distributed.initialize(*given)  # before anything uses a device; None = as JAX detects it
         except (RuntimeError, ValueError) as error:
             raise SettingsError(
                 f"the processes could not be joined ({error}); give --coordinator, --num_processes and --process_id"

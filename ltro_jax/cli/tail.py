@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print; 130 when --follow was ended by Ctrl-C."""
-    from ltro_jax.runs.sweep import is_sweep, open_all
+    from ltro_jax.runs.sweep import is_sweep, open_runs
 
     if options.lines < 1:
         raise SettingsError(f"lines = {options.lines} is not allowed; it must be at least 1")
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         while True:
             finished = _finished(options.path)  # asked first: what is stored later is found the next time
-            for opened in open_all([options.path]):
+            for opened in open_runs([options.path]):
                 label = str(opened.path) if is_sweep(options.path) else ""
                 rows = _new_rows(opened, options, seen)
                 for row in rows:
@@ -66,9 +66,9 @@ def _new_rows(opened: Run, options: argparse.Namespace, seen: dict[str, int]) ->
 
 
 def _finished(path: str) -> bool:
-    from ltro_jax.runs.sweep import is_sweep, load_sweep, open_all
+    from ltro_jax.runs.sweep import is_sweep, load_sweep, open_runs
 
-    return load_sweep(path).finished if is_sweep(path) else open_all([path])[0].finished
+    return load_sweep(path).finished if is_sweep(path) else open_runs([path])[0].finished
 
 
 def _line(label: str, row: TailRow) -> str:

@@ -30,10 +30,10 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Send and say how much."""
-    from ltro_jax.runs.sweep import open_all
+    from ltro_jax.runs.sweep import open_runs
     from ltro_jax.runs.trackers import track
 
-    for opened in open_all([options.path]):
+    for opened in open_runs([options.path]):
         sent = track(opened, options.tracker, options.tracker_project, options.tracker_group)
         for name, count in sent.items():
             print(f"{opened.path}: {count} iterations sent to {name}, which has all {opened.iteration}")

@@ -1,9 +1,9 @@
 """Settings: static settings, which recompile the program, and traced hyper-parameters, which `vmap` batches.
 
 A `Config` consists of three frozen groups: `Static` is hashable and determines the compiled program, `Hypers` is a
-pytree of scalars that the program takes as input, and `Run` controls the host loop. `Static.options` holds the options
-of the environment family. Setting names are unique across the groups, so a flat dictionary, a TOML preset and a command
-line use the same names.
+pytree of scalars that the program takes as input, and `RunSettings` controls the host loop. `Static.options` holds the
+options of the environment family. Setting names are unique across the groups, so a flat dictionary, a TOML preset and a
+command line use the same names.
 
 Modules that need JAX are imported at first use, so that `ltro --help` starts without it.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ltro_jax.config.coercion import SettingsError
 from ltro_jax.config.families import EnvOptions
-from ltro_jax.config.groups import SETTINGS, Run, Static, find_setting
+from ltro_jax.config.groups import SETTINGS, RunSettings, Static, find_setting
 from ltro_jax.config.specs import setting
 from ltro_jax.process.imports import first_use
 
@@ -26,7 +26,7 @@ __all__ = [
     "EnvOptions",
     "Hypers",
     "Member",
-    "Run",
+    "RunSettings",
     "SettingsError",
     "Static",
     "find_setting",

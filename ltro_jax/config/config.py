@@ -20,7 +20,7 @@ from ltro_jax.config.families import (
     option_names,
     options_class,
 )
-from ltro_jax.config.groups import GROUPS, SETTINGS, Run, Static
+from ltro_jax.config.groups import GROUPS, SETTINGS, RunSettings, Static
 from ltro_jax.config.hypers import Hypers
 from ltro_jax.config.sharing import check_sharing
 from ltro_jax.config.specs import SettingSpec, check_range, field_specs
@@ -39,7 +39,7 @@ class Config:
 
     static: Static = field(default_factory=Static)
     hypers: Hypers = field(default_factory=Hypers)
-    run: Run = field(default_factory=Run)
+    run: RunSettings = field(default_factory=RunSettings)
     given: frozenset[str] = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:

@@ -132,7 +132,7 @@ class HyperSettings:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSettings:
     """Settings of the host loop. The program depends on them only where `anneal_lr` needs the length of the run."""
 
     seeds: tuple[int, ...] = setting((0,), "seeds, one for each member: A:B (half-open) or 1,4,9", at_least=0)
@@ -167,7 +167,7 @@ class Run:
 SETTINGS: Mapping[str, SettingSpec] = {
     **field_specs(Static, "static"),
     **field_specs(HyperSettings, "hypers"),
-    **field_specs(Run, "run"),
+    **field_specs(RunSettings, "run"),
 }
 
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from ltro_jax.config import SettingsError
 from ltro_jax.export.episodes import SUFFIXES, Episode, film
+from ltro_jax.process.files import write_atomically
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.policy import Policy, load_policy
-from ltro_jax.storage.atomic import disk_errors, write_atomically
+from ltro_jax.storage.errors import disk_errors
 from ltro_jax.types import Array, TimeStep
 
 WEB_PAGE = ".html"

@@ -14,11 +14,11 @@ import pandas as pd
 
 from ltro_jax.analysis.tables import csv_text
 from ltro_jax.config import SettingsError
-from ltro_jax.runs.evaluation import absolute_metrics
+from ltro_jax.process.files import write_atomically
 from ltro_jax.runs.load import Run, point_label
-from ltro_jax.runs.metric_names import choose_metrics, flat_metrics, unknown_metric
+from ltro_jax.runs.scoring import absolute_metrics, choose_metrics, flat_metrics, unknown_metric
 from ltro_jax.storage import MetricStore, RunError, RunWarning
-from ltro_jax.storage.atomic import disk_errors, one_line, write_atomically
+from ltro_jax.storage.errors import disk_errors, one_line
 
 EVALUATED, GREEDY = "eval_", "_greedy"
 

@@ -11,11 +11,11 @@ from flax.traverse_util import flatten_dict
 from ltro_jax.config import Hypers
 from ltro_jax.distributions import UNAVAILABLE
 from ltro_jax.ops import LAYER_NORM_EPS
-from ltro_jax.runs.evaluation import TIMES, absolute_metrics
 from ltro_jax.runs.load import Run
 from ltro_jax.runs.policy import Actors, load_actors
+from ltro_jax.runs.scoring import ABSOLUTE_FACTOR, absolute_metrics
 from ltro_jax.storage import MetricStore, RunError
-from ltro_jax.storage.atomic import one_line
+from ltro_jax.storage.errors import one_line
 from ltro_jax.storage.exported_policy import is_exported, write_exported
 from ltro_jax.training import make_train
 from ltro_jax.training.evaluation import KINDS
@@ -178,7 +178,9 @@ def _evaluation(run: Run, actors: Actors, best: bool, checkpoint: int | None) ->
         except (RunError, jax.errors.JaxRuntimeError) as error:
             return {"of": f"nothing: the best actors could not be evaluated again ({one_line(error)})"}
         scores = {name: float(values[0]) for name, values in metrics.items()}
-        return {"of": f"at least {TIMES * episodes} episodes of each kind, which did not select these actors"} | scores
+        return {
+            "of": f"at least {ABSOLUTE_FACTOR * episodes} episodes of each kind, which did not select these actors"
+        } | scores
     stored = MetricStore(run.directory.metrics).last_iteration()
     if not episodes or not 0 < actors.iteration <= stored:
         return {"of": "nothing: there was no evaluation after this iteration"}

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
+from jax.stages import Compiled, Lowered, Wrapped
 
 from ltro_jax.config import Hypers, Member
 from ltro_jax.parallel.mesh import MEMBERS, Layout, member_layout
@@ -37,9 +38,9 @@ class MemberProgram(NamedTuple):
     layout: how members lie in rows
     """
 
-    init: Any
-    advance: Any
-    evaluate: Any
+    init: Wrapped
+    advance: Wrapped
+    evaluate: Wrapped
     place: Callable[[Any], Any]
     collect: Callable[[Any], Any]
     layout: Layout
@@ -59,8 +60,8 @@ def in_groups(function: Callable, in_axes: Sequence[int | None], size: int) -> C
     """As `jax.vmap(function, in_axes)` for axes 0 and None, but `size` members at a time, group after group."""
 
     def call(*arguments: Any) -> Any:
-        def member(own: tuple[Any, ...]) -> Any:
-            its = iter(own)
+        def member(values: tuple[Any, ...]) -> Any:
+            its = iter(values)
             return function(
                 *(shared if axis is None else next(its) for shared, axis in zip(arguments, in_axes, strict=True))
             )
@@ -71,7 +72,7 @@ def in_groups(function: Callable, in_axes: Sequence[int | None], size: int) -> C
     return call
 
 
-def compiler_options(platform: str) -> dict[str, Any] | None:
+def compiler_options(platform: str) -> dict[str, int] | None:
     """XLA's options of the program: on a CPU LLVM's third level takes a third longer, and nothing runs faster by it.
 
     A level that the user has chosen, by `XLA_FLAGS` or `JAX_DISABLE_MOST_OPTIMIZATIONS`, is left as it is.
@@ -81,7 +82,7 @@ def compiler_options(platform: str) -> dict[str, Any] | None:
     return {level: 2} if platform == "cpu" and not chosen else None
 
 
-def compile_together(*lowered: Any) -> list[Any]:
+def compile_together(*lowered: Lowered) -> list[Compiled]:
     """Compile lowered programs side by side: XLA's compiler alone does not fill two cores."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(lambda program: program.compile(), lowered))
@@ -108,8 +109,8 @@ def make_member_program(train: Train, num_members: int, layout: Layout | None = 
     def evaluate(
         states: RunnerState, hypers: Hypers, num_episodes: int | None = None, kinds: tuple[str, ...] = KINDS
     ) -> dict[str, Array]:
-        one = spread(lambda state, point: train.evaluate(state, point, num_episodes=num_episodes, kinds=kinds), 0, 0)
-        return one(states, hypers)
+        of_member = functools.partial(train.evaluate, num_episodes=num_episodes, kinds=kinds)
+        return spread(of_member, 0, 0)(states, hypers)
 
     def place(tree: Any) -> Any:
         rows = np.minimum(np.arange(num_rows), num_members - 1)

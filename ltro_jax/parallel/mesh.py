@@ -25,7 +25,7 @@ def member_layout(num_members: int, devices: Sequence[Any] | None = None, at_onc
 
     Args:
         num_members: S ≥ 1.
-        devices: `jax.Device`s to choose from; None takes those of this process.
+        devices: `jax.Device`s to choose from; None = those of this process.
         at_once: most members of a device side by side; None = 1 on a CPU, elsewhere all of them.
     """
     devices = list(jax.local_devices() if devices is None else devices)

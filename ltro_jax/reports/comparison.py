@@ -11,8 +11,8 @@ from ltro_jax.analysis.plots import Line, default_lines
 from ltro_jax.analysis.statistics import Array, Interval, iqm
 from ltro_jax.reports.estimates import normalised
 from ltro_jax.reports.series import Series
-from ltro_jax.runs.load import metric_words
 from ltro_jax.runs.progress import short
+from ltro_jax.runs.scoring import metric_words
 
 MOST_CURVES = 12  # more cannot be told apart in a figure
 
@@ -27,19 +27,19 @@ class Comparison:
     @cached_property
     def scored(self) -> list[Series]:
         """The series with healthy members."""
-        return [one for one in self.series if one.healthy.sizes["member"]]
+        return [entry for entry in self.series if entry.healthy.sizes["member"]]
 
     @cached_property
     def tasks(self) -> list[str]:
-        return list(dict.fromkeys(one.task for one in self.scored))
+        return list(dict.fromkeys(entry.task for entry in self.scored))
 
     @cached_property
     def scores(self) -> dict[str, dict[str, Array]]:
         """Label → task → `[S]`."""
-        found: dict[str, dict[str, Array]] = {}
-        for one in self.scored:
-            found.setdefault(one.label, {})[one.task] = one.scores(self.metric)
-        return found
+        scores: dict[str, dict[str, Array]] = {}
+        for entry in self.scored:
+            scores.setdefault(entry.label, {})[entry.task] = entry.scores(self.metric)
+        return scores
 
     @cached_property
     def normalised(self) -> dict[str, dict[str, Array]]:
@@ -68,7 +68,7 @@ class Comparison:
 
     def drawn(self, task: str) -> list[Series]:
         """The series of a task that figures show."""
-        by_label = {one.label: one for one in self.scored if one.task == task}
+        by_label = {entry.label: entry for entry in self.scored if entry.task == task}
         return [by_label[label] for label in self.lines if label in by_label]
 
     def can_be_drawn(self, label: str, task: str) -> bool:
@@ -107,28 +107,29 @@ def thinned(curve: xr.DataArray, most: int) -> xr.DataArray:
 
 def notes(comparison: Comparison) -> list[str]:
     """Sentences on what a reader must know before comparing."""
-    tasks, found = comparison.tasks, []
+    tasks, sentences = comparison.tasks, []
 
     def names(series: list[Series]) -> str:
-        return ", ".join(f"{one.label} on {one.task}" for one in series)
+        return ", ".join(f"{entry.label} on {entry.task}" for entry in series)
 
-    alone = [one for one in comparison.scored if one.healthy.sizes["member"] == 1]
+    alone = [entry for entry in comparison.scored if entry.healthy.sizes["member"] == 1]
     if alone:
-        found.append(f"One seed gives no interval: {names(alone)}. Train with --seeds 0:10.")
-    unfinished = [one for one in comparison.series if one.done[0] < one.done[1]]
+        sentences.append(f"One seed gives no interval: {names(alone)}. Train with --seeds 0:10.")
+    unfinished = [entry for entry in comparison.series if entry.done[0] < entry.done[1]]
     if unfinished:
-        done = ", ".join(f"{names([one])} ({short(one.done[0])} of {short(one.done[1])} steps)" for one in unfinished)
-        found.append(f"Not finished: {done}. Scores are those reached so far.")
-    unequal = [task for task in tasks if len({one.done[0] for one in comparison.scored if one.task == task}) > 1]
+        steps = [(names([entry]), *map(short, entry.done)) for entry in unfinished]
+        done = ", ".join(f"{name} ({so_far} of {planned} steps)" for name, so_far, planned in steps)
+        sentences.append(f"Not finished: {done}. Scores are those reached so far.")
+    unequal = [task for task in tasks if len({entry.done[0] for entry in comparison.scored if entry.task == task}) > 1]
     if unequal:
-        found.append(f"Runs of {', '.join(unequal)} differ in length; their final scores are of unlike budgets.")
-    failed = [one for one in comparison.series if one.failures]
+        sentences.append(f"Runs of {', '.join(unequal)} differ in length; their final scores are of unlike budgets.")
+    failed = [entry for entry in comparison.series if entry.failures]
     if failed:
-        counts = ", ".join(f"{names([one])} {len(one.failures)} of {len(one.seeds)}" for one in failed)
-        found.append(
+        counts = ", ".join(f"{names([entry])} {len(entry.failures)} of {len(entry.seeds)}" for entry in failed)
+        sentences.append(
             f"Seeds became non-finite and were frozen: {counts}. They are in no statistic, which flatters that run."
         )
     if len(comparison.scores) > len(comparison.lines):
         drawn = f"the {len(comparison.lines)} best of {len(comparison.scores)} runs"
-        found.append(f"Figures show {drawn}, tables show all.")
-    return found
+        sentences.append(f"Figures show {drawn}, tables show all.")
+    return sentences

@@ -101,16 +101,16 @@ def normalised(scores: Mapping[str, Mapping[str, ArrayLike]]) -> dict[str, dict[
         The same, in [0, 1]; ½ on a task on which all runs score alike.
     Source: Gorsane et al. 2022, section 4 (arXiv 2209.10485).
     """
-    found: dict[str, dict[str, Array]] = {label: {} for label in scores}
+    scaled: dict[str, dict[str, Array]] = {label: {} for label in scores}
     for task in dict.fromkeys(task for by_task in scores.values() for task in by_task):
         everyone = {label: np.asarray(by_task[task], float) for label, by_task in scores.items() if task in by_task}
         pooled = np.concatenate(list(everyone.values()))
         low, high = (bound(pooled) if np.isfinite(pooled).any() else np.nan for bound in (np.nanmin, np.nanmax))
         for label, values in everyone.items():
-            found[label][task] = (
+            scaled[label][task] = (
                 (values - low) / (high - low) if high > low else np.where(np.isnan(values), values, 0.5)
             )
-    return found
+    return scaled
 
 
 def held(values: ArrayLike) -> Array:

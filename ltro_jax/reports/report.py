@@ -1,4 +1,4 @@
-"""One page on one or many runs: what was run, what came of it, and how sure that is."""
+"""One page about one or many runs: settings, results and their uncertainty."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 from ltro_jax.config import SettingsError
 from ltro_jax.config.coercion import setting_text
 from ltro_jax.presets import preset_or_defaults
+from ltro_jax.process.files import write_atomically
 from ltro_jax.reports.comparison import Comparison, interval_text, notes, number, share
 from ltro_jax.reports.estimates import aggregates
 from ltro_jax.reports.page import (
@@ -29,10 +30,11 @@ from ltro_jax.reports.scores import (
     profile_section,
     score_section,
 )
-from ltro_jax.reports.series import Series, chosen_metric, differing, gather, not_begun, open_runs
+from ltro_jax.reports.series import Series, chosen_metric, differing, gather, not_begun
 from ltro_jax.reports.training import agent_section, failure_section, time_section, variance_section
 from ltro_jax.runs.progress import short
-from ltro_jax.storage.atomic import disk_errors, write_atomically
+from ltro_jax.runs.sweep import open_runs
+from ltro_jax.storage.errors import disk_errors
 
 REPORT_FILE = "report.html"
 OTHER_DOCUMENTS = (".htm", ".md", ".markdown", ".pdf", ".txt", ".docx", ".tex")
@@ -64,7 +66,7 @@ def report(
     """
     paths = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     file = _place(paths, out)
-    series = gather(open_runs(paths))
+    series = gather(open_runs(paths, with_metrics=True))
     comparison = Comparison(series, chosen_metric(series, metric))
     page = _page(comparison, [*notes(comparison), *_gaps(not_begun(paths))], title)
     figures = file.with_name(f"{file.stem}_figures")
@@ -84,17 +86,17 @@ def _place(paths: Sequence[Path], out: str | Path | None) -> Path:
     if out.suffix == ".html":
         return out
     if out.suffix.lower() in OTHER_DOCUMENTS:
-        raise SettingsError(f"out = {out} is no HTML file; name one, the Markdown is written beside it, or a directory")
+        raise SettingsError(f"out = {out} is not an HTML file; name an HTML file or a directory")
     return out / REPORT_FILE
 
 
 def _gaps(parts: Sequence[str]) -> list[str]:
-    return [f"Parts of a sweep that have not begun: {', '.join(parts)}."] if parts else []
+    return [f"Parts of a sweep that have not started: {', '.join(parts)}."] if parts else []
 
 
 def _page(comparison: Comparison, warnings: Sequence[str], title: str | None) -> Page:
-    algorithms = _enumerated(dict.fromkeys(one.algorithm for one in comparison.series))
-    tasks = _enumerated(dict.fromkeys(one.task for one in comparison.series))
+    algorithms = _enumerated(dict.fromkeys(entry.algorithm for entry in comparison.series))
+    tasks = _enumerated(dict.fromkeys(entry.task for entry in comparison.series))
     sections = [
         _runs_section(comparison.series, warnings),
         learning_section(comparison),
@@ -115,7 +117,7 @@ def _summary(comparison: Comparison) -> str:
     one_task = len(comparison.tasks) == 1
     scores = comparison.scores if one_task else comparison.complete
     ranked = [label for label in comparison.ranked if label in scores]
-    found = [
+    ranking = [
         f"{label} {interval_text(aggregates(list(scores[label].values())).iqm, number if one_task else share)}"
         for label in ranked[:NAMED]
     ]
@@ -123,22 +125,22 @@ def _summary(comparison: Comparison) -> str:
     words = comparison.words
     if not one_task:
         words += f", scaled to 0 … 1 on each of {len(comparison.tasks)} tasks"
-    counts = sorted({one.healthy.sizes["member"] for one in comparison.scored})
+    counts = sorted({entry.healthy.sizes["member"] for entry in comparison.scored})
     seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) + (" seed" if counts == [1] else " seeds")
-    return f"Final {words}; IQM over {seeds}: {'; '.join(found) or 'no run has every task'}{rest}."
+    return f"Final {words}; IQM over {seeds}: {'; '.join(ranking) or 'no run has every task'}{rest}."
 
 
 def _runs_section(series: Sequence[Series], warnings: Sequence[str]) -> Section:
     """What to beware of; which runs, how they were started, with which settings and versions."""
     rows = []
-    for one in series:
-        steps = " of ".join(dict.fromkeys(map(short, one.done)))
-        for run in one.runs:
+    for entry in series:
+        steps = " of ".join(dict.fromkeys(map(short, entry.done)))
+        for run in entry.runs:
             started = run.directory.environment["started"][:16].replace("T", " ")
-            rows.append([one.label, one.task, _seeds(run.config.run.seeds), steps, started, str(run.path)])
+            rows.append([entry.label, entry.task, _seeds(run.config.run.seeds), steps, started, str(run.path)])
     columns = ["run", "task", "seeds", "steps", "started (UTC)", "directory"]
     blocks: list[Block] = [*map(Note, warnings), Table(columns, rows, "Steps are those of each member.")]
-    commands = list(dict.fromkeys(run.directory.environment["command"] for one in series for run in one.runs))
+    commands = list(dict.fromkeys(run.directory.environment["command"] for entry in series for run in entry.runs))
     typed = [command for command in commands if command]
     if typed:
         blocks.append(Code("\n".join(typed)))
@@ -159,12 +161,14 @@ def _settings(series: Sequence[Series]) -> Block:
         telling = differing(series, names)
         if not telling:
             return Text("The settings of the runs are the same.")
-        rows = [[one.label, one.task, *(setting_text(one.settings.get(name)) for name in telling)] for one in series]
+        rows = [
+            [entry.label, entry.task, *(setting_text(entry.settings.get(name)) for name in telling)] for entry in series
+        ]
         return _narrow(["run", "task", *telling], rows, "Settings that differ between the runs.")
-    own = series[0].settings
-    usual = preset_or_defaults(own["task"], own["algorithm"]).to_dict() | {"num_agents": own["num_agents"]}
-    pairs = [(name, own[name], usual.get(name)) for name in names]
-    rows = [[name, setting_text(here), setting_text(preset)] for name, here, preset in pairs if here != preset]
+    here = series[0].settings
+    usual = preset_or_defaults(here["task"], here["algorithm"]).to_dict() | {"num_agents": here.get("num_agents")}
+    pairs = [(name, here[name], usual.get(name)) for name in names]
+    rows = [[name, setting_text(value), setting_text(preset)] for name, value, preset in pairs if value != preset]
     if not rows:
         return Text("The settings are those of the preset (without one: the defaults).")
     return Table(
@@ -174,16 +178,16 @@ def _settings(series: Sequence[Series]) -> Block:
 
 def _versions(series: Sequence[Series]) -> Block:
     """Where the runs were started: in a line if all alike, else a table."""
-    found: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for one in series:
-        for run in one.runs:
-            found.setdefault(tuple(_environment(run.directory.environment).items()), []).append(one.label)
-    if len(found) == 1:
-        return Text(f"Started with {', '.join(f'{name} {version}' for name, version in next(iter(found)))}.")
-    columns = list(dict.fromkeys(name for row in found for name, _ in row))
+    by_version: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for entry in series:
+        for run in entry.runs:
+            by_version.setdefault(tuple(_environment(run.directory.environment).items()), []).append(entry.label)
+    if len(by_version) == 1:
+        return Text(f"Started with {', '.join(f'{name} {version}' for name, version in next(iter(by_version)))}.")
+    columns = list(dict.fromkeys(name for row in by_version for name, _ in row))
     rows = [
         [", ".join(dict.fromkeys(labels)), *(dict(row).get(name, "–") for name in columns)]
-        for row, labels in found.items()
+        for row, labels in by_version.items()
     ]
     return _narrow(["run", *columns], rows, "Versions and devices with which the runs were started.")
 

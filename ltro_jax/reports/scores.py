@@ -16,8 +16,8 @@ from ltro_jax.reports.estimates import (
     mean_probability_of_improvement,
     reach,
 )
+from ltro_jax.reports.figures import Pair, improvement_figure, profile_figure
 from ltro_jax.reports.page import Block, Picture, Section, Table, Text
-from ltro_jax.reports.plots import Pair, improvement_figure, profile_figure
 from ltro_jax.runs.progress import short
 
 MOST_PAIRS = 28
@@ -39,16 +39,16 @@ def learning_section(comparison: Comparison) -> Section:
         drawn = comparison.drawn(task)
         if not drawn:
             continue  # there are better runs of other tasks
-        curves = {one.label: thinned(one.curve(comparison.metric), CURVE_POINTS) for one in drawn}
+        curves = {entry.label: thinned(entry.curve(comparison.metric), CURVE_POINTS) for entry in drawn}
         failed = {
-            one.label: one.metrics.isel(member=[seed in one.failures for seed in one.seeds])[comparison.metric]
-            for one in drawn
-            if one.failures
+            entry.label: entry.metrics.isel(member=[seed in entry.failures for seed in entry.seeds])[comparison.metric]
+            for entry in drawn
+            if entry.failures
         }
         figure = learning_curves(curves, ylabel=comparison.words, title=task, failed=failed, lines=comparison.lines)
         alt = f"{comparison.words} on {task} against environment steps. At the end: {ends(curves)}."
         caption = "Interquartile mean over seeds with its 95 % bootstrap interval; thin lines are seeds."
-        if all(one.healthy.sizes["member"] == 1 for one in drawn):
+        if all(entry.healthy.sizes["member"] == 1 for entry in drawn):
             caption = "One seed, which gives no interval."
         if failed:
             caption += " Crosses: seeds that became non-finite there; they are in no mean."
@@ -123,7 +123,7 @@ def profile_section(comparison: Comparison) -> Section:
 
 def improvement_section(comparison: Comparison) -> Section:
     """Who scores higher than whom; with many runs, the best one against each of the others."""
-    found: list[Pair] = []
+    compared: list[Pair] = []
     labels = comparison.ranked
     pairs = list(combinations(labels, 2))
     if len(pairs) > MOST_PAIRS:
@@ -135,21 +135,21 @@ def improvement_section(comparison: Comparison) -> Section:
         if both:
             probability = mean_probability_of_improvement([of_x[task] for task in both], [of_y[task] for task in both])
             if not np.isnan(probability.point):
-                found.append(Pair(x, y, probability))
+                compared.append(Pair(x, y, probability))
                 shared.add(len(both))
     heading = "Probability of improvement"
-    if not found:
+    if not compared:
         return Section("improvement", heading, [Text("It needs two runs of one task that differ in their settings.")])
     over = f", averaged over {' or '.join(map(str, sorted(shared)))} tasks" if max(shared) > 1 else ""
-    words = "; ".join(f"{pair.x} over {pair.y} {interval_text(pair.probability, share)}" for pair in found)
+    words = "; ".join(f"{pair.x} over {pair.y} {interval_text(pair.probability, share)}" for pair in compared)
     picture = Picture(
         "improvement",
-        svg(improvement_figure(found, title="Probability that X scores higher than Y")),
+        svg(improvement_figure(compared, title="Probability that X scores higher than Y")),
         f"P(X > Y): {words}.",
         f"P(X > Y) + ½ P(X = Y), by Mann and Whitney's U{over}, with its 95 % bootstrap interval; higher counts "
         "as better. An interval that holds 0.5 does not tell the two apart.",
     )
-    rows = [[pair.x, pair.y, interval_text(pair.probability, share)] for pair in found]
+    rows = [[pair.x, pair.y, interval_text(pair.probability, share)] for pair in compared]
     table = Table(["X", "Y", "P(X > Y)"], rows, "The same in numbers.")
     return Section("improvement", heading, [picture, table])
 
@@ -158,7 +158,7 @@ def efficiency_section(comparison: Comparison) -> Section:
     """Steps to a part of the way to the best, and scores at parts of the budget; two tables for each task."""
     blocks: list[Block] = []
     for task in comparison.tasks:
-        curves = {one.label: one.curve(comparison.metric) for one in comparison.scored if one.task == task}
+        curves = {entry.label: entry.curve(comparison.metric) for entry in comparison.scored if entry.task == task}
         means = [mean[np.isfinite(mean)] for mean in (iqm(curve.values) for curve in curves.values())]
         start = float(np.mean([mean[0] for mean in means if mean.size]))
         best = max(float(mean.max()) for mean in means if mean.size)
@@ -166,9 +166,9 @@ def efficiency_section(comparison: Comparison) -> Section:
         to_reach, at_part = [], []
         for label, curve in curves.items():
             steps, seeds = curve.env_steps.values, curve.sizes["member"]
-            found = [reach(curve.values, steps, start + part * (best - start)) for part in WAY]
-            cells = ["–" if np.isnan(one.env_steps) else short(one.env_steps) for one in found]
-            to_reach.append([label, *(f"{cell} ({one.seeds}/{seeds})" for cell, one in zip(cells, found, strict=True))])
+            reached = [reach(curve.values, steps, start + part * (best - start)) for part in WAY]
+            cells = [f"{'–' if np.isnan(at.env_steps) else short(at.env_steps)} ({at.seeds}/{seeds})" for at in reached]
+            to_reach.append([label, *cells])
             columns = [int(np.searchsorted(steps, part * budget, side="right")) - 1 for part in BUDGET]
             at_part.append(
                 [label, *(interval_text(curve_interval(curve.values[:, c])) if c >= 0 else "–" for c in columns)]

@@ -1,4 +1,4 @@
-"""Runs as series: members that differ in nothing but their seed, named so that several can be told apart."""
+"""Runs as series: members that differ only in their seed, with a unique label for each series."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +12,15 @@ from ltro_jax.analysis.statistics import Array
 from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.config.coercion import number_text, setting_text
 from ltro_jax.reports.estimates import held
-from ltro_jax.runs.load import Run, default_metric, load_run, point_members
-from ltro_jax.runs.metric_names import unknown_metric
-from ltro_jax.runs.scores import end_scores, frozen_at
+from ltro_jax.runs.load import Run, point_members
+from ltro_jax.runs.scoring import end_scores, frozen_at, resolve_metric
 from ltro_jax.runs.sweep import is_sweep, load_sweep
 from ltro_jax.storage import RunError
 
 
 @dataclass(frozen=True)
 class Series:
-    """Members that differ in nothing but their seed."""
+    """Members that differ only in their seed."""
 
     label: str  # unique within the task
     task: str
@@ -59,58 +58,40 @@ class Series:
 
     @property
     def done(self) -> tuple[int, int]:
-        """Environment steps of each member so far, and those that it is to have."""
+        """Environment steps of each member so far, and at the end of the run."""
         config = self.runs[0].config
         return int(self.metrics["env_steps"].values[-1]), config.num_iterations * config.static.steps_per_iteration
 
 
-def open_runs(paths: Iterable[str | Path]) -> list[Run]:
-    """The runs at these paths, each once; of a sweep those that have stored anything.
-
-    Raises:
-        RunError: no path, one that is neither a run nor a sweep, or one that has stored nothing.
-    """
-    runs: dict[Path, Run] = {}
-    for path in map(Path, paths):
-        found = list(load_sweep(path).runs.values()) if is_sweep(path) else [load_run(path)]
-        started = [run for run in found if run.iteration]
-        if not started:
-            raise RunError(f"{path} has no iteration yet; train it on with `ltro resume {path}`")
-        runs |= {run.path.resolve(): run for run in started}
-    if not runs:
-        raise RunError("there is no run to report on; name at least one run directory")
-    return list(runs.values())
-
-
 def not_begun(paths: Iterable[str | Path]) -> list[str]:
     """Parts of the sweeps among these paths that have stored nothing yet."""
-    found = []
+    parts = []
     for path in map(Path, paths):
         if is_sweep(path):
             sweep = load_sweep(path)
-            found += [name for name in sweep.configs if name not in sweep.runs or not sweep.runs[name].iteration]
-    return found
+            parts += [name for name in sweep.configs if name not in sweep.runs or not sweep.runs[name].iteration]
+    return parts
 
 
 def gather(runs: Sequence[Run]) -> list[Series]:
-    """The runs as series: a point of a grid each; runs that differ in nothing but their seeds are one.
+    """The runs as series: one for each point of a grid; runs that differ only in their seeds form one series.
 
     Raises:
         RunError: the metrics of a run are damaged.
     """
-    found: list[Series] = []
+    gathered: list[Series] = []
     for run in runs:
         axes = [name for name, _ in run.config.run.grid]
         for point, members in point_members(run.config):
             metrics = run.metrics.isel(member=members).drop_vars(axes, errors="ignore")
             new = Series("", "", _settings(run, point, metrics), (run,), metrics)
-            for index, old in enumerate(found):
+            for index, old in enumerate(gathered):
                 if old.settings == new.settings and not set(old.seeds) & set(new.seeds):
-                    found[index] = replace(old, runs=(*old.runs, run), metrics=_joined(old.metrics, metrics))
+                    gathered[index] = replace(old, runs=(*old.runs, run), metrics=_joined(old.metrics, metrics))
                     break
             else:
-                found.append(new)
-    return _labelled(_with_tasks(found))
+                gathered.append(new)
+    return _labelled(_with_tasks(gathered))
 
 
 def chosen_metric(series: Sequence[Series], metric: str | None) -> str:
@@ -122,22 +103,20 @@ def chosen_metric(series: Sequence[Series], metric: str | None) -> str:
         SettingsError: unknown, or not in all runs; it names those that are.
         RunError: a run has no value of it yet, or no healthy member.
     """
-    by_series = [{str(name) for name, values in one.metrics.items() if _is_curve(values)} for one in series]
+    by_series = [{str(name) for name, values in entry.metrics.items() if _is_curve(values)} for entry in series]
     common = set.intersection(*by_series)
-    metric = metric or default_metric(common)
-    if metric not in common:
+    if metric not in common and metric in set.union(*by_series):
+        lacking = next(entry for entry, names in zip(series, by_series, strict=True) if metric not in names)
         words = ", ".join(sorted(common))
-        if metric in set.union(*by_series):
-            lacking = next(one for one, names in zip(series, by_series, strict=True) if metric not in names)
-            raise SettingsError(f"metric = {metric} is not in {lacking.runs[0].path}; all of the runs have {words}")
-        raise unknown_metric(metric, common)
-    for one in series:
-        path = one.runs[0].path
-        if one.healthy.sizes["member"] and not one.curve(metric).size:
+        raise SettingsError(f"metric = {metric} is not in {lacking.runs[0].path}; all of the runs have {words}")
+    metric = resolve_metric(common, metric)
+    for entry in series:
+        path = entry.runs[0].path
+        if entry.healthy.sizes["member"] and not entry.curve(metric).size:
             raise RunError(
-                f"{path} has no value of {metric} yet; train it on with `ltro resume {path}` or choose another --metric"
+                f"{path} has no value of {metric} yet; train it with `ltro resume {path}` or choose another metric"
             )
-    if not any(one.healthy.sizes["member"] for one in series):
+    if not any(entry.healthy.sizes["member"] for entry in series):
         raise RunError(
             f"every member of {series[0].runs[0].path} became non-finite and was frozen, so that there is nothing to "
             "report; train again with a smaller actor_lr"
@@ -163,22 +142,22 @@ def as_computed(value: float) -> float:
     return float(number_text(value))
 
 
-def _joined(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
+def _joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
     """Members of both, up to the iteration that both have."""
-    names = [name for name in one if name in other]
+    names = [name for name in first if name in second]
     return xr.concat(
-        [one[names], other[names]], "member", data_vars="minimal", coords="minimal", compat="override", join="inner"
+        [first[names], second[names]], "member", data_vars="minimal", coords="minimal", compat="override", join="inner"
     )
 
 
 def _with_tasks(series: Sequence[Series]) -> list[Series]:
     """Each with its task, and the options that distinguish it from the other tasks of the same name among them."""
     named = []
-    for one in series:
-        same = [other for other in series if other.settings["task"] == one.settings["task"]]
-        options = [name for name in one.settings if name == "episode_length" or name not in SETTINGS]
-        words = [_words(name, one.settings[name]) for name in differing(same, options)]
-        named.append(replace(one, task=", ".join([one.settings["task"], *words])))
+    for entry in series:
+        same = [other for other in series if other.settings["task"] == entry.settings["task"]]
+        options = [name for name in entry.settings if name == "episode_length" or name not in SETTINGS]
+        words = [_words(name, entry.settings[name]) for name in differing(same, options)]
+        named.append(replace(entry, task=", ".join([entry.settings["task"], *words])))
     return named
 
 
@@ -188,22 +167,23 @@ def _labelled(series: Sequence[Series]) -> list[Series]:
     Where all have one algorithm and differ in settings, these alone.
     """
     telling: dict[str, list[str]] = {}
-    for one in series:
-        same = [other for other in series if (other.task, other.algorithm) == (one.task, one.algorithm)]
-        telling.setdefault(one.algorithm, []).extend(differing(same, one.settings))
+    for entry in series:
+        same = [other for other in series if (other.task, other.algorithm) == (entry.task, entry.algorithm)]
+        telling.setdefault(entry.algorithm, []).extend(differing(same, entry.settings))
     labelled, num_algorithms = [], len(telling)
-    for one in series:
-        words = [_words(name, one.settings.get(name)) for name in dict.fromkeys(telling[one.algorithm])]
-        twins = [other for other in series if (other.task, other.settings) == (one.task, one.settings)]
-        path = [f"({one.runs[0].path})"] if len(twins) > 1 else []
-        algorithm = [one.algorithm] if num_algorithms > 1 or not words else []
-        labelled.append(replace(one, label=" ".join([*algorithm, *words, *path])))
+    for entry in series:
+        words = [_words(name, entry.settings.get(name)) for name in dict.fromkeys(telling[entry.algorithm])]
+        twins = [other for other in series if (other.task, other.settings) == (entry.task, entry.settings)]
+        path = [f"({entry.runs[0].path})"] if len(twins) > 1 else []
+        algorithm = [entry.algorithm] if num_algorithms > 1 or not words else []
+        labelled.append(replace(entry, label=" ".join([*algorithm, *words, *path])))
     return labelled
 
 
 def differing(series: Sequence[Series], names: Iterable[str]) -> list[str]:
     """The settings among `names` that are not the same for all; an option that a task does not have is None."""
-    return [name for name in names if any(one.settings.get(name) != series[0].settings.get(name) for one in series)]
+    first = series[0].settings
+    return [name for name in names if any(entry.settings.get(name) != first.get(name) for entry in series)]
 
 
 def _words(name: str, value: Any) -> str:

@@ -31,9 +31,9 @@ def variance_section(comparison: Comparison) -> Section:
     for task in comparison.tasks:
         for kind, name in VARIANCES.items():
             curves = {
-                one.label: one.healthy[name]
-                for one in comparison.drawn(task)
-                if name in one.healthy and _any(one, name)
+                entry.label: entry.healthy[name]
+                for entry in comparison.drawn(task)
+                if name in entry.healthy and _any(entry, name)
             }
             if curves:
                 blocks.append(_panels(name, f"advantage variance, {kind}", task, curves, comparison, "position"))
@@ -46,13 +46,13 @@ def agent_section(comparison: Comparison) -> Section:
     """Whatever is recorded of each agent, a panel for each agent."""
     blocks: list[Block] = []
     for task in comparison.tasks:
-        by_label = {one.label: by_agent(one.healthy) for one in comparison.drawn(task)}
-        names = dict.fromkeys(name for found in by_label.values() for name in found)
+        by_label = {entry.label: by_agent(entry.healthy) for entry in comparison.drawn(task)}
+        names = dict.fromkeys(name for metrics in by_label.values() for name in metrics)
         ordered = sorted(names, key=lambda name: (name not in AT_ONCE, name))
         made = {}
         for name in ordered:
             words = AGENT_WORDS.get(name, name.replace("_", " "))
-            curves = {label: found[name] for label, found in by_label.items() if name in found}
+            curves = {label: metrics[name] for label, metrics in by_label.items() if name in metrics}
             made[name] = _panels(name, words, task, curves, comparison, "agent")
         blocks += [made[name] for name in made if name in AT_ONCE]
         rest = [made[name] for name in made if name not in AT_ONCE]
@@ -63,7 +63,7 @@ def agent_section(comparison: Comparison) -> Section:
 
 def by_agent(metrics: xr.Dataset) -> dict[str, xr.DataArray]:
     """What is recorded of each agent, and of its own step, which is recorded by its position in the order."""
-    found = {
+    of_agents = {
         str(name): values
         for name, values in metrics.items()
         if set(values.dims) == {"member", "iteration", "agent"} and values.notnull().any()
@@ -75,17 +75,17 @@ def by_agent(metrics: xr.Dataset) -> dict[str, xr.DataArray]:
                 values = metrics[name].transpose("member", "iteration", "position").rename(position="agent")
                 moved = np.empty_like(values.values)
                 np.put_along_axis(moved, order, values.values, axis=-1)
-                found[name] = values.copy(data=moved).assign_coords(agent=metrics["agent"].values)
-    return found
+                of_agents[name] = values.copy(data=moved).assign_coords(agent=metrics["agent"].values)
+    return of_agents
 
 
 def failure_section(comparison: Comparison) -> Section:
     """Every member that became non-finite, with its iteration."""
     rows = []
-    for one in comparison.series:
-        for seed, iteration in one.failures.items():
-            steps = one.runs[0].config.static.steps_per_iteration * iteration
-            rows.append([one.task, one.label, str(seed), str(iteration), short(steps)])
+    for entry in comparison.series:
+        for seed, iteration in entry.failures.items():
+            steps = entry.runs[0].config.static.steps_per_iteration * iteration
+            rows.append([entry.task, entry.label, str(seed), str(iteration), short(steps)])
     blocks: list[Block] = [Text("Every member stayed finite.")]
     if rows:
         caption = "Members whose parameters became non-finite; each was frozen at its last finite state."
@@ -96,9 +96,9 @@ def failure_section(comparison: Comparison) -> Section:
 def time_section(comparison: Comparison) -> Section:
     """How long each run took, and how fast it was."""
     runs: dict[Path, tuple[Run, list[Series]]] = {}
-    for one in comparison.series:
-        for run in one.runs:
-            runs.setdefault(run.path, (run, []))[1].append(one)
+    for entry in comparison.series:
+        for run in entry.runs:
+            runs.setdefault(run.path, (run, []))[1].append(entry)
     rows = [_timing(*pair) for pair in runs.values()]
     caption = (
         "Time of the device calls, evaluation included and compilation not; environment steps of all members together."
@@ -143,7 +143,7 @@ def _panels(
         drawn, ylabel=words, title=task, log=0 < least < most / 30, lines=comparison.lines, panels=panels
     )
     shown = "" if len(chosen) == count else f" {len(chosen)} of the {count} {panels}s are shown."
-    window = max(round(one.sizes["iteration"] / drawn[label].sizes["iteration"]) for label, one in curves.items())
+    window = max(round(curve.sizes["iteration"] / drawn[label].sizes["iteration"]) for label, curve in curves.items())
     means = f", means over {window} iterations" if window > 1 else ""
     what = f"{words[0].upper()}{words[1:]} on {task}, a panel for each {panels}{BY[panels]}"
     return Picture(

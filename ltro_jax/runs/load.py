@@ -1,8 +1,7 @@
 """Open a finished, stopped or running run."""
 
-import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -145,9 +144,9 @@ class Run:
         at_once = self.config.run.members_at_once
         results = evaluate_members(program, everyone, state, int(num_episodes), tuple(kinds), at_once)
         if best:
-            found = state.best.iteration
-            results = {name: np.where(found > 0, values, np.nan) for name, values in results.items()}
-            results["best_iteration"] = found
+            best_iteration = state.best.iteration
+            results = {name: np.where(best_iteration > 0, values, np.nan) for name, values in results.items()}
+            results["best_iteration"] = best_iteration
         results["frozen_at"] = state.failed_at
         coordinates = {"seed": ("member", [member.seed for member in everyone])}
         for name, _ in self.config.run.grid:
@@ -194,10 +193,10 @@ class Run:
         if seed not in run.seeds:
             raise RunError(f"seed {seed} is not in {self.path}; it has the seeds {', '.join(map(str, run.seeds))}")
         chosen = points[0] if point is None and len(points) == 1 else dict(point or {})
-        numbers = [_in_float32(one) for one in points]
+        numbers = [_in_float32(known) for known in points]
         if _in_float32(chosen) not in numbers:
-            known = "; ".join(map(point_label, points)) if run.grid else "it has none"
-            raise RunError(f"point = {point_label(chosen) or None} is not one of the grid of {self.path}: {known}")
+            labels = "; ".join(map(point_label, points)) if run.grid else "it has none"
+            raise RunError(f"point = {point_label(chosen) or None} is not one of the grid of {self.path}: {labels}")
         return numbers.index(_in_float32(chosen)) * len(run.seeds) + run.seeds.index(seed)
 
     def by_point(self) -> dict[str, xr.Dataset]:
@@ -210,17 +209,6 @@ def point_members(config: Config) -> Iterator[tuple[dict[str, float], slice]]:
     count = len(config.run.seeds)
     for index, point in enumerate(config.points):
         yield point, slice(index * count, (index + 1) * count)
-
-
-def default_metric(names: Collection[str]) -> str:
-    """What is shown of runs with these metrics unless something else is asked for."""
-    return "eval_return_greedy" if "eval_return_greedy" in names else "episode_return"
-
-
-def metric_words(metric: str, team_reward: str) -> str:
-    """A metric for an axis; of a return also how the agents' rewards were put together."""
-    words = re.sub(r"^eval_(.+)_(greedy|sampled)$", r"\2_evaluation_\1", metric).replace("_", " ")
-    return f"{words} ({team_reward} over agents)" if "return" in metric and team_reward != "shared" else words
 
 
 def state_template(directory: RunDirectory, config: Config, program: Train) -> RunnerState:

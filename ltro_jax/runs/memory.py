@@ -55,7 +55,7 @@ class ProgramMemory(NamedTuple):
         return self.states + self.working
 
 
-def program_memory(compiled: Any) -> ProgramMemory:
+def program_memory(compiled: jax.stages.Compiled) -> ProgramMemory:
     """Of a compiled program; 0 where the platform does not tell."""
     plan = compiled.memory_analysis()
     if plan is None:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from ltro_jax.process.files import remove_leftovers, write_atomically
 from ltro_jax.process.streams import emit, is_terminal, was_lost
-from ltro_jax.storage.atomic import remove_leftovers, write_atomically
 
 PROGRESS_FILE = "progress.json"  # in the run directory: the latest record, for `ltro status`
 

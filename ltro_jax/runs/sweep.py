@@ -1,7 +1,8 @@
 """Sweeps: seeds × a grid of settings. A run for each combination of static settings, all its members in one program."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
@@ -9,11 +10,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src import distributed  # the public interface has no barrier that leaves the devices alone
 
 from ltro_jax.config import Config, SettingsError, find_setting
 from ltro_jax.config.coercion import coerce, setting_text
-from ltro_jax.parallel import wait_for_all
 from ltro_jax.presets import with_own_preset
+from ltro_jax.process.files import is_leftover
 from ltro_jax.process.interrupts import forget_interrupt, was_interrupted
 from ltro_jax.process.paths import run_path, typed_path
 from ltro_jax.runs.load import Run, load_run
@@ -22,16 +24,18 @@ from ltro_jax.runs.progress import Mode, Progress
 from ltro_jax.runs.trackers import require_trackers
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError, claim_directory
-from ltro_jax.storage.atomic import disk_errors, is_leftover
+from ltro_jax.storage.errors import disk_errors
 from ltro_jax.storage.run_directory import FORMAT_VERSION, SWEEP_FILE, RunDirectory, check_format
 from ltro_jax.training import make_train
+
+_barriers = itertools.count()  # every process reaches the barriers in the same order
 
 
 @dataclass(frozen=True)
 class Sweep:
     """A sweep on disk: `sweep.json` and a run directory for each of its parts.
 
-    A part is one combination of static settings with some of the seeds; the hyper-parameters of the grid are inside it.
+    A part is one combination of static settings with some of the seeds and all hyper-parameters of the grid.
     """
 
     path: Path
@@ -39,7 +43,7 @@ class Sweep:
 
     @cached_property
     def runs(self) -> dict[str, Run]:
-        """The parts that have been started."""
+        """The parts that have started."""
         started = (name for name in self.configs if (self.path / name / "settings.json").exists())
         return {name: load_run(self.path / name) for name in started}
 
@@ -49,17 +53,22 @@ class Sweep:
         return len(self.runs) == len(self.configs) and all(run.finished for run in self.runs.values())
 
 
-def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int = 1) -> dict[str, Config]:
-    """Part, or `part/share`, → settings: static settings apart, hyper-parameters together, seeds spread over processes.
+Source = str | Path | Run | Sweep
 
-    If the grid has `task` or `algorithm`, each part uses its own preset; given settings override it.
+
+def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int = 1) -> dict[str, Config]:
+    """The parts of a sweep: `part`, or `part/share`, → settings.
+
+    Each combination of static settings is a part; the hyper-parameters of the grid are inside it, and its seeds are
+    divided among the processes. If the grid has `task` or `algorithm`, each part uses the preset of that task and
+    algorithm; given settings override it.
 
     Args:
-        config: what all have in common.
-        grid: setting → values; nothing of the run itself.
-        num_processes: parts of the seeds, at most as many as there are seeds.
+        config: settings that all parts share.
+        grid: setting → values; no settings of the host loop.
+        num_processes: shares of the seeds, at most one for each seed.
     Raises:
-        SettingsError: a setting that is unknown or cannot be swept, or a value that is not allowed.
+        SettingsError: an unknown setting, one that cannot be swept, or an invalid value.
     """
     static: dict[str, list[Any]] = {}
     hypers: dict[str, list[Any]] = {}
@@ -90,10 +99,10 @@ def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int =
 
 
 def refuse_impossible(configs: Mapping[str, Config]) -> None:
-    """Refuse settings that no program can be made of, or none that fits into memory; nothing is compiled.
+    """Reject settings that do not give a program, or only one that exceeds the memory; compiles nothing.
 
     Raises:
-        SettingsError: of the first such part.
+        SettingsError: for the first such part.
     """
     for config in configs.values():
         refuse_impossible_size(make_train(config), config)
@@ -109,20 +118,20 @@ def sweep(
 ) -> Sweep:
     """Train all combinations of the grid's values with all seeds; runs that `out` already holds are resumed.
 
-    With several processes (`jax.distributed`) each trains its share of the parts on its own devices; all see one file
-    system, and none returns before all have ended.
+    With several processes (`jax.distributed`), each trains its share of the parts on its local devices. All processes
+    need the same file system, and none returns before all have ended.
 
     Args:
-        config: what all have in common, seeds among it.
+        config: settings that all parts share, the seeds among them.
         grid: setting → values, e.g. `{"actor_lr": [3e-4, 5e-4], "hidden_sizes": ["64,64", "128,128"]}`.
-        out: directory of the sweep; None makes `runs/sweep-<time>`.
+        out: directory of the sweep; None creates `runs/sweep-<time>`.
         progress, command: as in `train`.
     Raises:
-        SettingsError: settings that cannot be, before anything is written.
+        SettingsError: invalid settings, before anything is written.
         RunError: the directory holds another sweep, or cannot be written.
     """
     if out is None and jax.process_count() > 1:
-        raise SettingsError("several processes need one place: give --out")
+        raise SettingsError("several processes need the same directory: give --out")
     configs = plan(config, grid, jax.process_count())
     require_trackers(config.run.tracker)
     refuse_impossible(configs)
@@ -132,21 +141,21 @@ def sweep(
 
 
 def resume_sweep(path: str | Path, *, progress: Mode = True, tracker: Sequence[str] | None = None) -> Sweep:
-    """Go on with the parts of a sweep that are not finished, on any number of devices and processes.
+    """Resume the unfinished parts of a sweep, on any number of devices and processes.
 
     Args:
         progress, tracker: as in `resume`.
     Raises:
-        SettingsError: a tracker that there is not, or that is not installed.
-        RunError: no sweep there, or one of its runs cannot go on.
+        SettingsError: an unknown tracker, or one that is not installed.
+        RunError: no sweep there, or one of its runs cannot be resumed.
     """
-    found = load_sweep(path)
-    configs = found.configs
+    there = load_sweep(path)
+    configs = there.configs
     if tracker is not None:
         configs = {name: config.replace(tracker=tracker) for name, config in configs.items()}
     for config in configs.values():
         require_trackers(config.run.tracker)
-    return _work(Sweep(found.path, configs), progress, None)
+    return _work(Sweep(there.path, configs), progress, None)
 
 
 def load_sweep(path: str | Path) -> Sweep:
@@ -185,22 +194,39 @@ def is_sweep(path: str | Path) -> bool:
     return (run_path(path) / SWEEP_FILE).is_file()
 
 
-def open_all(paths: Sequence[str | Path]) -> list[Run]:
-    """The runs at `paths`; a sweep stands for the parts of it that have been started.
+def open_runs(sources: Iterable[Source], *, with_metrics: bool = False) -> list[Run]:
+    """The given runs and the runs at the given paths, each once; a sweep stands for its parts that have started.
 
+    Args:
+        with_metrics: leave out the parts of a sweep that have no metrics yet.
     Raises:
-        RunError: nothing of the kind is there, or a sweep has no part yet.
+        RunError: no source, a path without a run or a sweep, only sweeps of which no part has started, or with
+            `with_metrics` a run or a sweep without metrics.
     """
-    runs: list[Run] = []
-    for path in paths:
-        runs += load_sweep(path).runs.values() if is_sweep(path) else [load_run(path)]
+    runs: dict[Path, Run] = {}
+    opened = [_opened(source) for source in sources]
+    if not opened:
+        raise RunError("no run is given; name at least one run directory")
+    for source in opened:
+        parts = [source] if isinstance(source, Run) else source.runs.values()
+        chosen = [run for run in parts if run.iteration or not with_metrics]
+        if with_metrics and not chosen:
+            raise RunError(f"{source.path} has no iteration yet; train it with `ltro resume {source.path}`")
+        runs |= {run.directory.path.resolve(): run for run in chosen}
     if not runs:
-        raise RunError(f"no part of {', '.join(map(str, paths))} has been started; wait, or `ltro resume` it")
-    return runs
+        names = ", ".join(str(source.path) for source in opened)
+        raise RunError(f"no part of {names} has started; wait, or start it with `ltro resume`")
+    return list(runs.values())
+
+
+def _opened(source: Source) -> Run | Sweep:
+    if isinstance(source, Run | Sweep):
+        return source
+    return load_sweep(source) if is_sweep(source) else load_run(source)
 
 
 def _open(path: Path, configs: dict[str, Config], command: str | None) -> None:
-    """Process 0 makes the sweep at `path` if nothing is there, and the others wait for that."""
+    """Process 0 creates the sweep at `path` if nothing is there; the others wait."""
     try:
         if jax.process_index() == 0 and not is_sweep(path):
             with disk_errors(f"cannot create {path}", "choose another --out"):
@@ -212,19 +238,36 @@ def _open(path: Path, configs: dict[str, Config], command: str | None) -> None:
                 SWEEP_FILE, {"format_version": FORMAT_VERSION, "command": command, "parts": parts}
             )
     finally:
-        wait_for_all("the sweep is there")  # or cannot be, which the others see too
+        wait_for_all("the sweep is there")  # also after an error, which the others then meet themselves
     if load_sweep(path).configs != configs:
         raise RunError(f"{path} holds a sweep with other settings or shares; resume it, or choose another --out")
 
 
-def _work(found: Sweep, progress: Mode, command: str | None) -> Sweep:
-    """Every part in turn; with several processes those that fall to this one."""
+def _work(planned: Sweep, progress: Mode, command: str | None) -> Sweep:
+    """Train the parts in sequence; with several processes, those of this process."""
     forget_interrupt()
-    own = list(found.configs)[jax.process_index() :: jax.process_count()]
-    for number, name in enumerate(own, start=1):
-        Progress(progress).say(f"[{number}/{len(own)}] {name}")
-        run = train_or_resume(found.configs[name], found.path / name, progress=progress, command=command)
+    parts = list(planned.configs)[jax.process_index() :: jax.process_count()]
+    for number, name in enumerate(parts, start=1):
+        Progress(progress).say(f"[{number}/{len(parts)}] {name}")
+        run = train_or_resume(planned.configs[name], planned.path / name, progress=progress, command=command)
         if not run.finished or was_interrupted():
             break
     wait_for_all("the sweep is done")
-    return Sweep(found.path, found.configs)
+    return Sweep(planned.path, planned.configs)
+
+
+def wait_for_all(what: str) -> None:
+    """Return when every process has reached this point, however long that takes; at once for a single process.
+
+    Processes report to each other through the coordinator's table. A collective of the devices would time out after
+    half an hour on a CPU, and the shares of a sweep may differ by more. If a process dies, JAX ends the others.
+    """
+    count = jax.process_count()
+    if count == 1:
+        return
+    client = distributed.global_state.client
+    assert client is not None  # several processes have been joined
+    place = f"ltro_jax/{next(_barriers)} {what}/"
+    client.key_value_set(f"{place}{jax.process_index()}", "here")
+    while len(client.key_value_dir_get(place)) < count:
+        time.sleep(0.2)

@@ -11,8 +11,7 @@ from ltro_jax.analysis.statistics import iqm, iqm_interval
 from ltro_jax.analysis.tables import csv_text, markdown_table
 from ltro_jax.config import Config
 from ltro_jax.runs.load import point_label
-from ltro_jax.runs.metric_names import member_metrics, unknown_metric
-from ltro_jax.runs.scores import frozen_at, member_scores, scored_metric
+from ltro_jax.runs.scoring import frozen_at, member_metrics, member_scores, resolve_metric, scored_metric
 from ltro_jax.runs.sweep import Sweep
 from ltro_jax.storage import MetricStore
 from ltro_jax.training import make_train
@@ -63,9 +62,7 @@ def refuse_unknown_score(metric: str, config: Config) -> None:
     Raises:
         SettingsError: as `member_rows` would afterwards.
     """
-    known = member_metrics(make_train(config))
-    if metric not in known:
-        raise unknown_metric(metric, known)
+    resolve_metric(member_metrics(make_train(config)), metric)
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

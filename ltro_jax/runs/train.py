@@ -4,10 +4,10 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import xarray as xr
 
 from ltro_jax.config import Config
@@ -40,7 +40,7 @@ from ltro_jax.storage import (
     save_checkpoint,
     truncate_checkpoints,
 )
-from ltro_jax.storage.atomic import one_line
+from ltro_jax.storage.errors import one_line
 from ltro_jax.storage.run_directory import nothing_saved
 from ltro_jax.training import Train, make_train
 from ltro_jax.types import RunnerState
@@ -60,7 +60,7 @@ def train(config: Config, out: str | Path | None = None, *, progress: Mode = Tru
         RunError: the directory exists or cannot be written.
     """
     require_trackers(config.run.tracker)
-    program = make_train(config)  # bad settings are refused before the directory is made
+    program = make_train(config)  # rejects bad settings before the directory exists
     refuse_impossible_size(program, config)
     if out is None:
         out = claim_directory(f"{config.static.task.replace('/', '_')}-{config.static.algorithm}")
@@ -79,7 +79,7 @@ def resume(path: str | Path, *, progress: Mode = True, tracker: Sequence[str] | 
         progress: as in `train`.
         tracker: other trackers than those of its settings; () is none.
     Raises:
-        SettingsError: a tracker that there is not, or that is not installed.
+        SettingsError: an unknown tracker, or one that is not installed.
         RunError: no such run, none of its checkpoints is intact, or another process is writing there.
     """
     directory = RunDirectory.open(path)
@@ -153,7 +153,7 @@ class Session:
             except jax.errors.JaxRuntimeError as error:
                 at_once = self.members.layout.at_once
                 fewer = half_after(
-                    error, at_once, "make num_envs, rollout_length or hidden_sizes smaller, or the minibatches more"
+                    error, at_once, "reduce num_envs, rollout_length or hidden_sizes, or use more minibatches"
                 )
             self.progress.say(f"out of memory with {at_once} members at once; continuing with {fewer}")
             self._lay_out(fewer)
@@ -185,10 +185,8 @@ class Session:
                 self.progress.advanced(iteration, count, seconds, pending[-1])
                 if (sentence := endless.after(pending[-1])) is not None:
                     self.progress.warn(sentence)
-                due = (
-                    iteration // self.config.run.checkpoint_interval
-                    > (iteration - count) // self.config.run.checkpoint_interval
-                )
+                every = self.config.run.checkpoint_interval
+                due = iteration // every > (iteration - count) // every
                 if due or iteration >= total or interrupted.is_set():
                     self._save(saved + 1, iteration, self.members.collect(states), pending, busy)
                     pending, busy, saved = [], 0.0, iteration
@@ -198,9 +196,12 @@ class Session:
                 if interrupted.is_set() and iteration < total:
                     self._stopped(iteration)
                     return
+        self._done(self.members.collect(states.failed_at))
+
+    def _done(self, failed_at: np.ndarray) -> None:
+        """Write the metrics file and report; `failed_at` is the iteration at which each member was frozen, or -1."""
         self.progress.close()
         write_metrics_file(self.directory, self.progress.warn)
-        failed_at = self.members.collect(states.failed_at)
         frozen = [
             f"{self.config.describe(member)} (iteration {at})"
             for member, at in zip(self.config.members, failed_at, strict=True)
@@ -208,9 +209,9 @@ class Session:
         ]
         if frozen:
             self.progress.say(f"became non-finite and were frozen: {', '.join(frozen)}; try a smaller actor_lr")
-        self.progress.say(f"finished {iteration} iterations; the run is in {self.directory.path}")
+        self.progress.say(f"finished {self.config.num_iterations} iterations; the run is in {self.directory.path}")
 
-    def _compile(self, states: RunnerState | None) -> tuple[RunnerState, Any]:
+    def _compile(self, states: RunnerState | None) -> tuple[RunnerState, jax.stages.Compiled]:
         """The compiled device call, and the states to start from: those given `[S, …]`, else new ones; in rows."""
         started = time.perf_counter()
         advance, init = self._fitting_program(with_init=states is None)
@@ -220,7 +221,7 @@ class Session:
         self.progress.say(f"compiled in {time.perf_counter() - started:.1f} s on {_devices()}{groups}")
         return new, advance
 
-    def _fitting_program(self, with_init: bool) -> tuple[Any, Any]:
+    def _fitting_program(self, with_init: bool) -> tuple[jax.stages.Compiled, jax.stages.Compiled | None]:
         """Compiled with as many members side by side as the memory of a device holds."""
 
         def build(at_once: int | None) -> Compiled:
@@ -240,7 +241,7 @@ class Session:
             if (self.directory.path / METRICS_FILE).exists() or self.metrics.last_iteration() > self._first_save:
                 raise RunError(
                     f"{self.directory.path} holds {self.metrics.last_iteration()} iterations of metrics but no "
-                    "checkpoint to go on from; restore its checkpoints/ from a copy or start a new run"
+                    "checkpoint to resume from; restore its checkpoints/ from a copy or start a new run"
                 )
             self.metrics.truncate(0)  # a kill may have come between the first metrics and the first checkpoint
             self.progress.say(self._headline("training"))
@@ -294,7 +295,7 @@ class Session:
         command = f"ltro track {shlex.quote(str(self.directory.path))} --tracker {name}"
         reason = str(error) if isinstance(error, RunError) else one_line(error)
         self.progress.warn(
-            f"tracker {name} failed ({reason}) and gets nothing more; training goes on, and `{command}` sends "
+            f"tracker {name} failed ({reason}) and receives nothing more; training continues, and `{command}` sends "
             "what is missing"
         )
 

@@ -11,12 +11,13 @@ from ltro_jax.analysis.results import file_name
 from ltro_jax.analysis.statistics import iqm, repetition_band
 from ltro_jax.presets import load_preset
 from ltro_jax.presets.bands import SUFFIX, Band, load_band
+from ltro_jax.process.files import write_atomically
 from ltro_jax.runs.load import Run, Stopped
 from ltro_jax.runs.progress import Mode
-from ltro_jax.runs.scores import member_scores
+from ltro_jax.runs.scoring import member_scores
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError
-from ltro_jax.storage.atomic import disk_errors, write_atomically
+from ltro_jax.storage.errors import disk_errors
 
 SHOWN = ("ltro_jax", "jax", "jaxlib", "flax", "jaxmarl", "brax")
 COVERAGE = 0.99

@@ -1,6 +1,5 @@
 """Storage: everything a run leaves on disk. Knows pytrees, dictionaries and datasets, nothing of training."""
 
-from ltro_jax.storage.atomic import RunError, RunWarning
 from ltro_jax.storage.checkpoints import (
     Restored,
     has_checkpoints,
@@ -10,6 +9,7 @@ from ltro_jax.storage.checkpoints import (
     save_checkpoint,
     truncate_checkpoints,
 )
+from ltro_jax.storage.errors import RunError, RunWarning
 from ltro_jax.storage.metrics import MetricStore
 from ltro_jax.storage.run_directory import RunDirectory, claim_directory, json_text, output_directory
 from ltro_jax.storage.timing import Stretch, load_stretches, record_stretch

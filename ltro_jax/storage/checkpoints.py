@@ -25,7 +25,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ltro_jax.storage.atomic import RunError, disk_errors, flush, one_line, write_atomically
+from ltro_jax.process.files import flush, write_atomically
+from ltro_jax.storage.errors import RunError, disk_errors, one_line
 
 MANIFEST = "manifest.json"
 STATE = "state.npz"
@@ -285,10 +286,10 @@ def _check(path: Path, iteration: int) -> None:
         raise Damage(f"{MANIFEST}: written for iteration {number}")
     for name, digest in digests:
         try:
-            found = _digest(path / name)
+            actual = _digest(path / name)
         except FileNotFoundError:
             raise Damage(f"{name}: missing") from None
-        if found != digest:
+        if actual != digest:
             raise Damage(f"{name}: checksum differs")
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ltro_jax.storage.atomic import RunError, disk_errors, is_leftover, one_line, remove_leftovers, write_atomically
+from ltro_jax.process.files import is_leftover, remove_leftovers, write_atomically
+from ltro_jax.storage.errors import RunError, disk_errors, one_line
 from ltro_jax.storage.run_directory import json_text, parse_json
 
 CARD, TENSORS = "policy.json", "policy.safetensors"

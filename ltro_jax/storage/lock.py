@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ltro_jax.storage.atomic import RunError, disk_errors
+from ltro_jax.storage.errors import RunError, disk_errors
 
 LOCK_FILE = ".lock"
 
@@ -44,10 +44,10 @@ def lock(directory: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise RunError(f"another process is writing to {directory}; wait until it ends or stop it") from None
-        own = {"pid": os.getpid(), "host": socket.gethostname(), "began": _began(os.getpid())}
+        record = {"pid": os.getpid(), "host": socket.gethostname(), "began": _began(os.getpid())}
         with suppress(OSError):  # only readers miss it
             os.ftruncate(file.fileno(), 0)
-            os.write(file.fileno(), json.dumps(own).encode())
+            os.write(file.fileno(), json.dumps(record).encode())
         try:
             yield
         finally:
@@ -72,12 +72,12 @@ def holder(directory: Path) -> Holder | None:
     """
     try:
         content = json.loads((directory / LOCK_FILE).read_bytes())
-        found = Holder(int(content["pid"]), str(content["host"]))
+        named = Holder(int(content["pid"]), str(content["host"]))
         began = content["began"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    gone = found.here and (began is None or _began(found.pid) != began)
-    return None if gone else found
+    gone = named.here and (began is None or _began(named.pid) != began)
+    return None if gone else named
 
 
 def _began(pid: int) -> str | None:

@@ -20,7 +20,8 @@ import numpy as np
 import xarray as xr
 from xarray.backends import H5NetCDFStore
 
-from ltro_jax.storage.atomic import RunError, disk_errors, one_line, remove_leftovers, replacing, write_atomically
+from ltro_jax.process.files import remove_leftovers, replacing, write_atomically
+from ltro_jax.storage.errors import RunError, disk_errors, one_line
 
 DIMENSIONS = ("member", "iteration", "agent", "position")
 SEGMENT_BYTES = 2**26  # the most that one segment holds, unless one iteration is larger
@@ -142,8 +143,8 @@ class MetricStore:
                     disk.check()
 
     def _segments(self) -> list[Segment]:
-        found = (re.fullmatch(r"(\d{9,})-(\d{9,})\.nc", path.name) for path in self.path.glob("*.nc"))
-        return sorted(Segment(int(name[1]), int(name[2]), self.path / name[0]) for name in found if name)
+        matches = (re.fullmatch(r"(\d{9,})-(\d{9,})\.nc", path.name) for path in self.path.glob("*.nc"))
+        return sorted(Segment(int(name[1]), int(name[2]), self.path / name[0]) for name in matches if name)
 
     def _write(self, first: int, dataset: xr.Dataset) -> None:
         path = self.path / f"{first:09d}-{first + dataset.sizes['iteration'] - 1:09d}.nc"

@@ -17,8 +17,9 @@ from typing import Any
 
 import jax
 
+from ltro_jax.process.files import is_leftover, remove_leftovers, write_atomically
 from ltro_jax.process.paths import run_path, typed_path
-from ltro_jax.storage.atomic import RunError, disk_errors, is_leftover, remove_leftovers, write_atomically
+from ltro_jax.storage.errors import RunError, disk_errors
 from ltro_jax.storage.lock import LOCK_FILE, lock
 
 FORMAT_VERSION = 3  # below 3: checkpoints with other statistics of the value normaliser; 1: without the best actors

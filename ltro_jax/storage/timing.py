@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from ltro_jax.storage.atomic import RunError, disk_errors, remove_leftovers
+from ltro_jax.process.files import remove_leftovers
+from ltro_jax.storage.errors import RunError, disk_errors
 from ltro_jax.storage.run_directory import CHECK_DISK, RunDirectory
 
 TIMING_FILE = "timing.json"

@@ -13,9 +13,8 @@ import xarray as xr
 from ltro_jax.analysis.statistics import iqm
 from ltro_jax.config import Config
 from ltro_jax.runs.load import Run, load_run, point_label, point_members
-from ltro_jax.runs.metric_names import choose_metrics
 from ltro_jax.runs.progress import read_progress
-from ltro_jax.runs.scores import frozen_at
+from ltro_jax.runs.scoring import choose_metrics, frozen_at
 from ltro_jax.runs.sweep import is_sweep, load_sweep
 from ltro_jax.storage import MetricStore, RunError, newest_checkpoint
 from ltro_jax.storage.lock import holder

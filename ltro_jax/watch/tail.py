@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ltro_jax.runs.load import Run, point_label, point_members
-from ltro_jax.runs.metric_names import choose_metrics
+from ltro_jax.runs.scoring import choose_metrics
 from ltro_jax.storage import MetricStore
 from ltro_jax.watch.status import healthy_iqm, patiently
 

@@ -12,10 +12,9 @@ import pytest
 from comparing import assert_same_run
 from matplotlib.figure import Figure
 
-from ltro_jax import Policy, list_presets, load_policy, load_run
+from ltro_jax import Policy, list_presets, load_policy, load_run, plot
 from ltro_jax.algorithms import ALGORITHMS
 from ltro_jax.cli import main
-from ltro_jax.cli.plot import _label
 from ltro_jax.config import SETTINGS
 from ltro_jax.envs import list_tasks
 from ltro_jax.envs.scenes import ParticleScene
@@ -32,7 +31,7 @@ HELP = {
     "eval": ["RUN", "--episodes", "greedy", "evaluation.json", "--best", "--json", "absolute metric"],
     "render": ["RUN", "--seed", "--episodes", "--sampled", "--best", "--fps", "example: ltro render "],
     "export-policy": ["RUN", "--seed", "safetensors", "example: ltro export-policy "],
-    "plot": ["RUN", "--metric", "--output", "PNG"],
+    "plot": ["RUN", "--metric", "--smoothing", "--output", ".png"],
     "report": ["RUN", "--metric", "--out", "Markdown", "example: ltro report "],
     "presets": ["PRESET", "--algorithm"],
     "envs": ["agents", "episode length"],
@@ -197,30 +196,18 @@ def saved(monkeypatch) -> list[Figure]:
 
 def test_plot(trained, tmp_path, capsys, saved):
     assert main(["plot", str(trained)]) == 0
-    output = trained / "eval_return_greedy.png"
-    assert capsys.readouterr().out == f"drawn: {output}\n"
-    output.unlink()
-    for metric in ("adv_variance_used", "entropy", "episode_return"):  # per position, per agent, per member
-        output = tmp_path / f"{metric}.png"
-        assert main(["plot", str(trained), str(trained), "--metric", metric, "-o", str(output)]) == 0
-        assert output.exists()
-    means = load_run(trained).metrics.astype("float32").mean("member").transpose("iteration", ...)
-    for figure, metric in zip(
-        saved, ("eval_return_greedy", "adv_variance_used", "entropy", "episode_return"), strict=True
-    ):
-        lines = [line for axes in figure.axes for line in axes.lines if not str(line.get_label()).startswith("_")]
-        expected = means[metric].dropna("iteration")
-        assert len(lines) == expected[0].size  # a line for each position or agent
-        drawn = np.stack([np.asarray(line.get_ydata()) for line in lines], axis=-1)
-        np.testing.assert_allclose(drawn.reshape(expected.shape), expected, rtol=1e-6)
-        for line in lines:
-            np.testing.assert_array_equal(line.get_xdata(), expected["env_steps"])
-
-
-def test_runs_of_one_name_are_two_curves(trained, tmp_path):
-    runs = [shutil.copytree(trained, tmp_path / name / "same") for name in ("a", "b")]
-    labels = [_label(load_run(path), [load_run(run) for run in runs]) for path in runs]
-    assert labels == [f"clip_happo ({path})" for path in runs]
+    assert capsys.readouterr().out == f"drawn: {trained / 'eval_return_greedy.png'}\n"
+    (trained / "eval_return_greedy.png").unlink()
+    expected = load_run(trained).metrics["eval_return_greedy"].astype("float32").mean("member").dropna("iteration")
+    (line,) = [line for line in saved[0].axes[0].lines if not str(line.get_label()).startswith("_")]
+    np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-6)
+    np.testing.assert_array_equal(line.get_xdata(), expected["env_steps"])
+    output = tmp_path / "smooth.pdf"
+    given = ["--metric", "episode_return", "--smoothing", "3", "-o", str(output)]
+    assert main(["plot", str(trained), *given]) == 0
+    expected = plot(trained, "episode_return", smoothing=3, output=tmp_path / "expected.pdf")
+    assert expected.axes[0].lines[0].get_xdata()[0] == load_run(trained).metrics["env_steps"].values[2]  # type: ignore[index]
+    assert output.read_bytes() == (tmp_path / "expected.pdf").read_bytes()
 
 
 def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
@@ -232,7 +219,7 @@ def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
     assert main(["plot", str(trained), str(other), "-o", str(output)]) == 2
     error = capsys.readouterr().err
     assert error == (
-        "ltro: the runs are of different tasks (probe/climbing, probe/matching); plot them one task at a time\n"
+        "ltro: the runs are of different tasks (probe/climbing, probe/matching); plot each task separately\n"
     )
     settings |= {"task": "probe/matching"}
     (other / "settings.json").write_text(json.dumps(settings))
@@ -243,7 +230,7 @@ def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
     assert main(["plot", str(trained), str(other), "-o", str(output)]) == 2
     assert "different team rewards (mean over " in capsys.readouterr().err
     assert main(["plot", str(trained), "-o", str(tmp_path / "picture.jpg")]) == 2
-    assert "cannot be drawn as" in capsys.readouterr().err
+    assert ".jpg is not a .png or .pdf file; choose another name" in capsys.readouterr().err
     assert main(["plot", str(trained), "--metric", "score", "-o", str(output)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("ltro: metric = 'score' is unknown; there are ") and "entropy" in error

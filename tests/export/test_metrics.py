@@ -11,7 +11,7 @@ from stored import made_up, stored_run
 
 from ltro_jax import RunError, RunWarning, SettingsError, load_run
 from ltro_jax.export.metrics import export_runs, marl_eval, tidy
-from ltro_jax.runs.evaluation import absolute_metrics
+from ltro_jax.runs.scoring import absolute_metrics
 
 KEY = ["run", "seed", "actor_lr", "iteration", "metric", "axis", "index"]
 

@@ -18,10 +18,10 @@ from ltro_jax import RunError, SettingsError, load_run, report
 from ltro_jax.reports.comparison import Comparison, interval_text, notes, share
 from ltro_jax.reports.estimates import aggregates, mean_probability_of_improvement, normalised
 from ltro_jax.reports.page import Page
-from ltro_jax.reports.series import chosen_metric, gather, not_begun, open_runs
+from ltro_jax.reports.series import chosen_metric, gather, not_begun
 from ltro_jax.reports.training import by_agent
-from ltro_jax.runs.scores import end_scores
-from ltro_jax.runs.sweep import Sweep
+from ltro_jax.runs.scoring import end_scores
+from ltro_jax.runs.sweep import Sweep, open_runs
 from ltro_jax.runs.sweep_results import member_rows, summary
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -221,7 +221,7 @@ def test_a_sweep_is_its_parts(tiny, tmp_path):
     write_run(tmp_path / "random", parts["random"])
     settings = {name: config.to_dict() for name, config in parts.items()}
     (tmp_path / "sweep.json").write_text(json.dumps({"format_version": 1, "command": None, "parts": settings}))
-    assert [run.path.name for run in open_runs([tmp_path])] == ["random"]
+    assert [run.path.name for run in open_runs([tmp_path], with_metrics=True)] == ["random"]
     assert not_begun([tmp_path]) == ["fixed"]
 
 
@@ -248,12 +248,11 @@ def test_runs_that_cannot_be_reported_on(runs, tiny, tmp_path):
     assert refusal(RunError, plain, out).startswith(f"{plain} is not a run directory: it has no environment.json")
     empty = write_run(tmp_path / "empty", tiny(), iterations=0)
     assert refusal(RunError, [runs["happo"], empty], out) == (
-        f"{empty} has no iteration yet; train it on with `ltro resume {empty}`"
+        f"{empty} has no iteration yet; train it with `ltro resume {empty}`"
     )
     early = write_run(tmp_path / "early", tiny(), iterations=1)
     assert refusal(RunError, early, out, metric="eval_return_greedy") == (
-        f"{early} has no value of eval_return_greedy yet; train it on with `ltro resume {early}` or choose another "
-        "--metric"
+        f"{early} has no value of eval_return_greedy yet; train it with `ltro resume {early}` or choose another metric"
     )
     dead = write_run(tmp_path / "dead", tiny(), failed={0: 3})
     assert "became non-finite and was frozen, so that there is nothing to report; " in refusal(RunError, dead, out)
@@ -261,7 +260,7 @@ def test_runs_that_cannot_be_reported_on(runs, tiny, tmp_path):
     segment = next((damaged / "metrics").glob("*.nc"))
     segment.write_bytes(segment.read_bytes()[:-5])
     assert refusal(RunError, damaged, out).startswith(f"{segment} is damaged (")
-    assert refusal(RunError, [], out) == "there is no run to report on; name at least one run directory"
+    assert refusal(RunError, [], out) == "no run is given; name at least one run directory"
 
 
 def test_metrics_that_cannot_be_compared(runs, tiny, tmp_path):
@@ -282,7 +281,7 @@ def test_metrics_that_cannot_be_compared(runs, tiny, tmp_path):
 def test_places_that_cannot_be_written(runs, tmp_path, monkeypatch):
     module = importlib.import_module("ltro_jax.reports.report")  # the package's `report` is the function
     monkeypatch.setattr(module, "_page", lambda *_: Page("short", "", []))
-    with pytest.raises(SettingsError, match=r"out = .*x\.pdf is no HTML file; name one"):
+    with pytest.raises(SettingsError, match=r"out = .*x\.pdf is not an HTML file; name an"):
         report(runs["happo"], tmp_path / "x.pdf")
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunError, match=r"cannot write .*: Not a directory; choose another place with --out"):

@@ -321,7 +321,7 @@ def test_lost_checkpoints_do_not_cost_the_metrics(finished, tmp_path, lost):
     else:
         shutil.rmtree(path / "checkpoints" / "000000004")
         (path / "checkpoints" / "000000008" / "manifest.json").unlink()
-    expected = "no checkpoint to go on from" if lost == "every checkpoint" else "000000008 is damaged"
+    expected = "no checkpoint to resume from" if lost == "every checkpoint" else "000000008 is damaged"
     with pytest.raises(RunError, match=expected):
         resume(path, progress=False)
     assert load_run(path).metrics.identical(finished.metrics)

@@ -296,7 +296,7 @@ def test_training_goes_on_without_a_tracker_that_fails(flaky, settings, tmp_path
     assert run.finished and run.metrics.sizes["iteration"] == 8
     said, warned = capfd.readouterr()
     assert said == "" and warned == (
-        "ltro: tracker tensorboard failed (no route to host) and gets nothing more; training goes on, and "
+        "ltro: tracker tensorboard failed (no route to host) and receives nothing more; training continues, and "
         f"`ltro track {path} --tracker tensorboard` sends what is missing\n"
     )
     flaky.calls_left = 1000

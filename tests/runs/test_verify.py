@@ -10,7 +10,7 @@ from ltro_jax import RunError, SettingsError, load_preset
 from ltro_jax.analysis.statistics import iqm, repetition_band
 from ltro_jax.cli import main
 from ltro_jax.presets.bands import list_bands, load_band
-from ltro_jax.runs.scores import member_scores
+from ltro_jax.runs.scoring import member_scores
 from ltro_jax.runs.verify import Band, compare, record
 
 module = importlib.import_module("ltro_jax.runs.verify")

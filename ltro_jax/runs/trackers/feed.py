@@ -17,12 +17,13 @@ import xarray as xr
 
 from ltro_jax.config import Config, SettingsError
 from ltro_jax.config.coercion import number_text
+from ltro_jax.process.files import remove_leftovers
 from ltro_jax.runs.load import Run
-from ltro_jax.runs.metric_names import flat_metrics
+from ltro_jax.runs.scoring import flat_metrics
 from ltro_jax.runs.trackers.places import refuse_links_out
 from ltro_jax.runs.trackers.protocol import Job, Place, Row, Tracker
 from ltro_jax.storage import MetricStore, RunDirectory, RunError
-from ltro_jax.storage.atomic import one_line, remove_leftovers
+from ltro_jax.storage.errors import one_line
 
 Result = TypeVar("Result")
 CLASSES = {"wandb": "WandbTracker", "tensorboard": "TensorBoardTracker", "mlflow": "MlflowTracker"}
@@ -36,8 +37,8 @@ def require_trackers(names: Sequence[str]) -> None:
         SettingsError: it names the extra.
     """
     for name in names:
-        found = importlib.util.find_spec(name)
-        if found is None or found.origin is None:  # wandb's own output folder would be found, but has no origin
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:  # an output folder of wandb has a spec, but no origin
             raise SettingsError(
                 f"tracker = {name} needs the extra 'trackers', which is not installed; get it with "
                 "pip install -c constraints.txt -e '.[trackers]', or leave the tracker out with --tracker none"
@@ -111,12 +112,12 @@ class Feed:
         self._opened = False
         self._ids: dict[str, str] = {}
         self._fed: dict[str, int] = {}
-        own = directory.path / "trackers" / name
-        refuse_links_out(directory.path, own.parent, directory.path / self._file, own)
+        folder = directory.path / "trackers" / name
+        refuse_links_out(directory.path, folder.parent, directory.path / self._file, folder)
         if (directory.path / self._file).exists():
             self._recall()
         module = importlib.import_module(f"ltro_jax.runs.trackers.{name}")
-        self._tracker: Tracker = getattr(module, CLASSES[name])(Place(own, self._kept["project"]))
+        self._tracker: Tracker = getattr(module, CLASSES[name])(Place(folder, self._kept["project"]))
         self._check_address(name, getattr(module, "ADDRESS_VARIABLE", ""))
 
     def start(self, store: MetricStore) -> int:
@@ -163,10 +164,10 @@ class Feed:
         self._keep()
         done: set[str] = set()
         try:
-            for label, own in members.items():
+            for label, prefixes in members.items():
                 new = [at for at, iteration in enumerate(iterations) if iteration > before[label]]
                 if new:
-                    values = {prefix: table[member].tolist() for member, prefix in own.items()}
+                    values = {prefix: table[member].tolist() for member, prefix in prefixes.items()}
                     self._tracker.log(
                         self._ids[label], [Row(iterations[at], env_steps[at], _values(names, values, at)) for at in new]
                     )
@@ -194,11 +195,11 @@ class Feed:
 
     def _jobs(self) -> Iterator[Job]:
         training, settings, members = self._directory.name, self._config.to_dict(), self._config.members
-        for label, own in self._members().items():
+        for label, prefixes in self._members().items():
             if label == "all":
                 yield Job(label, training, training, settings)
             else:
-                member = members[next(iter(own))]
+                member = members[next(iter(prefixes))]
                 point = {axis: getattr(member.hypers, axis) for axis, _ in self._config.run.grid}
                 yield Job(label, f"{training}/{label}", training, settings | point | {"seed": member.seed})
 

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from ltro_jax.runs.trackers.places import quiet, require_reachable, without_password
 from ltro_jax.runs.trackers.protocol import Job, Place, Row
 from ltro_jax.storage import RunError
-from ltro_jax.storage.atomic import one_line
+from ltro_jax.storage.errors import one_line
 
 ADDRESS_VARIABLE = "MLFLOW_TRACKING_URI"
 BATCH = {"metrics": 1000, "params": 100}  # the most that one request may hold
@@ -58,9 +58,9 @@ class MlflowTracker:
             self._client.set_terminated(run, "FINISHED" if finished else "KILLED")
 
     def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(self._project)
+        experiment = self._client.get_experiment_by_name(self._project)
         try:
-            return found.experiment_id if found else self._client.create_experiment(self._project)
+            return experiment.experiment_id if experiment else self._client.create_experiment(self._project)
         except MlflowException:  # another process was faster
             return self._client.get_experiment_by_name(self._project).experiment_id  # type: ignore[union-attr]
 
