@@ -6,8 +6,10 @@ For the agent at position p of N, with R the factor of the agents before it:
     L = mean_active( min(ρA, clip(ρ, 1 ± ε_p) A) ),   ρ = r · clip(R, 1 ± ε')
     ε_p = ε (w (p + 1) / N + 1 − w)
 
-Source: Wang et al. 2023, Eq. 4 to 8. As published there: one central critic, whose targets are the plain returns. The
-authors' code differs: it takes λ twice in the trace and trains a critic for each agent.
+A clamp c̄ above 1 / γλ lets the trace grow exponentially over a long rollout.
+
+Source: Wang et al. 2023, Eq. 4 to 8. One central critic learns the plain returns. The authors' code differs: it takes λ
+twice in the trace, trains a critic for each agent, and standardises over the samples of all agents together.
 """
 
 from typing import ClassVar
@@ -60,6 +62,4 @@ class A2PO(PPO):
     ) -> Array:
         """What is maximised, `[]`: the clip acts on the joint ratio ρ."""
         joint_ratio = ratio * jax.lax.stop_gradient(weight)
-        return clipped_surrogate(
-            joint_ratio, advantage, jnp.ones_like(weight), self.clip_eps(position, hypers), mask
-        )
+        return clipped_surrogate(joint_ratio, advantage, jnp.ones_like(weight), self.clip_eps(position, hypers), mask)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ltro_jax.types import Array
-from replay.a2po import a2po_actor_pass, a2po_order, a2po_trace
+from replay.a2po import a2po_order, a2po_trace
+from replay.a2po_actor_pass import a2po_actor_pass
 from replay.actors import sequential_update
 from replay.fixtures import Fixture
 from replay.policies import policy_categorical, policy_gaussian, policy_gru
