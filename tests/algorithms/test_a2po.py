@@ -1,7 +1,7 @@
 """A2PO: the corrected advantage by hand, what cuts its trace, the widening clip, and whole rounds."""
 
 # numpy arrays stand in for jax arrays
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportOptionalMemberAccess=false, reportOperatorIssue=false
 
 from functools import lru_cache
 

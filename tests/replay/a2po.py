@@ -1,7 +1,7 @@
 """Replay of `a2po_trace` and `a2po_order`: corrected advantages along an order, and the orders themselves."""
 
 # numpy arrays stand in for jax arrays
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportOptionalMemberAccess=false, reportOperatorIssue=false
 
 import math
 from collections.abc import Callable, Sequence

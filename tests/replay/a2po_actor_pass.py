@@ -4,6 +4,7 @@
 # pyright: reportArgumentType=false
 
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +87,7 @@ def a2po_actor_pass(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
     return named | _reported(by_agent["per_epoch"], order)
 
 
-def _reported(per_epoch: dict[str, np.ndarray], order: np.ndarray) -> dict[str, np.ndarray]:
+def _reported(per_epoch: dict[str, np.ndarray], order: np.ndarray) -> dict[str, Any]:
     """Means over agents and epochs; of the last two, each position's last epoch, divided by the number of updates."""
     renamed = {"mean_ratio": "ratio", "mean_advantage": "advantage"}
     named = {f"reported.{renamed.get(name, name)}": np.mean(rows) for name, rows in per_epoch.items()}
