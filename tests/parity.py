@@ -4,8 +4,7 @@
 
 Each `*.npz` is replayed twice: in float64 against its `out64.*` and in float32 against its `out.*`. One line is
 printed per array, and last how many passed and failed. The exit status is 1 if anything failed: an array outside its
-tolerance, one that the replay does not recompute, or a file that nobody knows and that no `--skip` names. Recordings of
-algorithms that ltro_jax does not have yet (A2PO) are skipped, and the output names them.
+tolerance, one that the replay does not recompute, or a file that nobody knows and that no `--skip` names.
 """
 
 import argparse
@@ -29,17 +28,19 @@ for folder in (HERE, HERE.parent):  # run from a clone, without an installed ltr
 from replay.comparison import Comparison, Rounding, compare, failure, tolerance_of  # noqa: E402
 from replay.fixtures import PRECISIONS, Fixture  # noqa: E402
 from replay.registry import Replay, find_replay  # noqa: E402
-from replay.torch_clip import clip_by_global_norm  # noqa: E402
+from replay.torch_adam import bias_correction, clip_by_global_norm  # noqa: E402
 
-ROUNDING_FILE = "float32_vs_float64.json"
-NOT_IMPLEMENTED = {"a2po_*": "A2PO"}  # files of algorithms that are not there yet
+ROUNDING_FILES = "*float32_vs_float64.json"
 ONLY_RECORDED = "max_*_if_batch_is_shuffled"  # properties of the recording; there is nothing to replay
 
 
 def load_rounding(directory: Path) -> Rounding:
-    """The recording's own rounding errors; without the file every array has the default."""
-    path = directory / ROUNDING_FILE
-    return json.loads(path.read_text()) if path.exists() else {}
+    """The recordings' own rounding errors from all files of them; an array that none lists has the default."""
+    return {
+        name: listed
+        for path in sorted(directory.glob(ROUNDING_FILES))
+        for name, listed in json.loads(path.read_text()).items()
+    }
 
 
 def replay_file(path: Path, rounding: Rounding) -> Iterator[Comparison]:
@@ -70,7 +71,9 @@ def _replay_at(
     dtype = PRECISIONS[precision]
     try:
         x64, precise = jax.enable_x64(dtype == np.float64), jax.default_matmul_precision("highest")
-        with x64, precise, mock.patch.object(optax, "clip_by_global_norm", clip_by_global_norm):
+        clip = mock.patch.object(optax, "clip_by_global_norm", clip_by_global_norm)
+        adam = mock.patch.object(optax.tree, "bias_correction", bias_correction)
+        with x64, precise, clip, adam:
             recomputed = {name: np.asarray(array) for name, array in replay(fixture, dtype).items()}
     except Exception as error:
         yield failure(f"{fixture.name} {precision}", f"replay raised {type(error).__name__}: {error}")
@@ -105,10 +108,6 @@ def main(arguments: list[str] | None = None) -> int:
     for path in paths:
         if named_by(options.skip, path):
             print(f"{path.name}  skipped")
-            continue
-        missing = [algorithm for pattern, algorithm in NOT_IMPLEMENTED.items() if named_by([pattern], path)]
-        if missing:
-            print(f"{path.name}  skipped: {missing[0]} is not implemented")
             continue
         for comparison in replay_file(path, rounding):
             count[comparison.passed] += 1

@@ -54,7 +54,7 @@ def run(tmp_path, capsys):
 
     def write_and_run(name, arrays, *arguments):
         np.savez(tmp_path / f"{name}.npz", **arrays)
-        (tmp_path / parity.ROUNDING_FILE).write_text(json.dumps(ROUNDING))
+        (tmp_path / "float32_vs_float64.json").write_text(json.dumps(ROUNDING))
         status = parity.main([str(tmp_path), *arguments])
         return status, capsys.readouterr().out.splitlines()
 
@@ -129,14 +129,6 @@ def test_an_unknown_file_fails_unless_skipped(run):
         assert lines == ["novelty.npz  skipped", "0 passed, 0 failed"]
 
 
-def test_files_of_an_algorithm_that_is_not_there_yet_are_skipped_by_name(run, tmp_path):
-    (tmp_path / "a2po_trace.npz").touch()
-    status, lines = run("gae", arrays_of("gae"))
-    assert status == 0
-    assert lines[0] == "a2po_trace.npz  skipped: A2PO is not implemented"
-    assert lines[-1] == "16 passed, 0 failed"
-
-
 def test_a_file_that_cannot_be_replayed_fails(run, tmp_path):
     arrays = arrays_of("gae")
     del arrays["rewards"]
@@ -177,6 +169,29 @@ def test_tolerances():
     listed = {"file": {"final_params (max abs)": 1e-9, "kl": 1e-9}}
     assert tolerance_of("file", "agent7.kl", "out", listed) == Tolerance(1e-5, False)
     assert tolerance_of("file", "agent7.final_params.head.bias", "out", listed) == Tolerance(1e-5, True)
+
+
+def test_tolerances_of_outputs_listed_for_agent_k():
+    listed = {"agentK.kl": 1e-6, "v.agentK.returns": 2e-6, "per_epoch.kl": 9e-6, "reported.order_1_kl": 1e-6}
+    tolerance = functools.partial(tolerance_of, "file", precision="out", rounding={"file": listed})
+    assert tolerance("agent3.kl") == Tolerance(30 * 1e-6, False)
+    assert tolerance("v.agent12.returns") == Tolerance(30 * 2e-6, False)
+    assert tolerance("reported.order_1_kl") == tolerance("reported.order_0_kl") == Tolerance(30 * 9e-6, False)
+
+
+def test_means_of_terms_that_cancel_are_compared_absolutely():
+    small, large = np.array([1e-3, -1e-3]), np.array([10.0, -10.0])
+    for name, absolute in [("agent0.per_epoch.kl", True), ("reported.advantage", True), ("agent0.kl", False)]:
+        assert compare(name, small, small + 1e-7, Tolerance(1e-6, False)).passed == absolute
+        assert not compare(name, small, small + 1e-5, Tolerance(1e-6, False)).passed
+        assert compare(name, large, large + 1e-6, Tolerance(1e-6, False)).passed
+
+
+def test_the_rounding_of_all_recordings_is_read(tmp_path):
+    (tmp_path / "float32_vs_float64.json").write_text(json.dumps({"gae": {"returns": 1e-7}}))
+    (tmp_path / "a2po_float32_vs_float64.json").write_text(json.dumps({"a2po_order": {"greedy.scores": 1e-8}}))
+    assert parity.load_rounding(tmp_path) == {"gae": {"returns": 1e-7}, "a2po_order": {"greedy.scores": 1e-8}}
+    assert {"gae", "a2po_trace", "a2po_actor_pass_discrete_far"} <= ROUNDING.keys()
 
 
 def test_masked_logits_do_not_drown_the_others():
@@ -242,3 +257,40 @@ def test_other_widths_and_depths():
     recomputed = REPLAYS["policy_categorical"](fixture._replace(arrays=arrays), np.float32)
     assert recomputed["features"].shape == (12, 7)
     np.testing.assert_allclose(np.sum(recomputed["probs"], axis=-1), 1.0, rtol=1e-6)
+
+
+def test_an_actor_pass_under_other_settings():
+    """A2PO with three agents, a clamp of the trace below 1, no clip of the factor and equal clips, by the formulas."""
+    fixture = Fixture.load(GOLDEN / "a2po_actor_pass_discrete.npz")
+    first, second, third, left_out = fixture.arrays["agent_order"]
+    numbers = {agent: number for number, agent in enumerate(sorted((first, second, third)))}
+    arrays = {name: array for name, array in fixture.arrays.items() if not name.startswith(("out", "agent"))}
+    for agent, number in numbers.items():
+        group = fixture.group(f"agent{agent}")
+        arrays |= {f"agent{number}.{name}": array for name, array in group.items()}
+    assert left_out not in numbers
+    arrays["agent_order"] = np.array([numbers[agent] for agent in (first, second, third)])
+    settings = dict(fixture.settings) | {"trace_clip_param": 0.8, "clip_others": False, "clip_param_tuner": False}
+    changed = fixture._replace(arrays=arrays, settings=settings | {"ppo_epoch": 2})
+    with jax.enable_x64(True):
+        ours = REPLAYS["a2po_actor_pass_*"](changed, np.float64)
+    factor, gamma = np.ones((12, 6)), settings["gamma"]
+    m, b, reward, stored = (fixture.arrays[name][..., 0] for name in ("masks", "bad_masks", "rewards", "value_preds"))
+    value_norm = fixture.value_norm(np.float64)
+    value = stored.astype(np.float64) * np.sqrt(np.maximum(value_norm.variance, 1e-2)) + value_norm.mean
+    for place, number in enumerate(arrays["agent_order"]):
+        get = lambda name, agent=f"agent{number}": np.asarray(ours[f"{agent}.{name}"])
+        np.testing.assert_allclose(get("clip_param"), 0.2, rtol=1e-12)
+        np.testing.assert_allclose(get("trace_ratio")[..., 0], factor, rtol=1e-9)
+        np.testing.assert_allclose(get("per_epoch.mean_ratio")[0], np.mean(factor), rtol=1e-9)  # R itself, no clip
+        plain, corrected = (get(name)[..., 0] for name in ("value_targets", "returns_at_turn"))
+        if place == 0:
+            np.testing.assert_allclose(corrected, plain, rtol=1e-12)
+        for t in reversed(range(len(reward) - 1)):
+            following = corrected[t + 1] - value[t + 1]
+            trace = 1.0 if place == 0 else np.minimum(0.8, factor[t + 1])
+            delta = reward[t] + gamma * value[t + 1] * m[t + 1] - value[t]
+            estimate = b[t + 1] * (delta + gamma * settings["gae_lambda"] * trace * m[t + 1] * following)
+            np.testing.assert_allclose(corrected[t] - value[t], estimate, rtol=1e-6, atol=1e-6)
+        factor = factor * get("ratio_after_update")[..., 0]
+    assert np.abs(factor - 1.0).max() > 1e-3

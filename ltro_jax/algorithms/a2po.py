@@ -6,8 +6,10 @@ For the agent at position p of N, with R the factor of the agents before it:
     L = mean_active( min(ρA, clip(ρ, 1 ± ε_p) A) ),   ρ = r · clip(R, 1 ± ε')
     ε_p = ε (w (p + 1) / N + 1 − w)
 
-Source: Wang et al. 2023, Eq. 4 to 8. As published there: one central critic, whose targets are the plain returns. The
-authors' code differs: it takes λ twice in the trace and trains a critic for each agent.
+A clamp c̄ above 1 / γλ lets the trace grow exponentially over a long rollout.
+
+Source: Wang et al. 2023, Eq. 4 to 8. One central critic learns the plain returns. The authors' code differs: it takes λ
+twice in the trace, trains a critic for each agent, and standardises over the samples of all agents together.
 """
 
 from typing import ClassVar
@@ -31,11 +33,14 @@ class A2PO(PPO):
     shareable: ClassVar = False
 
     def advantage(self, log_factor: Array, batch: AgentBatch, position: Position, hypers: Hypers) -> Array:
-        """Preceding-agent off-policy correction, `[T, B]`; that of the first agent is the plain estimate."""
+        """The corrected advantage, standardised over the agent's active samples, `[T, B]`."""
+        return standardise(self.corrected_advantage(log_factor, batch, position, hypers), batch.active_mask)
+
+    def corrected_advantage(self, log_factor: Array, batch: AgentBatch, position: Position, hypers: Hypers) -> Array:
+        """Preceding-agent off-policy correction in reward units, `[T, B]`; the first agent has the plain estimate."""
         team, value, next_value = batch.team, batch.value, batch.next_value
         assert team is not None and value is not None and next_value is not None  # a rollout, not a minibatch
-        trace = jnp.where(position.index == 0, 1.0, clamped_factor(log_factor, hypers.trace_clip))
-        advantage = generalised_advantage(
+        return generalised_advantage(
             team.reward,
             value,
             next_value,
@@ -44,15 +49,17 @@ class A2PO(PPO):
             hypers.gamma,
             hypers.gae_lambda,
             self.static.truncation,
-            trace,
+            trace=jnp.where(position.index == 0, 1.0, clamped_factor(log_factor, hypers.trace_clip)),
         )
-        return standardise(advantage, batch.active_mask)
+
+    def clip_eps(self, position: Position, hypers: Hypers) -> Array:
+        """ε_p, `[]`: the ratio clip, which widens from agent to agent up to ε."""
+        share = (position.index + 1) / position.num_agents
+        return hypers.clip_eps * (hypers.clip_eps_slope * share + 1.0 - hypers.clip_eps_slope)
 
     def surrogate(
         self, ratio: Array, advantage: Array, weight: Array, mask: Array, position: Position, hypers: Hypers
     ) -> Array:
-        """The clip acts on the joint ratio, and widens from agent to agent."""
-        share = (position.index + 1) / position.num_agents
-        clip_eps = hypers.clip_eps * (hypers.clip_eps_slope * share + 1.0 - hypers.clip_eps_slope)
+        """What is maximised, `[]`: the clip acts on the joint ratio ρ."""
         joint_ratio = ratio * jax.lax.stop_gradient(weight)
-        return clipped_surrogate(joint_ratio, advantage, jnp.ones_like(weight), clip_eps, mask)
+        return clipped_surrogate(joint_ratio, advantage, jnp.ones_like(weight), self.clip_eps(position, hypers), mask)

@@ -1,6 +1,6 @@
 """Proximal policy optimisation of one agent: HAPPO, clip-HAPPO, MAPPO and IPPO."""
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -78,13 +78,13 @@ class PPO(UpdateRule):
         weight: Array,
         position: Position,
         hypers: Hypers,
-    ) -> tuple[AgentState, PPOInfo]:
-        """K epochs over the rollout, M minibatches each."""
+    ) -> tuple[AgentState, Any]:
+        """K epochs over the rollout, M minibatches each; one row of metrics per `gradient_step`."""
         static = self.static
         samples = training_samples(batch.replace(advantage=advantage), static.sequence_length)
         weight = to_samples(weight, static.sequence_length)
 
-        def step(agent: AgentState, rows: Rows) -> tuple[AgentState, PPOInfo]:
+        def step(agent: AgentState, rows: Rows) -> tuple[AgentState, Any]:
             minibatch, its_weight = take((samples, weight), rows)
             return self.gradient_step(agent, minibatch, minibatch.advantage, its_weight, position, hypers)
 

@@ -144,7 +144,7 @@ def agent_batch(fixture: Fixture, dtype) -> AgentBatch:
 
 def _memory(fixture: Fixture, num_agents: int, dtype) -> dict[str, np.ndarray]:
     """Hidden states before each step and the starts of episodes; nothing when feed-forward."""
-    if not fixture.settings["use_recurrent_policy"]:
+    if not fixture.settings.get("use_recurrent_policy", False):
         return {}
     fixture.require(recurrent_n=1)
     hidden = [fixture.squeezed(f"agent{index}.rnn_states", dtype, axis=2) for index in range(num_agents)]
@@ -156,7 +156,7 @@ def _available(fixture: Fixture, index: int, num_actions: int) -> np.ndarray:
     name = f"agent{index}.available_actions"
     if name in fixture:
         return fixture.flags(name)
-    return np.ones((*fixture.arrays["returns"].shape[:2], num_actions), bool)
+    return np.ones((*fixture.arrays[f"agent{index}.obs"].shape[:2], num_actions), bool)
 
 
 def _padded(arrays: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

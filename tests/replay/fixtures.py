@@ -62,10 +62,12 @@ class Fixture(NamedTuple):
             if name.startswith(prefix + ".")
         }
 
-    def value_norm(self, dtype: Any) -> ValueNorm:
-        """The value normaliser's state, from the reference's biased averages."""
+    def value_norm(self, dtype: Any, prefix: str = "") -> ValueNorm:
+        """The state of the value normaliser `{prefix}value_norm`, from the reference's biased averages."""
         fields = ("running_mean", "running_mean_sq", "debiasing_term")
-        biased_mean, biased_mean_sq, debias = (self.squeezed(f"value_norm.{name}", np.float64) for name in fields)
+        biased_mean, biased_mean_sq, debias = (
+            self.squeezed(f"{prefix}value_norm.{name}", np.float64) for name in fields
+        )
         divisor = np.maximum(debias, DEBIAS_FLOOR)
         mean = biased_mean / divisor
         nothing = np.zeros_like(mean)

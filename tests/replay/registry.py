@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from ltro_jax.types import Array
+from replay.a2po import a2po_order, a2po_trace
+from replay.a2po_actor_pass import a2po_actor_pass
 from replay.actors import sequential_update
 from replay.fixtures import Fixture
 from replay.policies import policy_categorical, policy_gaussian, policy_gru
@@ -31,6 +33,9 @@ REPLAYS: dict[str, Replay] = {
     "sequential_update_clip_happo_continuous*": sequential_update,
     "sequential_update_*_gru": sequential_update,
     "shared_parameters_*": shared_parameters,
+    "a2po_trace": a2po_trace,
+    "a2po_order": a2po_order,
+    "a2po_actor_pass_*": a2po_actor_pass,
 }
 
 
