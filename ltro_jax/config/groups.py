@@ -111,7 +111,9 @@ class HyperSettings:
     factor_clip: Scalar = setting(1.0, "upper clamp c of the factor; 1 = clip-HAPPO, inf = HAPPO", above=0)
     factor_eps: Scalar = setting(0.1, "factor_rule = two_sided: half width ε' of the interval around 1", above=0)
     factor_power: Scalar = setting(0.5, "factor_rule = power: exponent α of the factor", at_least=0)
-    trace_clip: Scalar = setting(1.0, "a2po: upper clamp of the factor in the trace of the advantage", above=0)
+    trace_clip: Scalar = setting(
+        1.0, "a2po: upper clamp of the factor in the trace of the advantage", above=0, at_most=1
+    )
     clip_eps_slope: Scalar = setting(
         0.5, "a2po: share of the ratio clip that grows with the position in the order", at_least=0, at_most=1
     )
