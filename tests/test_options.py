@@ -46,6 +46,7 @@ class RingOptions(EnvOptions):
     slip: float = setting(0.0, "probability to stay", at_least=0, at_most=1)
     colours: tuple[str, ...] = setting((), "colours of the agents")
     shape: tuple[int, ...] = setting((1, 2), "two sizes")
+    pay: tuple[float, ...] = setting((1.0,), "rewards")
     backend: str | None = setting(None, "how to step", choices=("fast", "exact"))
     closed: bool = setting(True, "the ends meet")
 
@@ -147,9 +148,12 @@ def test_a_family_from_outside(ring):
     assert make_env(before.static).spec.num_agents == 4
     assert before.replace(slip="0.5").static.options == RingOptions(size=4, slip=0.5, shape=(3, 4))
 
-    text = {"size": "3", "slip": "1e-1", "colours": "red,blue", "shape": "5:7", "backend": "exact", "closed": "no"}
+    text = {"size": "3", "slip": "1e-1", "colours": "red,blue", "shape": "5:7", "pay": "0.5,2"} | {
+        "backend": "exact",
+        "closed": "no",
+    }
     config = Config.from_dict({"task": "ring/open", **text})
-    assert config.static.options == RingOptions(3, 0.1, ("red", "blue"), (5, 6), "exact", False)
+    assert config.static.options == RingOptions(3, 0.1, ("red", "blue"), (5, 6), (0.5, 2.0), "exact", False)
     assert Config.stored(json.loads(json.dumps(config.to_dict()))) == config
     assert make_env(config.static).spec.num_agents == 3
     assert refusal(task="ring/open", size=1) == "size = 1 is not allowed; it must be at least 2"
@@ -171,7 +175,7 @@ def test_options_that_cannot_be_registered(ring):
 
     @dataclass(frozen=True)
     class Typed(EnvOptions):
-        size: tuple[float, ...] = setting((), "sizes")
+        size: tuple[bool, ...] = setting((), "sizes")
 
     class Undecorated(RingOptions):
         other: int = 3
@@ -179,7 +183,7 @@ def test_options_that_cannot_be_registered(ring):
     for options, sentence in (
         (Named, "the options of family 'ring': gamma is the name of a setting of every run; choose another name"),
         (Bare, "the options of family 'ring': size has no help text; declare it as setting(default, 'help text')"),
-        (Typed, "the options of family 'ring': size is of type tuple[float, ...]; choose bool, int, float, str, "),
+        (Typed, "the options of family 'ring': size is of type tuple[bool, ...]; choose bool, int, float, str, "),
         (Undecorated, "the options of family 'ring': Undecorated needs the decorator @dataclass(frozen=True)"),
         (dict, "the options of family 'ring' are <class 'dict'>; give a frozen dataclass derived from EnvOptions"),
     ):

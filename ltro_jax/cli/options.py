@@ -63,6 +63,8 @@ def _meaning(spec: SettingSpec) -> str:
 
 
 def _default(spec: SettingSpec) -> str:
+    if isinstance(spec.default, float):
+        return f"{spec.default:g}"  # `setting_text` would import NumPy
     return "none" if spec.default == () else setting_text(spec.default).lower()
 
 

@@ -9,10 +9,10 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ltro_jax.config.coercion import NAMES, SettingsError, SettingValue, coerce, is_none, without_none
+from ltro_jax.config.coercion import NAMES, NUMBERS, SettingsError, SettingValue, coerce, is_none, without_none
 from ltro_jax.config.specs import SettingSpec, check_range, field_specs, setting
 
-KINDS = (bool, int, float, str, tuple[int, ...], NAMES)  # of an option; each may also be None
+KINDS = (bool, int, float, str, tuple[int, ...], NUMBERS, NAMES)  # of an option; each may also be None
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def declare_options(family: str, cls: type[EnvOptions], taken: Mapping[str, Sett
         if without_none(specs[item.name].type) not in KINDS:
             raise SettingsError(
                 f"{where}: {item.name} is of type {specs[item.name].type}; choose bool, int, float, str, "
-                "tuple[int, ...] or tuple[str, ...], or one of them | None"
+                "tuple[int, ...], tuple[float, ...] or tuple[str, ...], or one of them | None"
             )
     OPTIONS[family] = cls
 
