@@ -93,16 +93,21 @@ class _Stepper:
         self._mujoco, self._model, self._body = mujoco, model, body
         self._spec = mujoco.mjtState.mjSTATE_INTEGRATION.value
         self._size = mujoco.mj_stateSize(model, self._spec)
-        before_control = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS.value)
+        state = mujoco.mjtState
         self.fields = Fields(
-            qpos=slice(1, 1 + model.nq),  # the time stands first
-            qvel=slice(1 + model.nq, 1 + model.nq + model.nv),
-            control=slice(before_control, before_control + model.nu),
+            qpos=self._place(state.mjSTATE_QPOS, model.nq),
+            qvel=self._place(state.mjSTATE_QVEL, model.nv),
+            control=self._place(state.mjSTATE_CTRL, model.nu),
             marker=self._size,
         )
         self.extra_size = extra_size(body, model.nv, model.nbody)
         self._masses = model.body_mass / model.body_mass.sum()
         self._idle: list[Any] = []  # MjData that no thread uses now
+
+    def _place(self, element: Any, length: int) -> slice:
+        """Of one element in the integration state, whose elements stand in the order of their bits."""
+        first = self._mujoco.mj_stateSize(self._model, self._spec & (element.value - 1))
+        return slice(first, first + length)
 
     def initial(self, data: Any) -> np.ndarray:
         """`[n]` float64, the model's initial state."""

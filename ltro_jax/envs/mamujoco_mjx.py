@@ -18,6 +18,7 @@ from ltro_jax.process.imports import import_quietly, without_warnings
 from ltro_jax.types import Array
 
 TORSO = 1  # body of the model
+SHORTEST_AXIS = 1e-6  # of a capsule's axis, of unit length, in the plane; the direction of a shorter one is noise
 STAGE_WEIGHTS = (1 / 6, 1 / 3, 1 / 3, 1 / 6)  # classical Runge-Kutta: of each stage's derivative in the step
 STAGE_STEPS = (0.5, 0.5, 1.0, 0.0)  # share of the step from the start to the next stage
 
@@ -47,6 +48,8 @@ class MjxEngine:
         if self.model.opt.solver == mujoco.mjtSolver.mjSOL_PGS:
             self.model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
         self._runge_kutta = self.model.opt.integrator == mujoco.mjtIntegrator.mjINT_RK4
+        self._free = self.model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE  # the torso moves freely in space
+        self._plane, self._capsule = mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_CAPSULE
         with without_warnings():
             try:
                 self._on_device = self._mjx.put_model(self.model)
@@ -63,7 +66,7 @@ class MjxEngine:
         if not self.body.inertias:
             return state, self._readings(state, jnp.zeros_like(qpos[0]), jnp.zeros(0, jnp.float32))
         with without_warnings():
-            data = self._mjx.forward(self._on_device, self._template.replace(qpos=qpos, qvel=qvel))
+            data = self._forward(self._template.replace(qpos=qpos, qvel=qvel))
         state = state.replace(marker=self._marker(data))
         return state, self._readings(state, jnp.zeros_like(qpos[0]), self._extra(data))
 
@@ -72,42 +75,82 @@ class MjxEngine:
         data = self._template.replace(
             qpos=physics.qpos, qvel=physics.qvel, qacc_warmstart=physics.warm_start, ctrl=control
         )
-        step = self._runge_kutta_step if self._runge_kutta else lambda data: self._mjx.step(self._on_device, data)
+        step = self._runge_kutta_step if self._runge_kutta else self._euler_step
         with without_warnings():
             data = jax.lax.fori_loop(0, self.body.frame_skip, lambda _, data: step(data), data)
         state = MjxState(data.qpos, data.qvel, data.qacc_warmstart, self._marker(data))
         return state, self._readings(state, state.marker - physics.marker, self._extra(data))
 
+    def _forward(self, data: Any) -> Any:
+        """MuJoCo's forward dynamics: accelerations and all that they depend on, from positions and velocities."""
+        mjx = self._mjx
+        position = mjx.kinematics, mjx.com_pos, mjx.tendon, mjx.crb, mjx.tendon_armature, mjx.factor_m
+        contact = mjx.collision, self._align_contacts, mjx.make_constraint, mjx.transmission
+        for stage in (*position, *contact, mjx.fwd_velocity, mjx.fwd_actuation, mjx.fwd_acceleration, mjx.solve):
+            data = stage(self._on_device, data)
+        return data
+
+    def _align_contacts(self, on_device: Any, data: Any) -> Any:
+        """Turn the tangents of contacts between a plane and a capsule into the capsule's axis, as the C engine does.
+
+        The friction pyramid follows the tangents. MJX uses fixed ones where the capsule is steeper than 60 degrees.
+        """
+        contact = data._impl.contact
+        types = jnp.asarray(self.model.geom_type)
+        first, second = types[contact.geom[:, 0]], types[contact.geom[:, 1]]
+        chosen = (first == self._plane) & (second == self._capsule)
+        normal, axis = contact.frame[:, 0], data.geom_xmat[contact.geom[:, 1]][:, :, 2]
+        along = axis - normal * jnp.sum(normal * axis, axis=1, keepdims=True)
+        length = jnp.linalg.norm(along, axis=1, keepdims=True)
+        along = along / jnp.maximum(length, SHORTEST_AXIS)
+        aligned = jnp.stack([normal, along, jnp.cross(normal, along)], axis=1)
+        chosen = chosen[:, None, None] & (length > SHORTEST_AXIS)[:, :, None]
+        return data.tree_replace({"_impl.contact.frame": jnp.where(chosen, aligned, contact.frame)})
+
+    def _euler_step(self, data: Any) -> Any:
+        """One step of MuJoCo's semi-implicit Euler method."""
+        return self._mjx.euler(self._on_device, self._forward(data))
+
     def _runge_kutta_step(self, data: Any) -> Any:
-        """One step of the classical Runge-Kutta method; the body's derived quantities are those of its last stage."""
+        """One step of the Runge-Kutta method; the body's derived quantities are those of its last stage."""
         seconds = self._on_device.opt.timestep
         first_qpos, first_qvel = data.qpos, data.qvel
 
         def stage(carry: Any, numbers: Array) -> tuple[Any, None]:
-            data, qvel_sum, qacc_sum = carry
+            data, moved, qpos_sum, qacc_sum = carry
             weight, share = numbers
-            data = self._mjx.forward(self._on_device, data)
-            qvel_sum, qacc_sum = qvel_sum + weight * data.qvel, qacc_sum + weight * data.qacc
-            qpos = self._move(first_qpos, share * data.qvel, seconds)
-            qvel = first_qvel + share * seconds * data.qacc
-            return (data.replace(qpos=qpos, qvel=qvel), qvel_sum, qacc_sum), None
+            data = self._forward(data)
+            rate = self._rate(moved, data.qvel)
+            qpos_sum, qacc_sum = qpos_sum + weight * rate, qacc_sum + weight * data.qacc
+            moved, qvel = share * seconds * rate, first_qvel + share * seconds * data.qacc
+            return (data.replace(qpos=self._move(first_qpos, moved), qvel=qvel), moved, qpos_sum, qacc_sum), None
 
         zeros = jnp.zeros_like(first_qvel)
         numbers = jnp.array([STAGE_WEIGHTS, STAGE_STEPS], first_qvel.dtype).T
-        (data, qvel, qacc), _ = jax.lax.scan(stage, (data, zeros, zeros), numbers)
+        (data, _, rate, qacc), _ = jax.lax.scan(stage, (data, zeros, zeros, zeros), numbers)
         return data.replace(
-            qpos=self._move(first_qpos, qvel, seconds),
+            qpos=self._move(first_qpos, seconds * rate),
             qvel=first_qvel + seconds * qacc,
             qacc_warmstart=data.qacc,
-            time=data.time + seconds,
         )
 
-    def _move(self, qpos: Array, qvel: Array, seconds: Array) -> Array:
-        """Positions `[nq]` after the velocities `[nv]` have acted for some seconds."""
-        if self.model.nq == self.model.nv:
-            return qpos + seconds * qvel
-        place, turn = qpos[:3] + seconds * qvel[:3], rotated(qpos[3:7], seconds * qvel[3:6])
-        return jnp.concatenate([place, turn, qpos[7:] + seconds * qvel[6:]])
+    def _rate(self, moved: Array, qvel: Array) -> Array:
+        """Rate `[nv]` of the displacement `moved` `[nv]` since the start of the step.
+
+        For the torso's rotation it is the inverse of the exponential map's derivative, to the order of the method
+        (Munthe-Kaas 1998), as in the C engine.
+        """
+        if not self._free:
+            return qvel
+        once = jnp.cross(moved[3:6], qvel[3:6])
+        return qvel.at[3:6].add(once / 2 + jnp.cross(moved[3:6], once) / 12)
+
+    def _move(self, qpos: Array, moved: Array) -> Array:
+        """Positions `[nq]` after the displacement `[nv]`."""
+        if not self._free:
+            return qpos + moved
+        turn = rotated(qpos[3:7], moved[3:6])
+        return jnp.concatenate([qpos[:3] + moved[:3], turn, qpos[7:] + moved[6:]])
 
     def _marker(self, data: Any) -> Array:
         """x of what the reward follows, as the last forward pass has it."""
