@@ -48,8 +48,8 @@ class MjxEngine:
         if self.model.opt.solver == mujoco.mjtSolver.mjSOL_PGS:
             self.model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
         self._runge_kutta = self.model.opt.integrator == mujoco.mjtIntegrator.mjINT_RK4
-        self._free = self.model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE  # the torso moves freely in space
-        self._plane, self._capsule = mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_CAPSULE
+        self._free = int(self.model.jnt_type[0]) == mujoco.mjtJoint.mjJNT_FREE.value  # the torso moves freely in space
+        self._plane, self._capsule = int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_CAPSULE)
         with without_warnings():
             try:
                 self._on_device = self._mjx.put_model(self.model)
