@@ -13,7 +13,7 @@ from flax import struct
 
 from ltro_jax.config import SettingsError
 from ltro_jax.envs.mamujoco_bodies import BODIES, load_model
-from ltro_jax.envs.mamujoco_rewards import Readings
+from ltro_jax.envs.mamujoco_rewards import Readings, extra_size
 from ltro_jax.process.imports import import_quietly, without_warnings
 from ltro_jax.types import Array
 
@@ -63,27 +63,31 @@ class MjxEngine:
         """The initial state with noise `[nq]` and `[nv]` added."""
         qpos, qvel = self._template.qpos + position_noise, self._template.qvel + velocity_noise
         state = MjxState(qpos, qvel, jnp.zeros_like(qvel), qpos[0])
-        if not self.body.inertias:
-            return state, self._readings(state, jnp.zeros_like(qpos[0]), jnp.zeros(0, jnp.float32))
-        with without_warnings():
-            data = self._forward(self._template.replace(qpos=qpos, qvel=qvel))
-        state = state.replace(marker=self._marker(data))
-        return state, self._readings(state, jnp.zeros_like(qpos[0]), self._extra(data))
+        extra = jnp.zeros(0, qpos.dtype)
+        if self.body.inertias:
+            with without_warnings():
+                data = self._forward(state, jnp.zeros(self.model.nu, qpos.dtype))
+            state, extra = state.replace(marker=self._marker(data)), self._extra(data)
+        return state, Readings(qpos, qvel, jnp.zeros_like(qpos[0]), extra)
 
     def advance(self, physics: MjxState, control: Array) -> tuple[MjxState, Readings]:
         """`frame_skip` steps under the controls `[nu]` float32, which the actuators clip."""
-        data = self._template.replace(
-            qpos=physics.qpos, qvel=physics.qvel, qacc_warmstart=physics.warm_start, ctrl=control
-        )
         step = self._runge_kutta_step if self._runge_kutta else self._euler_step
-        with without_warnings():
-            data = jax.lax.fori_loop(0, self.body.frame_skip, lambda _, data: step(data), data)
-        state = MjxState(data.qpos, data.qvel, data.qacc_warmstart, self._marker(data))
-        return state, self._readings(state, state.marker - physics.marker, self._extra(data))
+        extra = jnp.zeros(extra_size(self.body, self.model.nv, self.model.nbody), physics.qpos.dtype)
 
-    def _forward(self, data: Any) -> Any:
+        def one_step(_: Any, carry: tuple[MjxState, Array]) -> tuple[MjxState, Array]:
+            return step(carry[0], control)
+
+        with without_warnings():
+            state, extra = jax.lax.fori_loop(0, self.body.frame_skip, one_step, (physics, extra))
+        return state, Readings(state.qpos, state.qvel, state.marker - physics.marker, extra)
+
+    def _forward(self, state: MjxState, control: Array) -> Any:
         """MuJoCo's forward dynamics: accelerations and all that they depend on, from positions and velocities."""
         mjx = self._mjx
+        data = self._template.replace(
+            qpos=state.qpos, qvel=state.qvel, qacc_warmstart=state.warm_start, ctrl=control
+        )
         position = mjx.kinematics, mjx.com_pos, mjx.tendon, mjx.crb, mjx.tendon_armature, mjx.factor_m
         contact = mjx.collision, self._align_contacts, mjx.make_constraint, mjx.transmission
         for stage in (*position, *contact, mjx.fwd_velocity, mjx.fwd_actuation, mjx.fwd_acceleration, mjx.solve):
@@ -107,32 +111,36 @@ class MjxEngine:
         chosen = chosen[:, None, None] & (length > SHORTEST_AXIS)[:, :, None]
         return data.tree_replace({"_impl.contact.frame": jnp.where(chosen, aligned, contact.frame)})
 
-    def _euler_step(self, data: Any) -> Any:
+    def _euler_step(self, state: MjxState, control: Array) -> tuple[MjxState, Array]:
         """One step of MuJoCo's semi-implicit Euler method."""
-        return self._mjx.euler(self._on_device, self._forward(data))
+        data = self._mjx.euler(self._on_device, self._forward(state, control))
+        return MjxState(data.qpos, data.qvel, data.qacc_warmstart, self._marker(data)), self._extra(data)
 
-    def _runge_kutta_step(self, data: Any) -> Any:
+    def _runge_kutta_step(self, first: MjxState, control: Array) -> tuple[MjxState, Array]:
         """One step of the Runge-Kutta method; the body's derived quantities are those of its last stage."""
         seconds = self._on_device.opt.timestep
-        first_qpos, first_qvel = data.qpos, data.qvel
 
-        def stage(carry: Any, numbers: Array) -> tuple[Any, None]:
-            data, moved, qpos_sum, qacc_sum = carry
+        def stage(carry: Any, numbers: Array) -> tuple[Any, tuple[Array, Array]]:
+            state, moved, qpos_sum, qacc_sum = carry
             weight, share = numbers
-            data = self._forward(data)
+            data = self._forward(state, control)
             rate = self._rate(moved, data.qvel)
-            qpos_sum, qacc_sum = qpos_sum + weight * rate, qacc_sum + weight * data.qacc
-            moved, qvel = share * seconds * rate, first_qvel + share * seconds * data.qacc
-            return (data.replace(qpos=self._move(first_qpos, moved), qvel=qvel), moved, qpos_sum, qacc_sum), None
+            moved = share * seconds * rate
+            state = MjxState(
+                qpos=self._move(first.qpos, moved),
+                qvel=first.qvel + share * seconds * data.qacc,
+                warm_start=data.qacc,
+                marker=first.marker,
+            )
+            carry = state, moved, qpos_sum + weight * rate, qacc_sum + weight * data.qacc
+            return carry, (self._marker(data), self._extra(data))
 
-        zeros = jnp.zeros_like(first_qvel)
-        numbers = jnp.array([STAGE_WEIGHTS, STAGE_STEPS], first_qvel.dtype).T
-        (data, _, rate, qacc), _ = jax.lax.scan(stage, (data, zeros, zeros, zeros), numbers)
-        return data.replace(
-            qpos=self._move(first_qpos, seconds * rate),
-            qvel=first_qvel + seconds * qacc,
-            qacc_warmstart=data.qacc,
-        )
+        zeros = jnp.zeros_like(first.qvel)
+        numbers = jnp.array([STAGE_WEIGHTS, STAGE_STEPS], first.qvel.dtype).T
+        (last, _, rate, qacc), (markers, extras) = jax.lax.scan(stage, (first, zeros, zeros, zeros), numbers)
+        qpos, qvel = self._move(first.qpos, seconds * rate), first.qvel + seconds * qacc
+        marker = qpos[0] if self.body.follows == "coordinate" else markers[-1]
+        return MjxState(qpos, qvel, last.warm_start, marker), extras[-1]
 
     def _rate(self, moved: Array, qvel: Array) -> Array:
         """Rate `[nv]` of the displacement `moved` `[nv]` since the start of the step.
@@ -162,11 +170,8 @@ class MjxEngine:
 
     def _extra(self, data: Any) -> Array:
         if not self.body.inertias:
-            return jnp.zeros(0, jnp.float32)
+            return jnp.zeros(0, data.qpos.dtype)
         return jnp.concatenate([data._impl.cinert.ravel(), data.cvel.ravel(), data.qfrc_actuator])
-
-    def _readings(self, state: MjxState, progress: Array, extra: Array) -> Readings:
-        return Readings(state.qpos, state.qvel, progress, extra)
 
 
 def rotated(quaternion: Array, turn: Array) -> Array:
