@@ -52,15 +52,22 @@ class MaMuJoCoOptions:
 
 
 class MaMuJoCoState(struct.PyTreeNode):
-    """One environment under way."""
+    """The state of an environment."""
 
     physics: Any  # of the engine
-    qpos: Array  # [nq] float32, metres and radians
     count: Array  # [] int32, steps taken in this episode
 
 
 class MaMuJoCo:
-    """A MuJoCo body moved by several agents, behind the `Environment` protocol."""
+    """A MuJoCo body moved by several agents, as an `Environment`.
+
+    Args:
+        name: of `mamujoco_bodies.TASKS`.
+        episode_length: time limit in steps; None = 1000.
+    Raises:
+        SettingsError: a partition that does not fit the body, or a backend that cannot run here.
+        ImportError: a package of the extra `mamujoco` is not installed.
+    """
 
     def __init__(self, name: str, options: MaMuJoCoOptions, episode_length: int | None = None):
         body_name = body_of(name)
@@ -95,9 +102,9 @@ class MaMuJoCo:
         )
 
     def reset(self, key: Array) -> tuple[MaMuJoCoState, TimeStep]:
-        """A new episode, near the model's initial state."""
+        """Start an episode near the model's initial state."""
         physics, readings = self._engine.start(*reset_noise(key, self._body, *self._sizes[:2]))
-        env_state = MaMuJoCoState(physics, readings.qpos, jnp.zeros((), jnp.int32))
+        env_state = MaMuJoCoState(physics, jnp.zeros((), jnp.int32))
         return env_state, self._timestep(readings, jnp.zeros(()), jnp.zeros((), bool), jnp.zeros((), bool))
 
     def step(self, key: Array, env_state: MaMuJoCoState, action: Array) -> tuple[MaMuJoCoState, TimeStep]:
@@ -108,7 +115,7 @@ class MaMuJoCo:
         reward = team_reward(self._body, readings.progress, control, self._seconds)
         terminated = ~is_healthy(self._body, readings.qpos, readings.qvel)
         truncated = (count >= self.spec.episode_length) & ~terminated
-        return MaMuJoCoState(physics, readings.qpos, count), self._timestep(readings, reward, terminated, truncated)
+        return MaMuJoCoState(physics, count), self._timestep(readings, reward, terminated, truncated)
 
     def control(self, action: Array) -> Array:
         """`[nu]` float32, in the order of the actuators, from the actions `[N, A]`: [-1, 1] is the whole range."""

@@ -65,13 +65,9 @@ _walker = Body(
 )
 BODIES = {
     "ant": _ant,
-    "halfcheetah": Body(
-        "half_cheetah.xml", frame_skip=5, control_cost=0.1, reset_noise=0.1, normal_velocities=True
-    ),
+    "halfcheetah": Body("half_cheetah.xml", frame_skip=5, control_cost=0.1, reset_noise=0.1, normal_velocities=True),
     "walker2d": _walker,
-    "hopper": _walker._replace(
-        model="hopper.xml", height=(0.7, float("inf")), largest_angle=0.2, largest_state=100.0
-    ),
+    "hopper": _walker._replace(model="hopper.xml", height=(0.7, float("inf")), largest_angle=0.2, largest_state=100.0),
     "humanoid": Body(
         "humanoid.xml",
         frame_skip=5,
@@ -218,5 +214,3 @@ def observed_places(model: Any, body: Body, parts: Partition, agent_obsk: int) -
         own = positions(torso) + velocities(torso) + positions(part) + velocities(part)
         rows.append(own + (positions(tuple(beside)) if agent_obsk == 1 else ()))
     return tuple(rows)
-
-

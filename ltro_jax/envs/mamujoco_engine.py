@@ -58,9 +58,7 @@ class MujocoEngine:
         self._stepper = _Stepper(mujoco, self.model, self.body)
         data = mujoco.MjData(self.model)
         self._initial = self._stepper.initial(data).view(np.uint32)
-        self._initial_qpos, self._initial_qvel = (
-            np.asarray(numbers, np.float32) for numbers in (data.qpos, data.qvel)
-        )
+        self._initial_qpos, self._initial_qvel = (np.asarray(numbers, np.float32) for numbers in (data.qpos, data.qvel))
 
     def start(self, position_noise: Array, velocity_noise: Array) -> tuple[Array, Readings]:
         """The initial state with noise `[nq]` and `[nv]` added, at rest before the first step."""
@@ -171,7 +169,7 @@ class _Stepper:
 
 
 def float64_words(x: Array) -> Array:
-    """float32 `[…]` as float64, in 32-bit words `[…, 2]` uint32, the low word first; subnormal numbers become 0."""
+    """Finite float32 `[…]` as float64, in 32-bit words `[…, 2]` uint32, the low word first; subnormal numbers become 0."""
     bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
     sign, exponent, mantissa = bits & jnp.uint32(0x80000000), (bits >> 23) & 0xFF, bits & 0x7FFFFF
     high = sign | ((exponent + (1023 - 127)) << 20) | (mantissa >> 3)

@@ -24,7 +24,7 @@ STAGE_STEPS = (0.5, 0.5, 1.0, 0.0)  # share of the step from the start to the ne
 
 
 class MjxState(struct.PyTreeNode):
-    """One environment under way."""
+    """The state of the physics of an environment."""
 
     qpos: Array  # [nq] float32
     qvel: Array  # [nv] float32
@@ -85,9 +85,7 @@ class MjxEngine:
     def _forward(self, state: MjxState, control: Array) -> Any:
         """MuJoCo's forward dynamics: accelerations and all that they depend on, from positions and velocities."""
         mjx = self._mjx
-        data = self._template.replace(
-            qpos=state.qpos, qvel=state.qvel, qacc_warmstart=state.warm_start, ctrl=control
-        )
+        data = self._template.replace(qpos=state.qpos, qvel=state.qvel, qacc_warmstart=state.warm_start, ctrl=control)
         position = mjx.kinematics, mjx.com_pos, mjx.tendon, mjx.crb, mjx.tendon_armature, mjx.factor_m
         contact = mjx.collision, self._align_contacts, mjx.make_constraint, mjx.transmission
         for stage in (*position, *contact, mjx.fwd_velocity, mjx.fwd_actuation, mjx.fwd_acceleration, mjx.solve):
