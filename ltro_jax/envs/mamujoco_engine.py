@@ -169,7 +169,7 @@ class _Stepper:
 
 
 def float64_words(x: Array) -> Array:
-    """Finite float32 `[…]` as float64, in 32-bit words `[…, 2]` uint32, the low word first; subnormal numbers become 0."""
+    """Finite float32 `[…]` as float64, in 32-bit words `[…, 2]` uint32, low words first; subnormal numbers become 0."""
     bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
     sign, exponent, mantissa = bits & jnp.uint32(0x80000000), (bits >> 23) & 0xFF, bits & 0x7FFFFF
     high = sign | ((exponent + (1023 - 127)) << 20) | (mantissa >> 3)
