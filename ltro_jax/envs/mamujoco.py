@@ -13,7 +13,6 @@ An action in [-1, 1] spans the actuators' range. As in the published code it is 
 control, and the control cost counts it unclipped.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -21,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from ltro_jax.config import SettingsError
+from ltro_jax.config import Static
+from ltro_jax.config.families import MaMuJoCoOptions
 from ltro_jax.envs.base import EnvSpec, pad_last, size_mask, standardise_vector
 from ltro_jax.envs.mabrax_joints import action_places
 from ltro_jax.envs.mamujoco_bodies import BODIES, body_of, observed_places, partition_of
@@ -42,15 +42,6 @@ EPISODE_LENGTH = 1000
 ENGINES = {"mujoco": MujocoEngine, "mjx": MjxEngine}
 
 
-@dataclass(frozen=True)
-class MaMuJoCoOptions:
-    """Options of the tasks `mamujoco/…`."""
-
-    backend: str | None = None  # of ENGINES; None = "mujoco" on a CPU, "mjx" elsewhere
-    partition: str | None = None  # joints of each agent, as in "hip_1,ankle_1|hip_2,ankle_2"
-    agent_obsk: int | None = None  # None = the whole state, 0 = own joints, 1 = own joints and their neighbours
-
-
 class MaMuJoCoState(struct.PyTreeNode):
     """The state of an environment."""
 
@@ -58,25 +49,32 @@ class MaMuJoCoState(struct.PyTreeNode):
     count: Array  # [] int32, steps taken in this episode
 
 
+def make_mamujoco(name: str, settings: Static) -> "MaMuJoCo":
+    """Adapter for `mamujoco/<name>`.
+
+    Raises:
+        SettingsError: a partition that does not fit the body, or a backend that cannot run here.
+        ImportError: a package of the extra `mamujoco` is not installed.
+    """
+    options = settings.options
+    assert isinstance(options, MaMuJoCoOptions), options
+    return MaMuJoCo(name, options, settings.episode_length or EPISODE_LENGTH)
+
+
 class MaMuJoCo:
     """A MuJoCo body moved by several agents, as an `Environment`.
 
     Args:
         name: of `mamujoco_bodies.TASKS`.
-        episode_length: time limit in steps; None = 1000.
+        episode_length: time limit in steps.
     Raises:
-        SettingsError: a partition that does not fit the body, or a backend that cannot run here.
-        ImportError: a package of the extra `mamujoco` is not installed.
+        SettingsError, ImportError: as `make_mamujoco`.
     """
 
-    def __init__(self, name: str, options: MaMuJoCoOptions, episode_length: int | None = None):
+    def __init__(self, name: str, options: MaMuJoCoOptions, episode_length: int = EPISODE_LENGTH):
         body_name = body_of(name)
         self.parts = partition_of(name, options.partition)
         backend = options.backend or ("mujoco" if jax.default_backend() == "cpu" else "mjx")
-        if backend not in ENGINES:
-            raise SettingsError(f"backend = {backend!r} has no mamujoco tasks; allowed are {', '.join(ENGINES)}")
-        if options.agent_obsk not in (None, 0, 1):
-            raise SettingsError(f"agent_obsk = {options.agent_obsk!r}; allowed are 0 and 1, or leave it out")
         self._body = BODIES[body_name]
         self._engine = ENGINES[backend](body_name)
         model = self._engine.model
@@ -97,7 +95,7 @@ class MaMuJoCo:
             action_sizes=tuple(map(len, self.parts)),
             discrete=False,
             state_size=size,
-            episode_length=episode_length or EPISODE_LENGTH,
+            episode_length=episode_length,
             team_reward="shared",
         )
 

@@ -11,6 +11,7 @@ batch, on any thread and after a resume.
 
 import functools
 import importlib
+import itertools
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -133,7 +134,7 @@ class _Stepper:
         extra = np.empty((len(before), self.extra_size), np.float32)
         threads = min(_num_threads(), -(-len(before) // FEWEST_PER_THREAD))
         ends = np.linspace(0, len(before), threads + 1).astype(int)
-        spans = [range(first, last) for first, last in zip(ends[:-1], ends[1:], strict=True)]
+        spans = [range(first, last) for first, last in itertools.pairwise(ends)]
         pool = _pool(os.getpid())
         others = [pool.submit(self._span, span, before, after, extra, advance) for span in spans[1:]]
         self._span(spans[0], before, after, extra, advance)

