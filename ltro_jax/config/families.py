@@ -68,7 +68,8 @@ class MaMuJoCoOptions(EnvOptions):
         choices=("mujoco", "mjx"),
     )
     partition: str | None = setting(
-        None, "joints of each agent of an undivided body, as in `hip_1,ankle_1|hip_2,ankle_2`; none = one agent"
+        None,
+        "joints of each agent of an undivided body: commas between joints, vertical bars between agents; none = one agent",
     )
     agent_obsk: int | None = setting(
         None,

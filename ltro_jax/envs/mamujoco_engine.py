@@ -64,7 +64,8 @@ class MujocoEngine:
     def start(self, position_noise: Array, velocity_noise: Array) -> tuple[Array, Readings]:
         """The initial state with noise `[nq]` and `[nv]` added, at rest before the first step."""
         fields, model = self._stepper.fields, self.model
-        qpos, qvel = self._initial_qpos + position_noise, self._initial_qvel + velocity_noise
+        qpos = jnp.add(self._initial_qpos, position_noise)
+        qvel = jnp.add(self._initial_qvel, velocity_noise)
         words = jnp.asarray(self._initial).reshape(-1, 2)
         words = words.at[fields.qpos].set(float64_words(qpos)).at[fields.qvel].set(float64_words(qvel))
         words = words.at[fields.marker].set(float64_words(qpos[0])).reshape(-1)
