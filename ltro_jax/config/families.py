@@ -69,7 +69,7 @@ class MaMuJoCoOptions(EnvOptions):
     )
     partition: str | None = setting(
         None,
-        "joints of each agent of an undivided body, with commas between joints and bars between agents; none = one agent",
+        "joints of each agent of an undivided body, commas between joints, bars between agents; none = one agent",
     )
     agent_obsk: int | None = setting(
         None,
