@@ -7,7 +7,7 @@ import pytest
 from ltro_jax.config import Config, Static
 from ltro_jax.envs import list_tasks, missing_extra
 
-LIGHT = ("mpe/", "probe/", "smax/3m", "swimmer/10x2", "mabrax/ant_4x2")  # in the default run
+LIGHT = ("mpe/", "probe/", "smax/3m", "swimmer/10x2", "mabrax/ant_4x2", "mamujoco/walker2d_3x2")  # in the default run
 
 
 def task_param(task: str, value: Any = None, slow: bool | None = None) -> Any:

@@ -20,7 +20,7 @@ import ltro_jax
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = ("cuda", "tpu", "mabrax", "mujoco", "trackers", "export", "notebooks", "docs", "dev")
+EXTRAS = ("cuda", "tpu", "mabrax", "mamujoco", "mujoco", "trackers", "export", "notebooks", "docs", "dev")
 PINNED = ("dev", "trackers", "export")  # with all that `make test-all` installs
 PYTHONS = ("3.11", "3.12", "3.13")
 

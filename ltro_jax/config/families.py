@@ -59,6 +59,27 @@ class MABraxOptions(EnvOptions):
 
 
 @dataclass(frozen=True)
+class MaMuJoCoOptions(EnvOptions):
+    """Options of `mamujoco/…`."""
+
+    backend: str | None = setting(
+        None,
+        "physics engine: MuJoCo's C engine or MuJoCo MJX; none = mujoco on a CPU, mjx elsewhere",
+        choices=("mujoco", "mjx"),
+    )
+    partition: str | None = setting(
+        None,
+        "joints of each agent of an undivided body, commas between joints, bars between agents; none = one agent",
+    )
+    agent_obsk: int | None = setting(
+        None,
+        "an agent observes the torso and its joints (0), also the joints next to them (1); none = the whole state",
+        at_least=0,
+        at_most=1,
+    )
+
+
+@dataclass(frozen=True)
 class SwimmerOptions(EnvOptions):
     """Options of `swimmer/…`."""
 
@@ -77,6 +98,7 @@ OPTIONS: dict[str, type[EnvOptions]] = {
     "mpe": MPEOptions,
     "smax": EnvOptions,
     "mabrax": MABraxOptions,
+    "mamujoco": MaMuJoCoOptions,
     "swimmer": SwimmerOptions,
     "probe": ProbeOptions,
 }

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ltro_jax.config import SETTINGS, EnvOptions, SettingsError, Static
 from ltro_jax.config.families import (
     MABraxOptions,
+    MaMuJoCoOptions,
     MPEOptions,
     ProbeOptions,
     SwimmerOptions,
@@ -22,6 +23,8 @@ from ltro_jax.envs.base import Environment
 from ltro_jax.envs.checked import Checked
 from ltro_jax.envs.mabrax import make_mabrax
 from ltro_jax.envs.mabrax_joints import TASKS
+from ltro_jax.envs.mamujoco import make_mamujoco
+from ltro_jax.envs.mamujoco_bodies import TASKS as BODIES_AND_SPLITS
 from ltro_jax.envs.mpe import SCENARIOS, make_mpe
 from ltro_jax.envs.probes import PROBES, make_probe
 from ltro_jax.envs.smax import SCENARIOS as BATTLES
@@ -43,6 +46,7 @@ FAMILIES: dict[str, Family] = {
     "mpe": Family(make_mpe, tuple(SCENARIOS), MPEOptions),
     "smax": Family(make_smax, BATTLES),
     "mabrax": Family(make_mabrax, tuple(TASKS), MABraxOptions, "mabrax", ("brax", "mujoco")),
+    "mamujoco": Family(make_mamujoco, tuple(BODIES_AND_SPLITS), MaMuJoCoOptions, "mamujoco", ("mujoco", "gymnasium")),
     "swimmer": Family(make_swimmer, SWIMMERS, SwimmerOptions, "mujoco"),  # only backend = "mjx" needs the extra
     "probe": Family(make_probe, PROBES, ProbeOptions),
 }

@@ -16,7 +16,7 @@ from ltro_jax.envs import Environment, list_tasks, make_env
 NUM_ENVS = 3
 MOST_STEPS = 101  # of an episode played here; longer ones are cut
 MPE = [task for task in list_tasks() if task.startswith("mpe/")]
-LENGTHS = {"mabrax": 4}  # too short to fall
+LENGTHS = {"mabrax": 4, "mamujoco": 4}  # too short to fall
 ANT, BACKENDS = "mabrax/ant_4x2", ("positional", "spring", "mjx")
 CASES = [
     *[task_param(task, Static(task=task, episode_length=LENGTHS.get(task.split("/")[0]))) for task in list_tasks()],
