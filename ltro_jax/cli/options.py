@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.config.coercion import NAMES
 from ltro_jax.process.paths import run_path
+from ltro_jax.process.references import VARIABLE, allow_imports, is_reference, module_of
 
 if TYPE_CHECKING:
     from ltro_jax.runs.progress import Mode
@@ -46,6 +48,31 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in vars(options).items() if name.startswith(prefix)}
 
 
+def add_import_option(parser: argparse.ArgumentParser) -> None:
+    """`--allow-import`."""
+    parser.add_argument(
+        "--allow-import",
+        "--allow_import",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help=f"let a run whose algorithm is MODULE:rule import it; repeatable, or a,b (default: ${VARIABLE})",
+    )
+
+
+def allow_named_imports(options: argparse.Namespace) -> None:
+    """Let references import the modules that this command line names, as they lie in the current directory too."""
+    given = vars(options)
+    named = [part for words in given.get("allow_import", []) for part in words.split(",")]
+    named += [str(given.get(name) or "") for name in ("setting_algorithm", "algorithm")]
+    named += given.get("algorithms") or []
+    for axis in given.get("grid") or []:
+        name, _, values = axis.partition("=")
+        named += values.replace(";", ",").split(",") if name == "algorithm" else []
+    if given.get("allow_import") or any(map(is_reference, named)):
+        allow_imports(*map(module_of, named), folder=os.getcwd())
+
+
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
     """Which policy of a run; `chosen_policy` reads them."""
     parser.add_argument("path", type=run_path, metavar="RUN", help="run directory")
@@ -53,6 +80,7 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--point", nargs="+", metavar="NAME=VALUE", help="of the run's grid, e.g. actor_lr=3e-4")
     parser.add_argument("--iteration", type=int, help="of a stored checkpoint (default: the newest)")
     parser.add_argument("--best", action="store_true", help="the policy of the seed's best evaluation during training")
+    add_import_option(parser)
 
 
 def chosen_policy(options: argparse.Namespace) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Static:
     """Settings that are part of the compiled program."""
 
     task: str = setting("mpe/simple_spread", "environment, as listed by `ltro envs`")
-    algorithm: str = setting("clip_happo", "algorithm, as listed by `ltro presets`")
+    algorithm: str = setting("clip_happo", "algorithm, as listed by `ltro presets`, or your own rule as module:rule")
     num_agents: int | None = setting(
         None, "number of agents where the task allows a choice; none = its default", at_least=1, at_most=4096
     )

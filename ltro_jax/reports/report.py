@@ -6,7 +6,7 @@ from typing import Any
 
 from ltro_jax.config import SettingsError
 from ltro_jax.config.coercion import setting_text
-from ltro_jax.presets import preset_or_defaults
+from ltro_jax.presets import usual_settings
 from ltro_jax.reports.comparison import Comparison, interval_text, notes, number, share
 from ltro_jax.reports.estimates import aggregates
 from ltro_jax.reports.page import (
@@ -162,7 +162,7 @@ def _settings(series: Sequence[Series]) -> Block:
         rows = [[one.label, one.task, *(setting_text(one.settings[name]) for name in telling)] for one in series]
         return _narrow(["run", "task", *telling], rows, "Settings that differ between the runs.")
     own = series[0].settings
-    usual = preset_or_defaults(own["task"], own["algorithm"]).to_dict() | {"num_agents": own["num_agents"]}
+    usual = usual_settings(own["task"], own["algorithm"]) | {"num_agents": own["num_agents"]}
     rows = [[name, setting_text(own[name]), setting_text(usual[name])] for name in names if own[name] != usual[name]]
     if not rows:
         return Text("The settings are those of the preset (without one: the defaults).")
