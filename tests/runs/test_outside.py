@@ -2,7 +2,7 @@
 
 import sys
 from importlib.metadata import EntryPoint
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -82,7 +82,8 @@ def test_rule_stands_for_the_reference(notebook, elsewhere):
 
 
 def test_rules_that_are_none_and_rules_without_effect(notebook, tiny, tmp_path, elsewhere):
-    for wrong in (3, int, Mine.__mro__[-1]):
+    wrongs: tuple[Any, ...] = (3, int, Mine.__mro__[-1])
+    for wrong in wrongs:
         with pytest.raises(SettingsError, match=r"is no update rule; give a class derived from ltro_jax.UpdateRule"):
             train(tiny(), tmp_path / "run", rule=wrong)
     with pytest.raises(SettingsError, match="algorithm = 'happo' and rule = Mine differ; give only one"):
