@@ -7,6 +7,7 @@ from ltro_jax.config import defaults
 from ltro_jax.process.imports import first_use
 
 if TYPE_CHECKING:
+    from ltro_jax.algorithms import Position, UpdateRule
     from ltro_jax.config import Config, Hypers, SettingsError
     from ltro_jax.export.film import render
     from ltro_jax.export.policy import export_policy
@@ -33,12 +34,14 @@ __all__ = [
     "Config",
     "Hypers",
     "Policy",
+    "Position",
     "Run",
     "RunError",
     "RunWarning",
     "SettingsError",
     "Sweep",
     "Train",
+    "UpdateRule",
     "export_policy",
     "list_presets",
     "load_policy",
@@ -56,6 +59,7 @@ __all__ = [
 
 # Imported at first use: `ltro --help`, which passes here, does not wait for JAX.
 _ROOMS = {
+    "algorithms": ("Position", "UpdateRule"),
     "export.film": ("render",),
     "export.policy": ("export_policy",),
     "reports.plot": ("plot",),

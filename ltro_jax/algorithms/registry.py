@@ -10,8 +10,10 @@ from ltro_jax.algorithms.a2po import A2PO
 from ltro_jax.algorithms.hatrpo import HATRPO, ClipHATRPO
 from ltro_jax.algorithms.ppo import HAA2C, HAPPO, IPPO, MAPPO, ClipHAPPO
 from ltro_jax.algorithms.update_rule import UpdateRule
-from ltro_jax.config import SETTINGS, SettingsError
-from ltro_jax.process.references import ReferenceProblem, is_reference, registered, resolve
+from ltro_jax.config import SETTINGS, Config, SettingsError
+from ltro_jax.config.coercion import quoted
+from ltro_jax.process import references
+from ltro_jax.process.references import ReferenceProblem, is_outside, is_reference, registered
 
 ALGORITHMS: dict[str, type[UpdateRule]] = {
     "clip_happo": ClipHAPPO,
@@ -25,25 +27,26 @@ ALGORITHMS: dict[str, type[UpdateRule]] = {
 }
 
 
-ENTRY_POINTS = "ltro_jax.algorithms"  # the group in which an installed package names its rules
-
-
 def get_rule(algorithm: str) -> type[UpdateRule]:
     """The update rule of an algorithm: a name of `ALGORITHMS`, an entry point, or `module:attribute`.
 
     Raises:
-        SettingsError: unknown name, a module that may not be imported or is not there, or no update rule.
+        SettingsError: unknown name, a module that may not be imported, is not there or fails, or no update rule.
     """
     if algorithm in ALGORITHMS:
         return ALGORITHMS[algorithm]
-    points = registered(ENTRY_POINTS)
+    points = registered(references.ALGORITHMS)
     if algorithm not in points and not is_reference(algorithm):
         known = ", ".join([*ALGORITHMS, *points])
         raise SettingsError(f"algorithm = {algorithm!r} is unknown; allowed are {known}, and module:rule for your own")
     try:
-        rule = points[algorithm].load() if algorithm in points else resolve(algorithm)
+        found = references.load_registered(points[algorithm]) if algorithm in points else references.resolve(algorithm)
     except ReferenceProblem as problem:
-        raise SettingsError(f"algorithm = {algorithm!r} {problem}") from None
+        raise SettingsError(f"algorithm = {algorithm!r} {problem}") from problem.__cause__
+    return _checked(algorithm, found)
+
+
+def _checked(algorithm: str, rule: Any) -> type[UpdateRule]:
     if not isinstance(rule, type) or not issubclass(rule, UpdateRule):
         raise SettingsError(f"algorithm = {algorithm!r} is no update rule; derive a class from ltro_jax.UpdateRule")
     unknown = sorted((rule.reads | rule.defaults.keys()) - SETTINGS.keys())
@@ -55,9 +58,45 @@ def get_rule(algorithm: str) -> type[UpdateRule]:
     return rule
 
 
+def with_rule(config: Config, rule: Any) -> Config:
+    """`config` with `rule` as its algorithm, and the rule's defaults for settings that were not given; None = as it is.
+
+    Raises:
+        SettingsError: `rule` is no update rule, or `config` was given another algorithm.
+    """
+    if rule is None:
+        return config
+    reference = references.reference_to(_checked_class(rule))
+    if "algorithm" in config.given and config.static.algorithm != reference:
+        raise SettingsError(f"algorithm = {config.static.algorithm!r} and rule = {rule.__name__} differ; give only one")
+    return config.replace(algorithm=rule)
+
+
+def stands_for(algorithm: str, rule: Any) -> None:
+    """Use `rule` in this process for the reference `algorithm` of a run; None = look the reference up.
+
+    Raises:
+        SettingsError: `rule` is no update rule, or the run has an algorithm of the package.
+    """
+    if rule is None:
+        return
+    _checked_class(rule)
+    if not is_reference(algorithm):
+        raise SettingsError(
+            f"rule = {rule.__name__} has no effect: the run has algorithm = {algorithm!r}; leave it out"
+        )
+    references.give(rule, algorithm)
+
+
+def _checked_class(rule: Any) -> type[UpdateRule]:
+    if not isinstance(rule, type) or not issubclass(rule, UpdateRule):
+        raise SettingsError(f"rule = {quoted(rule)} is no update rule; give a class derived from ltro_jax.UpdateRule")
+    return rule
+
+
 def default_settings(algorithm: str) -> Mapping[str, Any]:
     """Settings whose defaults the algorithm changes; none of an unknown name."""
-    known = algorithm in ALGORITHMS or algorithm in registered(ENTRY_POINTS) or is_reference(algorithm)
+    known = algorithm in ALGORITHMS or is_outside(algorithm)
     return get_rule(algorithm).defaults if known else {}
 
 

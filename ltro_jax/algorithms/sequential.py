@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from ltro_jax.algorithms.update_rule import Position, UpdateRule
-from ltro_jax.config import Hypers
+from ltro_jax.config import Hypers, SettingsError
 from ltro_jax.types import AgentBatch, AgentState, Array
 
 # of UpdateRule: update, and its log_ratio
@@ -106,7 +106,7 @@ def update_in_order(
         weight = rule.weight(product, samples, hypers)
         advantage = rule.advantage(carry.log_factor, samples, position, hypers)
         samples = samples.learnable().replace(advantage=advantage)
-        updated, info = update(key, agent, samples, advantage, weight, position, hypers)
+        updated, info = same_form(rule, agent, update(key, agent, samples, advantage, weight, position, hypers))
         agent_log_ratio = log_ratio(updated, samples, hypers)
         measured = measure(carry.log_factor, weight, agent_log_ratio, samples, hypers)
         term = rule.term(agent_log_ratio, hypers)
@@ -123,6 +123,36 @@ def update_in_order(
     carry = Carry(agents, start, start if has_term else None, jnp.ones(num_agents, bool))
     carry, (info, measured, order) = jax.lax.scan(body, carry, (keys, jnp.arange(num_agents)))
     return SequentialResult(carry.agents, take(info, jnp.argsort(order)), measured, order)
+
+
+def same_form(rule: UpdateRule, before: AgentState, result: Any) -> tuple[AgentState, Any]:
+    """What an update returned, if it is an agent of the same form and a NamedTuple of metrics; costs no operation.
+
+    Raises:
+        SettingsError: it names the rule and the first leaf whose place, shape or dtype differs.
+    """
+    name = f"{type(rule).__module__}:{type(rule).__qualname__}"
+    if not isinstance(result, tuple) or len(result) != 2 or not hasattr(result[1], "_asdict"):
+        raise SettingsError(f"the update of {name} must return an AgentState and a NamedTuple of metrics")
+    expected, returned = (
+        {
+            jax.tree_util.keystr(path).lstrip("."): _form(leaf)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(agent)
+        }
+        for agent in (before, result[0])
+    )
+    for leaf in sorted(expected.keys() | returned.keys()):
+        wanted, got = expected.get(leaf, "nothing"), returned.get(leaf, "nothing")
+        if wanted != got:
+            raise SettingsError(f"the update of {name} returns {got} for {leaf}; it must return {wanted}")
+    if jax.tree.structure(before) != jax.tree.structure(result[0]):
+        raise SettingsError(f"the update of {name} returns another structure than the AgentState that it takes")
+    return result
+
+
+def _form(leaf: Any) -> str:
+    shape, dtype = jnp.shape(leaf), getattr(leaf, "dtype", type(leaf).__name__)
+    return f"{dtype}[{','.join(map(str, shape))}]"
 
 
 def take(stack: Any, index: Array) -> Any:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, training_samples
 from ltro_jax.algorithms.minibatches import take as take_rows
 from ltro_jax.algorithms.policy import log_ratio
-from ltro_jax.algorithms.sequential import Measure, SequentialResult, put, take, update_in_order
+from ltro_jax.algorithms.sequential import Measure, SequentialResult, put, same_form, take, update_in_order
 from ltro_jax.algorithms.update_rule import Position, UpdateRule
 from ltro_jax.config import Hypers
 from ltro_jax.types import AgentBatch, AgentState, Array
@@ -114,7 +114,8 @@ def joint_update(
         first = Position(jnp.zeros((), jnp.int32), len(groups))
         weight = jnp.ones_like(joint.log_prob)
         agent = take(agents, jnp.asarray(group))
-        agent, info = rule.update(group_key, agent, joint, joint.advantage, weight, first, hypers)
+        updated = rule.update(group_key, agent, joint, joint.advantage, weight, first, hypers)
+        agent, info = same_form(rule, agent, updated)
         agents = put(agents, jnp.asarray(group), agent)
         for index in members:
             infos[index] = info

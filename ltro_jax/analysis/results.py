@@ -18,8 +18,8 @@ def netcdf_gz(dataset: xr.Dataset) -> bytes:
 
 
 def file_name(label: str) -> str:
-    """A label in a form fit for a path: `mpe/simple_spread happo` → `mpe_simple_spread-happo`."""
-    return label.strip("/").replace("/", "_").replace(" ", "-")
+    """A label in a form fit for a path: `mpe/simple_spread my:rule` → `mpe_simple_spread-my_rule`."""
+    return label.strip("/").translate(str.maketrans("/: ", "__-", "<>"))
 
 
 def write_results(directory: Path, files: Mapping[str, bytes], figures: Mapping[str, Figure]) -> list[Path]:

@@ -32,6 +32,7 @@ from ltro_jax.cli import (
     variance,
     verify,
 )
+from ltro_jax.cli.options import allow_named_imports
 from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.config.families import option_names
 from ltro_jax.process.interrupts import STOPPED
@@ -110,6 +111,7 @@ def run_command(arguments: Sequence[str]) -> int:
         options.command_line = shlex.join(["ltro", *arguments])
         if unknown:
             raise SettingsError(_unknown_option(unknown[0]))
+        allow_named_imports(options)
         with _warnings_in_one_line(), _float32():
             return contextvars.copy_context().run(options.run, options)
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ltro_jax.cli.options import add_cache_option, set_cache
+from ltro_jax.cli.options import add_cache_option, add_import_option, set_cache
 from ltro_jax.config import SettingsError
 from ltro_jax.process.paths import run_path, typed_path
 
@@ -38,6 +38,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--json", metavar="FILE", help="the same as JSON, with settings and intervals; - = instead of the table"
     )
+    add_import_option(parser)
     add_cache_option(parser)
     parser.set_defaults(run=run)
 

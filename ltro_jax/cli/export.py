@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ltro_jax.cli.options import add_cache_option, set_cache
+from ltro_jax.cli.options import add_cache_option, add_import_option, set_cache
 from ltro_jax.config import SettingsError
 from ltro_jax.process.paths import run_path, typed_path
 
@@ -30,6 +30,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "-o", "--output", type=typed_path, metavar="FILE", help="default: RUN/metrics.<suffix> of the first run"
     )
+    add_import_option(parser)
     add_cache_option(parser)
     parser.set_defaults(run=run)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from ltro_jax.config.coercion import NAMES, setting_text
 from ltro_jax.config.families import families_with, option_names
 from ltro_jax.config.specs import SettingSpec, limits_text
 from ltro_jax.process.paths import run_path
+from ltro_jax.process.references import VARIABLE, allow_imports, is_reference, module_of
 
 if TYPE_CHECKING:
     from ltro_jax.runs.progress import Mode
@@ -74,6 +76,31 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in vars(options).items() if name.startswith(prefix)}
 
 
+def add_import_option(parser: argparse.ArgumentParser) -> None:
+    """`--allow-import`."""
+    parser.add_argument(
+        "--allow-import",
+        "--allow_import",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help=f"let a run whose algorithm is MODULE:rule import it; repeatable, or a,b (default: ${VARIABLE})",
+    )
+
+
+def allow_named_imports(options: argparse.Namespace) -> None:
+    """Let references import the modules that this command line names, as they lie in the current directory too."""
+    given = vars(options)
+    named = [part for words in given.get("allow_import", []) for part in words.split(",")]
+    named += [str(given.get(name) or "") for name in ("setting_algorithm", "algorithm")]
+    named += given.get("algorithms") or []
+    for axis in given.get("grid") or []:
+        name, _, values = axis.partition("=")
+        named += values.replace(";", ",").split(",") if name == "algorithm" else []
+    if given.get("allow_import") or any(map(is_reference, named)):
+        allow_imports(*map(module_of, named), folder=os.getcwd())
+
+
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
     """Options that select a policy of a run; `chosen_policy` reads them."""
     parser.add_argument("path", type=run_path, metavar="RUN", help="run directory")
@@ -85,6 +112,7 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--best", action="store_true", help="use the policy with the best evaluation of the seed during training"
     )
+    add_import_option(parser)
 
 
 def chosen_policy(options: argparse.Namespace) -> dict[str, Any]:

@@ -5,6 +5,8 @@ import textwrap
 from typing import Any
 
 from ltro_jax.presets import NO_COUNTERPART, list_presets, load_preset
+from ltro_jax.process import references
+from ltro_jax.process.references import package_of, registered
 
 
 def add_parser(commands: Any) -> None:
@@ -39,4 +41,7 @@ def run(options: argparse.Namespace) -> int:
     print("\nalgorithms:")
     for name, rule in ALGORITHMS.items():
         print(f"  {name:<12} {rule.summary}")
+    for name, point in registered(references.ALGORITHMS).items():
+        if name not in ALGORITHMS:
+            print(f"  {name:<12} {point.value} of the package {package_of(point)}")
     return 0

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from ltro_jax.cli.options import add_cache_option, add_progress_options, progress_mode, set_cache
+from ltro_jax.cli.options import add_cache_option, add_import_option, add_progress_options, progress_mode, set_cache
 from ltro_jax.process.paths import run_path
 
 
@@ -19,6 +19,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--tracker", nargs="+", metavar="NAME", help="other trackers than those that training was started with, or none"
     )
+    add_import_option(parser)
     add_cache_option(parser)
     parser.set_defaults(run=run)
 

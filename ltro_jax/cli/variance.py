@@ -6,6 +6,7 @@ from typing import Any
 
 from ltro_jax.cli.options import (
     add_cache_option,
+    add_import_option,
     add_progress_options,
     add_settings,
     given_settings,
@@ -45,6 +46,7 @@ def add_parser(commands: Any) -> None:
     for name, words in CONTROLLED.items():
         parser.add_argument(f"--{name}", type=int, help=words)
     add_progress_options(parser)
+    add_import_option(parser)
     add_cache_option(parser)
     add_settings(parser, leave_out=("task", "algorithm", "factor_clip", "num_agents", "grid"))
     parser.set_defaults(run=run)

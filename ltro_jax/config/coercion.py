@@ -6,6 +6,8 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, SupportsFloat
 
+from ltro_jax.process.references import give
+
 GRID = tuple[tuple[str, tuple[float, ...]], ...]
 NAMES = tuple[str, ...]
 NUMBERS = tuple[float, ...]
@@ -65,6 +67,8 @@ def coerce(name: str, value: object, kind: object) -> Any:
             return _to_int(value)
         if kind is float:
             return _to_float(value)
+        if isinstance(value, type) and kind is str:  # a class stands for its name
+            return give(value)
         if not isinstance(value, str) or not value:
             raise ValueError
         return str(value)

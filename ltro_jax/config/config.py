@@ -67,13 +67,21 @@ class Config:
         """As `from_dict`, for the settings of a preset or of a stored run: only `given` counts as chosen."""
         return dataclasses.replace(cls.from_dict(settings), given=given)
 
+    @classmethod
+    def of_run(cls, settings: dict[str, Any]) -> "Config":
+        """As `stored`, of a run on disk, whose update rule is not looked up: what is missing takes global defaults."""
+        return cls.stored({name: spec.default for name, spec in SETTINGS.items()} | settings)
+
     def replace(self, **settings: Any) -> "Config":
         """A copy with some settings changed, by flat name; they count as given.
 
-        A change of `algorithm` also sets the defaults of the new one, except for settings that were given. A change of
-        `task` to another family keeps the options that both families have.
+        A change of `algorithm` also sets the defaults of the new one, except for settings that were given. It may be a
+        subclass of `UpdateRule`, which is stored as `module:class`. A change of `task` to another family keeps the
+        options that both families have.
         """
         given = self.given | settings.keys()
+        if "algorithm" in settings:
+            settings["algorithm"] = coerce("algorithm", settings["algorithm"], str)
         if "algorithm" in settings and not given >= SETTINGS.keys():
             before, after = (defaults_of(name) for name in (self.static.algorithm, settings["algorithm"]))
             defaults = {name: SETTINGS[name].default for name in before} | dict(after)

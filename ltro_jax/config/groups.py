@@ -18,7 +18,7 @@ class Static:
     """Settings that are part of the compiled program."""
 
     task: str = setting("mpe/simple_spread", "environment, as listed by `ltro envs`")
-    algorithm: str = setting("clip_happo", "algorithm, as listed by `ltro presets`")
+    algorithm: str = setting("clip_happo", "algorithm, as listed by `ltro presets`, or your own rule as module:rule")
     options: EnvOptions = field(default=cast(EnvOptions, None))  # of the family of the task; None = the defaults
     episode_length: int | None = setting(
         None, "time limit of an episode in steps; none = the default of the task", at_least=1

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ltro_jax.algorithms import UpdateRule
 from ltro_jax.config import SettingsError
 from ltro_jax.export.episodes import SUFFIXES, Episode, film
 from ltro_jax.process.files import write_atomically
@@ -27,6 +28,7 @@ def render(
     iteration: int | None = None,
     point: Mapping[str, float] | None = None,
     best: bool = False,
+    rule: type[UpdateRule] | None = None,
     episodes: int = 1,
     max_steps: int | None = None,
     sampled: bool = False,
@@ -38,7 +40,7 @@ def render(
     Args:
         path: the run, or the exported policy.
         out: the file. Its suffix is the format: `.gif`, `.mp4` (needs ffmpeg), or `.html` for mabrax (one episode).
-        seed, iteration, point, best: select the policy, as for `load_policy`.
+        seed, iteration, point, best, rule: select the policy, as for `load_policy`.
         episodes: number of episodes, drawn in sequence.
         max_steps: most steps of each episode; None = to its end.
         sampled: sample actions instead of acting greedily.
@@ -53,7 +55,7 @@ def render(
     out = Path(out)
     _check_numbers(reset_seed, episodes=episodes, max_steps=max_steps, fps=fps)
     use_compilation_cache()
-    policy = load_policy(path, seed, iteration, point, best)
+    policy = load_policy(path, seed, iteration, point, best, rule)
     _check_form(policy, out, episodes)
     look = getattr(policy.env, "scene", lambda env_state: env_state)
     played = play(policy, look, episodes, max_steps, sampled, reset_seed)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from ltro_jax.algorithms import UpdateRule
 from ltro_jax.config import Hypers
 from ltro_jax.distributions import UNAVAILABLE
 from ltro_jax.ops import LAYER_NORM_EPS
@@ -42,6 +43,7 @@ def export_policy(
     iteration: int | None = None,
     point: Mapping[str, float] | None = None,
     best: bool = False,
+    rule: type[UpdateRule] | None = None,
 ) -> Path:
     """Write one policy of the run at `path` as `policy.safetensors` with a card, `policy.json`.
 
@@ -51,7 +53,7 @@ def export_policy(
     Args:
         path: the run.
         out: new or empty directory.
-        seed, iteration, point, best: select the policy, as for `load_policy`.
+        seed, iteration, point, best, rule: select the policy, as for `load_policy`.
     Returns:
         `out`.
     Raises:
@@ -59,7 +61,7 @@ def export_policy(
     """
     if is_exported(path):
         raise RunError(f"{path} is already an exported policy; give the run that it was exported from")
-    actors = load_actors(path, seed, iteration, point, best)
+    actors = load_actors(path, seed, iteration, point, best, rule)
     run, member = actors.run, actors.run.config.members[actors.member]
     tensors = {name: np.ascontiguousarray(leaf) for name, leaf in _flat(actors.params).items()}
     chosen = {name: getattr(member.hypers, name) for name, _ in run.config.run.grid}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.config.coercion import coerce
+from ltro_jax.process.references import is_outside
 
 if TYPE_CHECKING:
     from ltro_jax.config import Config
@@ -47,6 +48,8 @@ def list_presets() -> list[PresetEntry]:
 def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
     """The preset of `task` and `algorithm` with `overrides` by flat setting name; only the overrides count as given.
 
+    A rule from outside the package takes those of clip_happo, and over them its own defaults.
+
     Raises:
         SettingsError: no such preset or algorithm, or an invalid override.
     """
@@ -56,6 +59,9 @@ def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> C
     if task not in _preset_files():
         raise SettingsError(f"preset {task!r} is unknown; allowed are {', '.join(sorted(_preset_files()))}")
     tables = _read(task)
+    if algorithm not in tables and is_outside(algorithm):
+        config = load_preset(task).replace(algorithm=algorithm, **overrides)
+        return Config.stored(config.to_dict(), frozenset(overrides))
     if algorithm not in tables or algorithm in NOT_ALGORITHMS:
         known = ", ".join(name for name in tables if name not in NOT_ALGORITHMS)
         raise SettingsError(f"algorithm = {algorithm!r} has no preset for {task}; allowed are {known}")
@@ -73,6 +79,13 @@ def preset_or_defaults(task: str, algorithm: str = "clip_happo", **overrides: An
     if task in _preset_files():
         return load_preset(task, algorithm, **overrides)
     return Config.stored({"task": task, "algorithm": algorithm}).replace(**overrides)
+
+
+def usual_settings(task: str, algorithm: str) -> dict[str, Any]:
+    """The preset of `task` (without one: the defaults) by flat name; for a rule from outside, which is not imported,
+    that of clip_happo.
+    """
+    return preset_or_defaults(task, "clip_happo" if is_outside(algorithm) else algorithm).to_dict()
 
 
 def with_own_preset(config: Config, **changes: Any) -> Config:
@@ -101,7 +114,7 @@ def _differing(config: Config) -> dict[str, Any]:
 
     task, algorithm = config.static.task, config.static.algorithm
     usual = Config.stored({"task": task, "algorithm": algorithm})
-    if task in _preset_files() and algorithm in _read(task):
+    if task in _preset_files() and (algorithm in _read(task) or is_outside(algorithm)):
         usual = load_preset(task, algorithm)
     defaults = usual.to_dict()
     return {name: value for name, value in config.to_dict().items() if value != defaults.get(name)}

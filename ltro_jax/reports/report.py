@@ -6,7 +6,7 @@ from typing import Any
 
 from ltro_jax.config import SettingsError
 from ltro_jax.config.coercion import setting_text
-from ltro_jax.presets import preset_or_defaults
+from ltro_jax.presets import usual_settings
 from ltro_jax.process.files import write_atomically
 from ltro_jax.reports.comparison import Comparison, interval_text, notes, number, share
 from ltro_jax.reports.estimates import aggregates
@@ -166,7 +166,7 @@ def _settings(series: Sequence[Series]) -> Block:
         ]
         return _narrow(["run", "task", *telling], rows, "Settings that differ between the runs.")
     here = series[0].settings
-    usual = preset_or_defaults(here["task"], here["algorithm"]).to_dict() | {"num_agents": here.get("num_agents")}
+    usual = usual_settings(here["task"], here["algorithm"]) | {"num_agents": here.get("num_agents")}
     pairs = [(name, here[name], usual.get(name)) for name in names]
     rows = [[name, setting_text(value), setting_text(preset)] for name, value, preset in pairs if value != preset]
     if not rows:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from ltro_jax.algorithms import UpdateRule, stands_for
 from ltro_jax.config import Config, SettingsError
 from ltro_jax.config.coercion import number_text
 from ltro_jax.parallel import stack_members
@@ -245,11 +246,17 @@ class Stopped(RunError):
         super().__init__(f"stopped before the end; the same command resumes what is in {path}")
 
 
-def load_run(path: str | Path) -> Run:
-    """Open the run at `path`.
+def load_run(path: str | Path, *, rule: type[UpdateRule] | None = None) -> Run:
+    """Open the run at `path`; this imports no module that only the run names.
 
+    Args:
+        rule: the update rule that the run was trained with, where this process cannot import it (it was defined in a
+            notebook). This process then uses it for all runs with this reference.
     Raises:
         RunError: not a run, damaged, or of a newer format.
+        SettingsError: `rule` is no update rule, or the run has an algorithm of the package.
     """
     directory = RunDirectory.open(path)
-    return Run(RunDirectory(directory.path.absolute()), Config.stored(directory.settings), directory.path)
+    config = Config.of_run(directory.settings)
+    stands_for(config.static.algorithm, rule)
+    return Run(RunDirectory(directory.path.absolute()), config, directory.path)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from ltro_jax.algorithms import UpdateRule, stands_for
 from ltro_jax.config import Config, Hypers
 from ltro_jax.envs import Environment, EnvSpec
 from ltro_jax.networks import apply_agents
@@ -99,9 +100,10 @@ def load_actors(
     iteration: int | None = None,
     point: Mapping[str, float] | None = None,
     best: bool = False,
+    rule: type[UpdateRule] | None = None,
 ) -> Actors:
     """The actors of one member of the run at `path`; arguments and errors as those of `load_policy`."""
-    run = load_run(path)
+    run = load_run(path, rule=rule)
     member = run.member(run.config.run.seeds[0] if seed is None else seed, point)
     restored = run.restore_actors(iteration, best=best, member=member)
     at = int(restored.state.best.iteration) if best else restored.iteration
@@ -117,6 +119,7 @@ def load_policy(
     iteration: int | None = None,
     point: Mapping[str, float] | None = None,
     best: bool = False,
+    rule: type[UpdateRule] | None = None,
 ) -> Policy:
     """The policy of one seed of the run at `path`, or the one that was exported there.
 
@@ -126,18 +129,21 @@ def load_policy(
         point: of the run's grid, e.g. `{"actor_lr": 3e-4}`; None where it has none.
         best: the actors that did best in an evaluation up to that checkpoint (by their greedy return), instead of its
             own.
+        rule: as in `load_run`.
     Raises:
         RunError: no such run, seed, point or checkpoint, no best actors, or a damaged export.
-        SettingsError: an export of another version of ltro_jax has settings that this one does not know.
+        SettingsError: the update rule may not be imported or is not there, or another version of ltro_jax has written
+            an export with settings that this one does not know.
     """
     if not is_exported(path):
-        actors = load_actors(path, seed, iteration, point, best)
+        actors = load_actors(path, seed, iteration, point, best, rule)
         config = actors.run.config
         return Policy(actors.params, config.members[actors.member].hypers, make_train(config).parts)
     if best or not (seed is iteration is point is None):
         raise RunError(f"{path} is one exported policy; leave out the choice of seed, iteration, point and best")
     card, tensors = read_exported(path)
-    config = Config.stored(card["settings"])
+    config = Config.of_run(card["settings"])
+    stands_for(config.static.algorithm, rule)
     parts = make_train(config).parts
     expected = jax.eval_shape(parts.actor.init, jax.random.key(0), config.hypers)["params"]
     _check_tensors(path, tensors, flatten_dict(expected, sep="."))

@@ -12,21 +12,22 @@ import jax
 import numpy as np
 from jax._src import distributed  # the public interface has no barrier that leaves the devices alone
 
+from ltro_jax.algorithms import UpdateRule, with_rule
+from ltro_jax.analysis.results import file_name
 from ltro_jax.config import Config, SettingsError, find_setting
 from ltro_jax.config.coercion import coerce, setting_text
 from ltro_jax.presets import with_own_preset
 from ltro_jax.process.files import is_leftover
 from ltro_jax.process.interrupts import forget_interrupt, was_interrupted
 from ltro_jax.process.paths import run_path, typed_path
+from ltro_jax.runs.checks import checked_program
 from ltro_jax.runs.load import Run, load_run
-from ltro_jax.runs.memory import refuse_impossible_size
 from ltro_jax.runs.progress import Mode, Progress
 from ltro_jax.runs.trackers import require_trackers
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError, claim_directory
 from ltro_jax.storage.errors import disk_errors
 from ltro_jax.storage.run_directory import FORMAT_VERSION, SWEEP_FILE, RunDirectory, check_format
-from ltro_jax.training import make_train
 
 _barriers = itertools.count()  # every process reaches the barriers in the same order
 
@@ -90,7 +91,7 @@ def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int =
     configs = {}
     for values in itertools.product(*static.values()):
         chosen = dict(zip(static, values, strict=True))
-        part = "-".join(f"{name}={setting_text(value)}".replace("/", "_") for name, value in chosen.items()) or "all"
+        part = "-".join(file_name(f"{name}={setting_text(value)}") for name, value in chosen.items()) or "all"
         settings = with_own_preset(config, **chosen, grid=hypers)
         for share in range(shares):
             name = f"{part}/share={share + 1}of{shares}" if shares > 1 else part
@@ -105,7 +106,7 @@ def refuse_impossible(configs: Mapping[str, Config]) -> None:
         SettingsError: for the first such part.
     """
     for config in configs.values():
-        refuse_impossible_size(make_train(config), config)
+        checked_program(config)
 
 
 def sweep(
@@ -113,6 +114,7 @@ def sweep(
     grid: Mapping[str, Sequence[Any]],
     out: str | Path | None = None,
     *,
+    rule: type[UpdateRule] | None = None,
     progress: Mode = True,
     command: str | None = None,
 ) -> Sweep:
@@ -125,14 +127,14 @@ def sweep(
         config: settings that all parts share, the seeds among them.
         grid: setting → values, e.g. `{"actor_lr": [3e-4, 5e-4], "hidden_sizes": ["64,64", "128,128"]}`.
         out: directory of the sweep; None creates `runs/sweep-<time>`.
-        progress, command: as in `train`.
+        rule, progress, command: as in `train`.
     Raises:
         SettingsError: invalid settings, before anything is written.
         RunError: the directory holds another sweep, or cannot be written.
     """
     if out is None and jax.process_count() > 1:
         raise SettingsError("several processes need the same directory: give --out")
-    configs = plan(config, grid, jax.process_count())
+    configs = plan(with_rule(config, rule), grid, jax.process_count())
     require_trackers(config.run.tracker)
     refuse_impossible(configs)
     path = claim_directory("sweep") if out is None else typed_path(out)
@@ -170,7 +172,7 @@ def load_sweep(path: str | Path) -> Sweep:
     content = RunDirectory(path).read_json(SWEEP_FILE)
     check_format(path / SWEEP_FILE, content)
     try:
-        parts = {name: Config.stored(settings) for name, settings in content["parts"].items()}
+        parts = {name: Config.of_run(settings) for name, settings in content["parts"].items()}
     except (KeyError, AttributeError, TypeError, SettingsError) as error:
         raise RunError(f"{path / SWEEP_FILE} is damaged ({error}); restore it from a copy") from error
     for name in parts:

@@ -10,9 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from ltro_jax.algorithms import UpdateRule, stands_for, with_rule
+from ltro_jax.analysis.results import file_name
 from ltro_jax.config import Config
 from ltro_jax.parallel import MemberProgram, compile_together, make_member_program, member_layout, stack_members
 from ltro_jax.process.interrupts import interruptible, when_ended
+from ltro_jax.runs.checks import checked_program
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.dataset import metrics_dataset
 from ltro_jax.runs.endless import EndlessWatch
@@ -22,10 +25,10 @@ from ltro_jax.runs.memory import (
     compile_fitting,
     half_after,
     program_memory,
-    refuse_impossible_size,
 )
 from ltro_jax.runs.metrics_file import METRICS_FILE, remove_metrics_file, store_rows, too_large, write_metrics_file
 from ltro_jax.runs.progress import PROGRESS_FILE, Mode, Progress
+from ltro_jax.runs.sentences import frozen_members, headline
 from ltro_jax.runs.trackers import Trackers, require_trackers
 from ltro_jax.storage import (
     MetricStore,
@@ -46,11 +49,20 @@ from ltro_jax.training import Train, make_train
 from ltro_jax.types import RunnerState
 
 
-def train(config: Config, out: str | Path | None = None, *, progress: Mode = True, command: str | None = None) -> Run:
+def train(
+    config: Config,
+    out: str | Path | None = None,
+    *,
+    rule: type[UpdateRule] | None = None,
+    progress: Mode = True,
+    command: str | None = None,
+) -> Run:
     """Train every seed of `config` to the end, or until Ctrl-C.
 
     Args:
         out: new run directory; None makes `runs/<task>-<algorithm>-<time>`.
+        rule: an update rule of your own in place of `config.static.algorithm`, stored as `module:class`; its defaults
+            apply to settings that were not given.
         progress: print what happens, as text or as "json" lines.
         command: the command line, kept with the run.
     Returns:
@@ -60,30 +72,38 @@ def train(config: Config, out: str | Path | None = None, *, progress: Mode = Tru
         RunError: the directory exists or cannot be written.
     """
     require_trackers(config.run.tracker)
-    program = make_train(config)  # rejects bad settings before the directory exists
-    refuse_impossible_size(program, config)
+    config = with_rule(config, rule)
+    program = checked_program(config)  # rejects bad settings before the directory exists
     if out is None:
-        out = claim_directory(f"{config.static.task.replace('/', '_')}-{config.static.algorithm}")
+        out = claim_directory(file_name(f"{config.static.task} {config.static.algorithm}"))
     directory = RunDirectory.create(out, config.to_dict(), command)
     with directory.lock():
-        if Config.stored(directory.settings) != config:
+        if Config.of_run(directory.settings) != config:
             raise RunError(f"another process has begun a run in {directory.path}; choose another --out")
         Session(directory, config, program, progress).to_the_end()
     return load_run(directory.path)
 
 
-def resume(path: str | Path, *, progress: Mode = True, tracker: Sequence[str] | None = None) -> Run:
+def resume(
+    path: str | Path,
+    *,
+    rule: type[UpdateRule] | None = None,
+    progress: Mode = True,
+    tracker: Sequence[str] | None = None,
+) -> Run:
     """Continue a run from its newest intact checkpoint; on the CPU bit for bit as if it had never stopped.
 
     Args:
+        rule: as in `load_run`.
         progress: as in `train`.
-        tracker: other trackers than those of its settings; () is none.
+        tracker: trackers that replace those of its settings; () is none.
     Raises:
-        SettingsError: an unknown tracker, or one that is not installed.
+        SettingsError: the update rule of the run or a tracker is unknown or not installed.
         RunError: no such run, none of its checkpoints is intact, or another process is writing there.
     """
     directory = RunDirectory.open(path)
-    config = Config.stored(directory.settings)
+    config = Config.of_run(directory.settings)
+    stands_for(config.static.algorithm, rule)
     if tracker is not None:
         config = config.replace(tracker=tracker)
     require_trackers(config.run.tracker)
@@ -202,13 +222,8 @@ class Session:
         """Write the metrics file and report; `failed_at` is the iteration at which each member was frozen, or -1."""
         self.progress.close()
         write_metrics_file(self.directory, self.progress.warn)
-        frozen = [
-            f"{self.config.describe(member)} (iteration {at})"
-            for member, at in zip(self.config.members, failed_at, strict=True)
-            if at >= 0
-        ]
-        if frozen:
-            self.progress.say(f"became non-finite and were frozen: {', '.join(frozen)}; try a smaller actor_lr")
+        if sentence := frozen_members(self.config, failed_at):
+            self.progress.say(sentence)
         self.progress.say(f"finished {self.config.num_iterations} iterations; the run is in {self.directory.path}")
 
     def _compile(self, states: RunnerState | None) -> tuple[RunnerState, jax.stages.Compiled]:
@@ -244,7 +259,7 @@ class Session:
                     "checkpoint to resume from; restore its checkpoints/ from a copy or start a new run"
                 )
             self.metrics.truncate(0)  # a kill may have come between the first metrics and the first checkpoint
-            self.progress.say(self._headline("training"))
+            self.progress.say(headline("training", self.config, self.spec))
             return 0, None
         restored = restore_checkpoint(
             self.directory.checkpoints, self.template, last_metrics=self.metrics.last_iteration()
@@ -257,7 +272,7 @@ class Session:
         if not self.damaged:  # else nothing newer is deleted before there is something in its place
             truncate_checkpoints(self.directory.checkpoints, restored.iteration)
             self.metrics.truncate(restored.iteration)
-        self.progress.say(self._headline(f"resuming at iteration {restored.iteration}"))
+        self.progress.say(headline(f"resuming at iteration {restored.iteration}", self.config, self.spec))
         for sentence in self.directory.changes_since_start():
             self.progress.say(sentence)
         return restored.iteration, restored.state
@@ -297,15 +312,6 @@ class Session:
         self.progress.warn(
             f"tracker {name} failed ({reason}) and receives nothing more; training continues, and `{command}` sends "
             "what is missing"
-        )
-
-    def _headline(self, what: str) -> str:
-        static, run = self.config.static, self.config.run
-        points = f" × {len(self.config.points)} points" if run.grid else ""
-        return (
-            f"{what}: {static.algorithm} on {static.task} (team reward: {self.spec.team_reward_words}), "
-            f"{len(run.seeds)} seeds{points}, {self.config.num_iterations} iterations of "
-            f"{static.steps_per_iteration} env steps"
         )
 
 

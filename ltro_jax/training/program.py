@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ltro_jax.config import Config, Hypers
+from ltro_jax.process.references import is_outside
 from ltro_jax.training.evaluation import evaluate, keep_best
 from ltro_jax.training.init import init
 from ltro_jax.training.iteration import iterate
@@ -24,7 +25,7 @@ class Train(NamedTuple):
     advance: `(state, hypers, num_iterations) → (state, metrics, evaluation)`, one device call: up to `eval_interval`
         iterations (traced count; rows beyond it are 0), metrics `[eval_interval, …]`, then an evaluation, whose best
         actors so far are `state.best`.
-    parts: the environment, networks and recipe behind them (`parts.spec` tells names and sizes).
+    parts: the environment, networks and update rule behind them (`parts.spec` tells names and sizes).
     """
 
     init: Callable[[Array | int, Hypers], RunnerState]
@@ -56,6 +57,16 @@ def make_train(config: Config) -> Train:
         return call
 
     return Train(bound(init), bound(iterate), bound(evaluate), bound(advance), parts)
+
+
+def refuse_ill_formed(train: Train, hypers: Hypers) -> None:
+    """Trace an iteration with an update rule from outside the package, so that its errors come before a run begins.
+
+    Raises:
+        SettingsError: its update returns an agent of another form.
+    """
+    if is_outside(train.parts.static.algorithm):
+        jax.eval_shape(train.iterate, jax.eval_shape(train.init, 0, hypers), hypers)
 
 
 def advance(

@@ -17,6 +17,7 @@ from ltro_jax.cli import main
 from ltro_jax.cli.options import given_settings
 from ltro_jax.config import Config
 from ltro_jax.presets import preset_or_defaults
+from ltro_jax.process import references
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -55,6 +56,42 @@ COMMANDS = list(dict.fromkeys(commands()))
 LTRO = sorted({command for _, command in COMMANDS if command.startswith("ltro ") and "--help" not in command})
 
 
+def outside_module() -> str:
+    """The module that the page on extensions tells to write."""
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    (module,) = re.findall(r"^```python\n(# my_module\.py\n.*?)^```", text, re.M | re.S)
+    return module
+
+
+@pytest.fixture
+def my_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current directory, in which that module lies."""
+    (tmp_path / "my_module.py").write_text(outside_module(), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for name, empty in (("_allowed", set()), ("_folders", [])):
+        monkeypatch.setattr(references, name, empty)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    sys.modules.pop("my_module", None)
+
+
+def test_a_rule_of_your_own_works_as_the_page_says(my_module):
+    """In a process for each command, as a reader would run them."""
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    (block,) = SHELL.findall(text.split("## Use it from the command line")[1])
+    program = "import sys; from ltro_jax.cli import main; sys.exit(main())"
+    environment = {key: value for key, value in os.environ.items() if key != references.VARIABLE}
+    for line in block.splitlines():
+        words = shlex.split(line)
+        own = dict(word.split("=") for word in words[: words.index("ltro")])
+        path = os.pathsep.join(filter(None, [str(ROOT), own.pop("PYTHONPATH", "")]))
+        command = [sys.executable, "-P", "-c", program, *words[words.index("ltro") + 1 :]]
+        fast = {"PYTHONPATH": path, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+        done = subprocess.run(command, env=environment | own | fast, capture_output=True, text=True, timeout=600)
+        assert (done.returncode, done.stderr) == (0, ""), line
+    assert '"algorithm": "my_module:Bounded"' in (my_module / "runs/bounded/settings.json").read_text()
+
+
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Options of the commands that were given to `main`, which only parses them."""
@@ -65,7 +102,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.parametrize("command", LTRO)
-def test_commands_of_ltro_parse(command, parsed):
+def test_commands_of_ltro_parse(command, parsed, my_module):
     words = shlex.split(command)[1:]
     assert main(words) == 0
     settings = given_settings(parsed[0])
