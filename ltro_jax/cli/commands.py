@@ -22,6 +22,7 @@ from ltro_jax.cli import (
     presets,
     render,
     report,
+    report_bug,
     resume,
     status,
     sweep,
@@ -79,6 +80,7 @@ COMMANDS = (
     verify,
     presets,
     envs,
+    report_bug,
 )
 EXIT_CODES = """exit codes:
   0    done
@@ -96,6 +98,7 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(imports_jax=True)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in COMMANDS:
         module.add_parser(commands)
@@ -110,7 +113,7 @@ def run_command(arguments: Sequence[str]) -> int:
         options.command_line = shlex.join(["ltro", *arguments])
         if unknown:
             raise SettingsError(_unknown_option(unknown[0]))
-        with _warnings_in_one_line(), _float32():
+        with _surroundings() if options.imports_jax else nullcontext():
             return contextvars.copy_context().run(options.run, options)
     except KeyboardInterrupt:
         print("ltro: interrupted; what the last checkpoint holds is kept", file=sys.stderr)
@@ -121,6 +124,13 @@ def run_command(arguments: Sequence[str]) -> int:
             raise
         print(f"ltro: {sentence}".replace("\n", " "), file=sys.stderr)  # one line, whatever a path is like
         return code
+
+
+@contextmanager
+def _surroundings() -> Iterator[None]:
+    """What commands that import JAX run in."""
+    with _warnings_in_one_line(), _float32():
+        yield
 
 
 @contextmanager

@@ -35,6 +35,7 @@ HELP = {
     "report": ["RUN", "--metric", "--out", "Markdown", "example: ltro report "],
     "presets": ["PRESET", "--algorithm"],
     "envs": ["agents", "episode length"],
+    "report-bug": ["RUN", "Markdown", "example: ltro report-bug "],
     "theory": ["--studies", "--games", "Nash gap", "example: ltro theory "],
 }
 

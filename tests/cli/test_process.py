@@ -26,7 +26,7 @@ PROGRAM = """import signal, sys; from ltro_jax.cli import main; signal.signal(si
 print("begun", file=sys.stderr, flush=True); sys.exit(main())"""
 SMALL = "--num_envs 2 --rollout_length 10 --hidden_sizes 8 --eval_episodes 2 --eval_interval 1 --checkpoint_interval 2"
 COMMANDS = """train sweep resume status tail eval render plot report export export-policy track variance theory verify
-    presets envs"""
+    presets envs report-bug"""
 
 
 def start(*arguments: str, variables: dict[str, str] | None = None, **streams: Any) -> subprocess.Popen[str]:
