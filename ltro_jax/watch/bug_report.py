@@ -1,7 +1,7 @@
 """The facts that a bug report needs, as Markdown.
 
-This process does not import JAX: child processes ask JAX and the run, so that an installation that is broken, crashes or
-hangs is reported like any other.
+This process does not import JAX. Child processes query JAX and the run, so the report also covers installations that
+are broken, crash or hang.
 """
 
 import json
@@ -38,8 +38,8 @@ _STATUS = "import sys; from ltro_jax.cli import main; sys.exit(main(['status', s
 def bug_report(run: str | Path | None = None) -> str:
     """Markdown with versions, devices, memory, environment variables and, for a run or a sweep, its settings and state.
 
-    A part that is missing is replaced by the reason; nothing is raised. The home directory is written as `~`; the values
-    of variables that may be secret, passwords in addresses and the host's name are left out.
+    The reason replaces a missing part; nothing is raised. `~` replaces the home directory. Values of variables that may
+    be secret, passwords in addresses and the name of the host are left out.
 
     Args:
         run: directory of a run or a sweep.

@@ -21,6 +21,8 @@ from ltro_jax.envs.scenes import ParticleScene
 from ltro_jax.export.episodes import Episode
 from ltro_jax.storage import MetricStore
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 HELP = {
     "train": ["PRESET", "--out", "--quiet", "--compilation_cache", "--seeds", "A:B", "example: ltro train mpe/"],
     "resume": ["RUN", "--quiet", "newest intact checkpoint", "bit for bit"],

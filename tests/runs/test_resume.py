@@ -134,6 +134,8 @@ SIGKILL_AT_THE_END = """
 import importlib, os, signal, sys
 from ltro_jax import Config, train
 from ltro_jax.storage import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("shared_programs")
 host_loop = importlib.import_module("ltro_jax.runs.train")
 save = host_loop.save_checkpoint
 
@@ -334,7 +336,7 @@ def test_another_machine_is_named(finished, tmp_path, capsys):
     environment["packages"]["jax"] = "0.1.0"
     (path / "environment.json").write_text(json.dumps(environment))
     resume(path)
-    assert "not where the run was started (jax 0.1.0 → " in capsys.readouterr().out
+    assert "the environment has changed since the start of the run (jax 0.1.0 → " in capsys.readouterr().out
 
 
 def test_what_cannot_be_resumed(tmp_path, finished):
