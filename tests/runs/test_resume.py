@@ -22,6 +22,8 @@ from ltro_jax.runs import metrics_file
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import MetricStore, checkpoints, list_checkpoints, load_stretches, save_checkpoint
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 host_loop: Any = importlib.import_module("ltro_jax.runs.train")  # the package's `train` is the function
 
 
@@ -134,8 +136,6 @@ SIGKILL_AT_THE_END = """
 import importlib, os, signal, sys
 from ltro_jax import Config, train
 from ltro_jax.storage import RunDirectory
-
-pytestmark = pytest.mark.usefixtures("shared_programs")
 host_loop = importlib.import_module("ltro_jax.runs.train")
 save = host_loop.save_checkpoint
 
