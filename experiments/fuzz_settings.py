@@ -77,6 +77,7 @@ STOPS = (  # where a command has checked everything that was typed
     "ltro_jax.laboratories.games.study.use_compilation_cache",
     "ltro_jax.reports.report._page",
     "ltro_jax.reports.plot.learning_curves",
+    "ltro_jax.watch.bug_report.bug_report",
     "jax.distributed.initialize",
     "time.sleep",
 )

@@ -1,5 +1,6 @@
 """What all tests share: checked shapes, one compilation cache, light compilation of whole programs, a tiny run."""
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -84,6 +85,36 @@ def light_compilation(request: pytest.FixtureRequest) -> Iterator[None]:
         jax.config.update("jax_disable_most_optimizations", True)
         yield
         jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def shared_programs() -> Iterator[None]:
+    """Runs of this module with equal settings share one program: tracing it again takes longer than such a run."""
+    trains: dict[Any, Any] = {}
+    programs: dict[Any, Any] = {}
+    train, load, sweep, members = (
+        importlib.import_module(f"ltro_jax.runs.{name}") for name in ("train", "load", "sweep", "evaluate_members")
+    )
+    make, spread = train.make_train, train.make_member_program
+
+    def shared_train(config: Config) -> Any:
+        key = config.static, config.num_iterations, repr(config.hypers), config.run.grid, tuple(sorted(config.given))
+        if key not in trains:
+            trains[key] = make(config)
+        return trains[key]
+
+    def shared_members(program: Any, num_members: int, layout: Any = None) -> Any:
+        key = id(program), num_members, layout
+        if key not in programs:
+            programs[key] = program, spread(program, num_members, layout)  # holds the program, so that its id stays
+        return programs[key][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (train, load, sweep):
+            patch.setattr(module, "make_train", shared_train)
+        for module in (train, members):
+            patch.setattr(module, "make_member_program", shared_members)
+        yield
 
 
 TINY = {

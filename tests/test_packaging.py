@@ -84,6 +84,13 @@ def test_version_is_the_one_of_the_metadata():
     assert ltro_jax.__version__ == metadata.version("ltro_jax") == PROJECT["version"]
 
 
+def test_citation_and_changelog_name_the_version():
+    citation, changelog = ((ROOT / name).read_text(encoding="utf-8") for name in ("CITATION.cff", "CHANGELOG.md"))
+    assert re.findall(r"^version: (.*)$", citation, re.M) == [PROJECT["version"]]
+    sections = re.findall(r"^## \[(.*)\](?: - \d{4}-\d{2}-\d{2})?$", changelog, re.M)
+    assert sections[:2] == ["Unreleased", PROJECT["version"]]
+
+
 def test_package_is_typed():
     assert (ROOT / "ltro_jax" / "py.typed").is_file()
 

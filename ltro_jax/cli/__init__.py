@@ -1,4 +1,4 @@
-"""The command line: parsing and printing only. A command imports what it needs when it runs: help needs no JAX."""
+"""The command line: parsing and printing only. Commands import dependencies when they run; help does not load JAX."""
 
 from ltro_jax.cli.main import main
 

@@ -22,6 +22,7 @@ from ltro_jax.cli import (
     presets,
     render,
     report,
+    report_bug,
     resume,
     status,
     sweep,
@@ -39,18 +40,18 @@ from ltro_jax.process.interrupts import STOPPED
 
 
 class StoreOnce(argparse.Action):
-    """An option that is given twice would silently be the second one."""
+    """Reject an option that is given twice: argparse would silently use the second value."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
-        seen = namespace.__dict__.setdefault("options_seen", set())
-        if self.option_strings and self.dest in seen:
-            parser.error(f"{option_string} is given twice; once is enough")
-        seen.add(self.dest)
+        given = namespace.__dict__.setdefault("options_given", set())
+        if self.option_strings and self.dest in given:
+            parser.error(f"{option_string} is given twice; give it once")
+        given.add(self.dest)
         setattr(namespace, self.dest, values)
 
 
 class Parser(argparse.ArgumentParser):
-    """Bad input is one sentence, not a page of usage; negative numbers in any notation are values."""
+    """Report bad input in one sentence without the usage; accept negative numbers in any notation as values."""
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
@@ -80,23 +81,25 @@ COMMANDS = (
     verify,
     presets,
     envs,
+    report_bug,
 )
 EXIT_CODES = """exit codes:
   0    done
-  1    an error that ltro_jax did not foresee, with a traceback; `ltro verify`: outside the band
-  2    bad input, a run that cannot be used, or a disk that refuses: one sentence on stderr
-  130  stopped by Ctrl-C, SIGTERM or a closed terminal; a run is saved and can be resumed
-  141  nobody reads the output any more (`| head`); training goes on without it"""
+  1    an unexpected error, with a traceback; `ltro verify`: outside the band
+  2    bad input, an unusable run or a disk error: one sentence on stderr
+  130  stopped by Ctrl-C, SIGTERM or a closed terminal; the run is saved and can be resumed
+  141  the reader closed the output (`| head`); training continues without output"""
 
 
 def make_parser() -> tuple[Parser, dict[str, Parser]]:
-    """The parser of `ltro`, and those of its commands by name."""
+    """The parser of `ltro`, and the parsers of its commands by name."""
     parser = Parser(
         prog="ltro",
         description="Sequential-update, trust-region multi-agent RL with independent actors, in JAX.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(imports_jax=True)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in COMMANDS:
         module.add_parser(commands)
@@ -112,22 +115,29 @@ def run_command(arguments: Sequence[str]) -> int:
         if unknown:
             raise SettingsError(_unknown_option(unknown[0]))
         allow_named_imports(options)
-        with _warnings_in_one_line(), _float32():
+        with _surroundings() if options.imports_jax else nullcontext():
             return contextvars.copy_context().run(options.run, options)
     except KeyboardInterrupt:
-        print("ltro: interrupted; what the last checkpoint holds is kept", file=sys.stderr)
+        print("ltro: interrupted; the last checkpoint is kept", file=sys.stderr)
         return STOPPED
     except Exception as error:
-        code, sentence = _foreseen(error)
+        code, sentence = _expected(error)
         if sentence is None:
             raise
-        print(f"ltro: {sentence}".replace("\n", " "), file=sys.stderr)  # one line, whatever a path is like
+        print(f"ltro: {sentence}".replace("\n", " "), file=sys.stderr)  # a path may contain line breaks
         return code
 
 
 @contextmanager
+def _surroundings() -> Iterator[None]:
+    """The context of commands that import JAX."""
+    with _warnings_in_one_line(), _float32():
+        yield
+
+
+@contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
-    """Every `RunWarning` as a sentence on stderr; other warnings as Python shows them."""
+    """Print each `RunWarning` as one line on stderr; show other warnings as Python does."""
     from ltro_jax.storage import RunWarning
 
     with warnings.catch_warnings():
@@ -145,7 +155,7 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 
 def _float32() -> AbstractContextManager[Any]:
-    """Training is float32, whatever JAX_ENABLE_X64 says."""
+    """Train in float32 even if JAX_ENABLE_X64 is set."""
     if "jax" not in sys.modules and not os.environ.get("JAX_ENABLE_X64"):
         return nullcontext()
     import jax
@@ -153,27 +163,27 @@ def _float32() -> AbstractContextManager[Any]:
     return jax.enable_x64(False)
 
 
-def _foreseen(error: Exception) -> tuple[int, str | None]:
-    """Exit code and sentence of an error; None: it was not foreseen."""
+def _expected(error: Exception) -> tuple[int, str | None]:
+    """Exit code and sentence of an error; the sentence is None if the error is unexpected."""
     code = getattr(error, "exit_code", None)  # of a SettingsError or a RunError
     if isinstance(code, int):
         return code, str(error)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        return 2, f"{str(error.filename)[:40]}… is no path: the name is too long; check it"
+        return 2, f"{str(error.filename)[:40]}… is not a valid path because the name is too long; use a shorter name"
     if isinstance(error, RuntimeError | AssertionError) and os.environ.get("JAX_PLATFORMS"):
         return 2, _missing_device(os.environ["JAX_PLATFORMS"])
     return 1, None
 
 
 def _missing_device(platforms: str) -> str | None:
-    """JAX says it in many words, and once more as a bare AssertionError."""
+    """One sentence in place of JAX's long error if JAX cannot find the requested devices, else None."""
     import jax
 
     try:
         jax.devices()
     except (RuntimeError, AssertionError):
         return (
-            f"JAX_PLATFORMS = {platforms} asks for devices that JAX does not find; unset it, set it to cpu, or install "
+            f"JAX_PLATFORMS = {platforms} requests devices that JAX cannot find; unset it, set it to cpu, or install "
             "the driver and the extra (cuda or tpu)"
         )
     return None
@@ -183,4 +193,4 @@ def _unknown_option(option: str) -> str:
     name = option.lstrip("-").split("=")[0].replace("-", "_")
     near = difflib.get_close_matches(name, [*SETTINGS, *option_names()], 1)
     hint = f"did you mean --{near[0]}? " if near and near[0] != name else ""
-    return f"unknown option {option!r}; {hint}`ltro COMMAND --help` lists what is allowed"
+    return f"unknown option {option!r}; {hint}`ltro COMMAND --help` lists the options"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ltro_jax.runs import Run
 
-KINDS = ("greedy", "sampled")  # those of `training.evaluation`
+KINDS = ("greedy", "sampled")  # as in `training.evaluation`
 
 
 def add_parser(commands: Any) -> None:
@@ -24,19 +24,26 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "eval",
         help="evaluate the newest or the best policies of a run",
-        description="Whole episodes with every seed's newest policy, greedy and sampled; kept as RUN/evaluation.json. "
-        "With --best the policy of its best evaluation, on ten times as many episodes as one had: the absolute metric "
-        "of Gorsane et al. 2022; kept as RUN/evaluation_best.json. No episode is one that training was evaluated on. "
-        "Mean and interquartile mean are over the members that are not frozen.",
+        description="Evaluate the newest policy of each seed on whole episodes, greedily and by sampling, and save "
+        "the result as RUN/evaluation.json. With --best, evaluate the policy of each seed's best evaluation on ten "
+        "times as many episodes (the absolute metric of Gorsane et al. 2022) and save RUN/evaluation_best.json. The "
+        "episodes differ from those of the evaluations during training. The mean and the interquartile mean exclude "
+        "frozen members.",
     )
     parser.add_argument("path", type=run_path, metavar="RUN", help="run directory")
-    parser.add_argument("--best", action="store_true", help="each seed's policy of its best evaluation during training")
     parser.add_argument(
-        "--episodes", type=int, help="episodes per seed and kind (default 100; with --best ten times eval_episodes)"
+        "--best", action="store_true", help="evaluate the policy of each seed's best evaluation during training"
     )
-    parser.add_argument("--actions", choices=(*KINDS, "both"), default="both", help="how to act (default both)")
     parser.add_argument(
-        "--json", metavar="FILE", help="the same as JSON, with settings and intervals; - = instead of the table"
+        "--episodes",
+        type=int,
+        help="episodes per seed and kind of action (default 100; with --best ten times eval_episodes)",
+    )
+    parser.add_argument(
+        "--actions", choices=(*KINDS, "both"), default="both", help="how the policies act (default both)"
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", help="also write JSON with settings and intervals; - prints it instead of the table"
     )
     add_import_option(parser)
     add_cache_option(parser)
@@ -44,7 +51,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Evaluate, print a table or JSON, and keep it."""
+    """Evaluate, print a table or JSON, and save the result in the run."""
     from ltro_jax.process.files import write_atomically
     from ltro_jax.runs import load_run
     from ltro_jax.runs.scoring import (
@@ -60,7 +67,9 @@ def run(options: argparse.Namespace) -> int:
     if options.episodes is not None and options.episodes < 1:
         raise SettingsError(f"episodes = {options.episodes} is not allowed; it must be at least 1")
     if options.json not in (None, "-") and not typed_path(options.json).parent.is_dir():
-        raise SettingsError(f"json = {options.json} is in no directory that there is; make it, or choose another")
+        raise SettingsError(
+            f"json = {options.json} is in a directory that does not exist; create it or choose another file"
+        )
     set_cache(options)
     opened = load_run(options.path)
     kinds = KINDS if options.actions == "both" else (options.actions,)
@@ -77,8 +86,8 @@ def run(options: argparse.Namespace) -> int:
             write_atomically(typed_path(options.json), json_text(report).encode())
     try:
         opened.directory.write_json(BEST_EVALUATION_FILE if options.best else EVALUATION_FILE, report)
-    except RunError as error:  # another user's run: the result is printed all the same
-        print(f"ltro: the result is not kept with the run: {error}", file=sys.stderr)
+    except RunError as error:  # the run may belong to another user
+        print(f"ltro: the result is not saved in the run: {error}", file=sys.stderr)
     return 0
 
 

@@ -11,11 +11,11 @@ def add_parser(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser(
         "export-policy",
-        help="write one policy as safetensors with a card",
-        description="DIR/policy.safetensors has the tensors of one seed's policy; DIR/policy.json says what they are, "
-        "how an action comes from them, and where they come from. `load_policy(DIR)` reads them, and so does anything "
-        "that reads safetensors. With --best the card has an evaluation of it on ten times eval_episodes new episodes. "
-        "Needs the extra 'export'.",
+        help="write one policy as safetensors with a policy card",
+        description="Write the tensors of one seed's policy to DIR/policy.safetensors and a policy card to "
+        "DIR/policy.json, which describes the tensors, how to compute an action, and the origin of the policy. "
+        "`load_policy(DIR)` and any reader of safetensors can load them. With --best, the card includes an evaluation "
+        "on ten times eval_episodes new episodes. Needs the extra 'export'.",
         epilog="example: ltro export-policy runs/spread --seed 3 --best -o spread-policy",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -26,7 +26,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Export and say where the files are."""
+    """Export and print the paths."""
     from ltro_jax.export.policy import export_policy
 
     set_cache(options)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from ltro_jax.runs.progress import Mode
 
 TITLES = {
-    "static": "settings of the program (a change recompiles)",
+    "static": "static settings (a change recompiles)",
     "hypers": "hyper-parameters (a change does not recompile)",
-    "run": "settings of the run",
+    "run": "run settings",
 }
 
 
@@ -126,12 +126,12 @@ def chosen_policy(options: argparse.Namespace) -> dict[str, Any]:
                 raise ValueError
         except ValueError:
             words = " ".join(options.point)
-            raise SettingsError(f"point = {words!r} is not names with a value each, as in actor_lr=3e-4") from None
+            raise SettingsError(f"point = {words!r} is not a list of NAME=VALUE, such as actor_lr=3e-4") from None
     return {"seed": options.seed, "iteration": options.iteration, "point": point, "best": options.best}
 
 
 def add_cache_option(parser: argparse.ArgumentParser) -> None:
-    """`--compilation_cache`."""
+    """Add `--compilation_cache`."""
     parser.add_argument(
         "--compilation_cache",
         "--compilation-cache",
@@ -148,7 +148,7 @@ def set_cache(options: argparse.Namespace) -> None:
 
 
 def add_progress_options(parser: argparse.ArgumentParser) -> None:
-    """`--quiet` and `--progress`."""
+    """Add `--quiet` and `--progress`."""
     parser.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     parser.add_argument(
         "--progress",

@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the table, or one preset's settings."""
+    """Print the table of presets, or the settings of one preset."""
     from ltro_jax.algorithms import ALGORITHMS
 
     if options.preset:
@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
     entries = list_presets()
     print(f"{'preset':<30} {'--algorithm':<12} {'task in the paper':<38} settings")
     for entry in entries:
-        own = "the paper's" if entry.paper_task else "ours"
-        origin = f"those of {entry.derived_from} with factor_clip = inf" if entry.derived_from else own
+        source = "paper" if entry.paper_task else "ltro_jax"
+        origin = f"{entry.derived_from} with factor_clip = inf" if entry.derived_from else source
         print(f"{entry.task:<30} {entry.algorithm:<12} {entry.paper_task or '-':<38} {origin}")
     print("\ndifferences from the paper's environments:")
     for task, differs in {entry.task: entry.differs for entry in entries}.items():

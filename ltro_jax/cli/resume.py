@@ -12,12 +12,13 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "resume",
         help="continue a stopped run or sweep",
-        description="Continue a run from its newest intact checkpoint, on the CPU bit for bit as if never stopped.",
+        description="Continue a run from its newest intact checkpoint. On the CPU, the result equals that of an "
+        "uninterrupted run bit for bit.",
     )
     parser.add_argument("path", type=run_path, metavar="RUN", help="directory of a run or a sweep")
     add_progress_options(parser)
     parser.add_argument(
-        "--tracker", nargs="+", metavar="NAME", help="other trackers than those that training was started with, or none"
+        "--tracker", nargs="+", metavar="NAME", help="replace the trackers of the run; `none` disables them"
     )
     add_import_option(parser)
     add_cache_option(parser)
@@ -25,7 +26,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Resume; 130 when stopped by Ctrl-C before the end."""
+    """Resume; return 130 if Ctrl-C stops the training before its end."""
     from ltro_jax.config import Config
     from ltro_jax.runs import resume
     from ltro_jax.runs.progress import Progress
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if options.tracker:
         tracker = Config.from_dict({"tracker": options.tracker}).run.tracker
     if is_sweep(options.path):
-        found = resume_sweep(options.path, progress=mode, tracker=tracker)
-        Progress(mode).say(write_tables(found))
-        return 0 if found.finished else 130
+        sweep = resume_sweep(options.path, progress=mode, tracker=tracker)
+        Progress(mode).say(write_tables(sweep))
+        return 0 if sweep.finished else 130
     return 0 if resume(options.path, progress=mode, tracker=tracker).finished else 130

@@ -21,36 +21,41 @@ def add_parser(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser(
         "status",
-        help="say how far a run or a sweep is, also while it runs",
-        description="Iteration, rate, time left, newest metrics, checkpoint and frozen members, without disturbing the "
-        "process that trains. Metrics are those stored with the last checkpoint: IQM over the members of each point.",
+        help="show the progress of a run or a sweep, also while it trains",
+        description="Show iteration, rate, time left, newest metrics, checkpoint and frozen members without "
+        "disturbing the training process. Metrics are those stored with the last checkpoint, as the IQM over the "
+        "members of each point.",
     )
     parser.add_argument("path", type=run_path, metavar="RUN", help="directory of a run or a sweep")
-    parser.add_argument("--metric", nargs="+", default=[], metavar="NAME", help="which (default: returns)")
-    parser.add_argument("--json", action="store_true", help="everything, of each member too, as one line of JSON")
-    parser.add_argument("--watch", action="store_true", help="again and again, until all is finished or Ctrl-C")
-    parser.add_argument("--interval", type=float, default=5.0, metavar="SECONDS", help="of --watch (default 5)")
+    parser.add_argument("--metric", nargs="+", default=[], metavar="NAME", help="metrics to show (default: returns)")
+    parser.add_argument(
+        "--json", action="store_true", help="print everything, including values of each member, as one line of JSON"
+    )
+    parser.add_argument("--watch", action="store_true", help="repeat until training finishes or Ctrl-C")
+    parser.add_argument(
+        "--interval", type=float, default=5.0, metavar="SECONDS", help="time between repetitions (default 5)"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print; 130 when --watch was ended by Ctrl-C."""
+    """Print the status; return 130 if Ctrl-C ends --watch."""
     from ltro_jax.runs.sweep import is_sweep
     from ltro_jax.watch.status import statuses
 
     if options.watch:
-        when_ended("")  # how it is meant to end
+        when_ended("")  # Ctrl-C is the usual end
 
     try:
         known: dict[Any, Any] = {}
         while True:
-            found = statuses(options.path, options.metric, known)
+            parts = statuses(options.path, options.metric, known)
             if options.json:
-                parts = [asdict(status) for status in found]
-                print(json.dumps({"parts": parts} if is_sweep(options.path) else parts[0]), flush=True)
+                records = [asdict(part) for part in parts]
+                print(json.dumps({"parts": records} if is_sweep(options.path) else records[0]), flush=True)
             else:
-                print("\n".join(_sweep_lines(found) if is_sweep(options.path) else _run_lines(found[0])), flush=True)
-            if not options.watch or all(status.state == "finished" for status in found):
+                print("\n".join(_sweep_lines(parts) if is_sweep(options.path) else _run_lines(parts[0])), flush=True)
+            if not options.watch or all(part.state == "finished" for part in parts):
                 return 0
             time.sleep(max(0.1, options.interval))
             if not options.json:
@@ -60,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_lines(status: RunStatus) -> list[str]:
-    """One run in several lines."""
+    """The lines about a run."""
     lines = [
         f"{status.path}: {status.state}{f' (by {status.held_by})' if status.held_by else ''}",
         f"  {status.algorithm} on {status.task}, {status.members} members",
@@ -75,11 +80,11 @@ def _run_lines(status: RunStatus) -> list[str]:
     return [*lines, *([f"  frozen (non-finite): {frozen}"] if frozen else [])]
 
 
-def _sweep_lines(found: Sequence[RunStatus]) -> list[str]:
-    """One line for each part, and how many are in which state."""
-    counts = {state: sum(status.state == state for status in found) for state in dict.fromkeys(s.state for s in found)}
-    lines = [f"{len(found)} parts: {', '.join(f'{count} {state}' for state, count in counts.items())}"]
-    for status in found:
+def _sweep_lines(parts: Sequence[RunStatus]) -> list[str]:
+    """The number of runs in each state, then one line per run."""
+    counts = {state: sum(part.state == state for part in parts) for state in dict.fromkeys(p.state for p in parts)}
+    lines = [f"{len(parts)} runs: {', '.join(f'{count} {state}' for state, count in counts.items())}"]
+    for status in parts:
         words = status.problem or _position(status)
         frozen = f", {len(status.frozen)} of {status.members} members frozen" if status.frozen else ""
         lines.append(f"  {status.state:<10} {status.path}: {words}{frozen}")
@@ -99,7 +104,7 @@ def _position(status: RunStatus) -> str:
     elif status.state == "running":
         parts.append("compiling or in its first device call")
     if status.state == "running" and status.seconds_since_sign is not None:
-        parts.append(f"last heard of {_ago(status.seconds_since_sign)}")
+        parts.append(f"last sign of life {_ago(status.seconds_since_sign)}")
     return ", ".join(parts)
 
 

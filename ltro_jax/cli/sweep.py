@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ltro_jax.cli.options import (
     add_cache_option,
@@ -15,15 +15,18 @@ from ltro_jax.cli.options import (
 from ltro_jax.config import SettingsError
 from ltro_jax.process.paths import typed_path
 
+if TYPE_CHECKING:
+    from ltro_jax.runs.sweep import Sweep
+
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser(
         "sweep",
         help="train seeds × a grid of settings",
-        description="Train every combination of the grid's values with every seed. Hyper-parameters share one compiled "
-        "program; each combination of static settings is a run of its own in the queue. The same command goes on with "
-        "a sweep that was stopped, and so does `ltro resume`.",
+        description="Train every combination of grid values with every seed. Hyper-parameters share one compiled "
+        "program; each combination of static settings is a separate run in a queue. To resume a stopped sweep, repeat "
+        "the command or use `ltro resume`.",
         epilog="example: ltro sweep mpe/simple_spread --seeds 0:16 --grid actor_lr=3e-4,5e-4 factor_clip=0.5,1,inf",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -35,43 +38,39 @@ def add_parser(commands: Any) -> None:
         metavar="NAME=A,B",
         help="settings and their values; separate values that contain commas with semicolons",
     )
+    parser.add_argument("--out", type=typed_path, metavar="DIR", help="sweep directory (default: runs/sweep-<time>)")
     parser.add_argument(
-        "--out", type=typed_path, metavar="DIR", help="directory of the sweep (default: runs/sweep-<time>)"
+        "--metric", help="metric that ranks the members (default: greedy evaluation return, else episode return)"
     )
-    parser.add_argument("--metric", help="what members are ranked by (default: greedy evaluation, else episode return)")
-    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="say what it would take, and train nothing")
+    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="estimate time and memory without training")
     add_progress_options(parser)
-    processes = parser.add_argument_group("several processes, each on its own devices, with one file system")
-    processes.add_argument(
-        "--distributed", action="store_true", help="join them as JAX detects them (SLURM, Cloud TPU, GKE)"
-    )
-    processes.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where JAX cannot detect it")
-    processes.add_argument("--num_processes", type=int, metavar="P")
-    processes.add_argument("--process_id", type=int, metavar="p")
+    _add_process_options(parser)
     add_cache_option(parser)
     add_settings(parser, leave_out=("task", "grid"))
     parser.set_defaults(run=run)
 
 
+def _add_process_options(parser: argparse.ArgumentParser) -> None:
+    processes = parser.add_argument_group("several processes with separate devices and a shared file system")
+    processes.add_argument(
+        "--distributed", action="store_true", help="join the processes that JAX detects (SLURM, Cloud TPU, GKE)"
+    )
+    processes.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0 if JAX cannot detect it")
+    processes.add_argument("--num_processes", type=int, metavar="P")
+    processes.add_argument("--process_id", type=int, metavar="p")
+
+
 def run(options: argparse.Namespace) -> int:
-    """Train, rank and write tables; 130 when stopped by Ctrl-C before the end."""
+    """Train, rank and write tables; return 130 if Ctrl-C stops the training before its end."""
     import jax
 
     from ltro_jax.presets import preset_or_defaults
     from ltro_jax.runs.forecast import forecast
-    from ltro_jax.runs.progress import Progress
-    from ltro_jax.runs.sweep import plan, refuse_impossible, sweep, wait_for_all
-    from ltro_jax.runs.sweep_results import refuse_unknown_score, write_tables
+    from ltro_jax.runs.sweep import plan, refuse_impossible, sweep
+    from ltro_jax.runs.sweep_results import refuse_unknown_score
 
     set_cache(options)
-    given = options.coordinator, options.num_processes, options.process_id
-    if options.distributed or given != (None, None, None):
-        try:
-            jax.distributed.initialize(*given)  # before anything uses a device; None = as JAX detects it
-        except (RuntimeError, ValueError) as error:
-            raise SettingsError(
-                f"the processes could not be joined ({error}); give --coordinator, --num_processes and --process_id"
-            ) from error
+    _join_processes(options)
     settings = given_settings(options)
     config = preset_or_defaults(options.preset, settings.pop("algorithm", "clip_happo"), **settings)
     grid = parse_grid_words(options.grid)
@@ -83,23 +82,47 @@ def run(options: argparse.Namespace) -> int:
         for name, part in parts.items():
             print(forecast(name, part))
         return 0
-    mode = progress_mode(options)
-    found = sweep(config, grid, options.out, progress=mode, command=options.command_line)
+    result = sweep(config, grid, options.out, progress=progress_mode(options), command=options.command_line)
+    _write_results(result, options)
+    return 0 if result.finished else 130
+
+
+def _join_processes(options: argparse.Namespace) -> None:
+    """Start `jax.distributed` if the options ask for it."""
+    import jax
+
+    given = options.coordinator, options.num_processes, options.process_id
+    if options.distributed or given != (None, None, None):
+        try:
+            jax.distributed.initialize(*given)  # before anything uses a device; None = detected by JAX
+        except (RuntimeError, ValueError) as error:
+            raise SettingsError(
+                f"cannot join the processes ({error}); give --coordinator, --num_processes and --process_id"
+            ) from error
+
+
+def _write_results(result: "Sweep", options: argparse.Namespace) -> None:
+    """Write the tables and print the ranking in process 0; the others wait."""
+    import jax
+
+    from ltro_jax.runs.progress import Progress
+    from ltro_jax.runs.sweep import wait_for_all
+    from ltro_jax.runs.sweep_results import write_tables
+
     try:
         if jax.process_index() == 0:
-            ranking = write_tables(found, options.metric)
-            table = f"{found.path / 'table.csv'} has every member; scores are means over the last fifth of a run"
-            Progress(mode).say(f"{ranking}\n{table}")
+            ranking = write_tables(result, options.metric)
+            table = f"{result.path / 'table.csv'} lists every member; scores are means over the last fifth of a run"
+            Progress(progress_mode(options)).say(f"{ranking}\n{table}")
     finally:
-        wait_for_all("the tables are written")  # JAX ends a process whose coordinator stays away for long
-    return 0 if found.finished else 130
+        wait_for_all("the tables are written")  # JAX ends a process that loses its coordinator
 
 
 def parse_grid_words(words: Sequence[str]) -> dict[str, list[str]]:
     """`["actor_lr=3e-4,5e-4", "hidden_sizes=64,64;128,128"]` → name → values as text.
 
     Raises:
-        SettingsError: a word that is no name with values.
+        SettingsError: a word is not a name with values.
     """
     grid: dict[str, list[str]] = {}
     for word in words:
@@ -107,8 +130,8 @@ def parse_grid_words(words: Sequence[str]) -> dict[str, list[str]]:
         name = name.replace("-", "_")
         parts = values.split(";" if ";" in values else ",")
         if not equals or not all(map(str.strip, parts)):
-            raise SettingsError(f"grid = {word!r} is not one name with its values, as in actor_lr=3e-4,5e-4")
+            raise SettingsError(f"grid = {word!r} is not a name with values; write for example actor_lr=3e-4,5e-4")
         if name in grid:
-            raise SettingsError(f"grid = {word!r} names {name} for the second time; give all its values at once")
+            raise SettingsError(f"grid = {word!r} names {name} twice; give all its values at once")
         grid[name] = parts
     return grid

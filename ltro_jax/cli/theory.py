@@ -8,19 +8,19 @@ from ltro_jax.config.studies import STUDIES, TheorySettings
 from ltro_jax.process.paths import typed_path
 
 HELP = {
-    "games": "random games in each study",
-    "num_states": "states of each game",
+    "games": "number of random games in each study",
+    "num_states": "number of states of each game",
     "gamma": "discount factor",
-    "factor_clips": "clamps; inf is no clamp",
+    "factor_clips": "bounds of the factor; inf = none",
     "kl_thresholds": "step sizes in nats (variance, improvement)",
     "agents": "numbers of agents, with two actions each (variance)",
-    "num_agents": "agents (improvement, nash_gap)",
-    "num_actions": "actions of each agent (improvement, nash_gap)",
-    "iterations": "iterations (improvement)",
-    "gap_iterations": "iterations (nash_gap)",
-    "gap_kl_threshold": "size of trust-region steps in nats (nash_gap)",
-    "learning_rate": "of gradient steps (nash_gap)",
-    "seed": "of the games, the first policies and the orders",
+    "num_agents": "number of agents (improvement, nash_gap)",
+    "num_actions": "number of actions of each agent (improvement, nash_gap)",
+    "iterations": "number of iterations (improvement)",
+    "gap_iterations": "number of iterations (nash_gap)",
+    "gap_kl_threshold": "step size of trust-region updates in nats (nash_gap)",
+    "learning_rate": "learning rate of gradient steps (nash_gap)",
+    "seed": "seed of the games, the initial policies and the update orders",
 }
 
 
@@ -28,14 +28,16 @@ def add_parser(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser(
         "theory",
-        help="measure the paper's claims exactly, on random games",
+        help="check the paper's claims exactly on random games",
         description="Exact studies on small random games: variance against positions and agents (variance), "
         "improvement against its lower bound (improvement), Nash gap against iterations (nash_gap). Each writes a "
         "plot (PNG, PDF), a table (CSV, Markdown) and a dataset.",
         epilog="example: ltro theory --studies nash_gap --games 200 -o runs/gap",
     )
-    parser.add_argument("-o", "--output", type=typed_path, metavar="DIR", help="default: runs/theory-<time>")
-    parser.add_argument("--studies", nargs="+", choices=STUDIES, default=list(STUDIES), help="default: all")
+    parser.add_argument(
+        "-o", "--output", type=typed_path, metavar="DIR", help="directory (default: runs/theory-<time>)"
+    )
+    parser.add_argument("--studies", nargs="+", choices=STUDIES, default=list(STUDIES), help="studies (default: all)")
     for name, words in HELP.items():
         default = getattr(TheorySettings, name)
         values = default if isinstance(default, tuple) else (default,)
@@ -46,13 +48,13 @@ def add_parser(commands: Any) -> None:
             default=default,
             help=f"{words} (default {' '.join(f'{value:g}' for value in values)})",
         )
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--quiet", action="store_true", help="print only errors")
     add_cache_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, write, and print the reports."""
+    """Run the studies, write the results and print the tables."""
     from ltro_jax.laboratories.games.study import run_studies
     from ltro_jax.storage import output_directory
 

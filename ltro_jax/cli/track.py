@@ -13,8 +13,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "track",
         help="send the metrics of a run to experiment trackers",
-        description="Send what a run has stored and the tracker does not have, as `ltro train --tracker` does while it "
-        "trains. Needs the extra `trackers`.",
+        description="Send the stored metrics that a tracker does not have yet, as `ltro train --tracker` does during "
+        "training. Needs the extra `trackers`.",
         epilog="example: ltro track runs/spread --tracker tensorboard",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -23,13 +23,13 @@ def add_parser(commands: Any) -> None:
     for name in ("tracker_project", "tracker_group"):
         spec = SETTINGS[name].metadata
         choices = f"; {' or '.join(spec['choices'])}" if "choices" in spec else ""
-        words = f"{spec['help']}{choices} (default: the run's)"
+        words = f"{spec['help']}{choices} (default: as in the run)"
         parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", metavar="VALUE", help=words)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Send and say how much."""
+    """Send the metrics and print how many."""
     from ltro_jax.runs.sweep import open_runs
     from ltro_jax.runs.trackers import track
 

@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train a preset with several seeds",
-        description="Train a preset (see `ltro presets`), or any task of `ltro envs` with default settings.",
+        description="Train a preset (see `ltro presets`) or, with default settings, any task of `ltro envs`.",
         epilog="example: ltro train mpe/simple_spread --algorithm clip_happo --seeds 0:8 --total_env_steps 1e6",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train; 130 when stopped by Ctrl-C before the end."""
+    """Train; return 130 if Ctrl-C stops the training before its end."""
     from ltro_jax.presets import preset_or_defaults
     from ltro_jax.runs import train
 

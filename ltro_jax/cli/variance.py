@@ -28,8 +28,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "variance",
         help="measure the advantage variance of runs, or train runs to measure it",
-        description="Advantage variance by position, over training and against the number of agents: plots (PNG, "
-        "PDF), tables (CSV, Markdown) and datasets. Each argument is a run directory, or a task to train on.",
+        description="Measure the advantage variance by position, over training and by number of agents. Write plots "
+        "(PNG, PDF), tables (CSV, Markdown) and datasets. Each argument is a run directory, or a task to train on.",
         epilog="example: ltro variance mpe/simple_spread --agents 2 3 5 --seeds 0:5 --total_env_steps 1e5 -o runs/v",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

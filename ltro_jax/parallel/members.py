@@ -1,9 +1,9 @@
 """All members as one compiled program. A member is a (seed, hyper-parameters) pair; members never mix.
 
-On an accelerator the members of a device are vmapped, and fill it; those that do not fit follow in groups. On a CPU
-they go one after another: XLA runs a vmapped matrix product of few members on few threads, so that one member takes
-2.5 times as long (two cores, paper's sizes), while a plain product uses every core, keeps one member's activations in
-memory at a time, and gives a member the same bits in any sweep.
+On an accelerator, the members of a device are vmapped in groups that fit into its memory. On a CPU, members run one
+after another: XLA runs a vmapped matrix product of few members on few threads, so that a member takes 2.5 times as long
+(two cores, paper's sizes). A plain product uses every core, keeps the activations of only one member in memory, and
+gives a member the same bits in any sweep.
 """
 
 import functools
@@ -33,9 +33,9 @@ class MemberProgram(NamedTuple):
     init: `(seeds uint32, hypers) → states`
     advance: `(states, hypers, num_iterations) → (states, metrics, evaluation)`; the states passed in are donated
     evaluate: `(states, hypers, num_episodes static, kinds static) → {name: …}`, by position
-    place: copies arrays of the members `[S, …]`, NumPy's too, into their rows, each straight to its own device
-    collect: the members `[S, …]` of arrays in rows, in the memory of the host: NumPy arrays, and typed keys
-    layout: how members lie in rows
+    place: copies JAX or NumPy arrays of the members `[S, …]` into rows, each directly to its device
+    collect: arrays in rows → the members `[S, …]` in host memory: NumPy arrays and typed keys
+    layout: the arrangement of members in rows
     """
 
     init: Wrapped
@@ -57,7 +57,7 @@ def stack_members(members: Sequence[Member]) -> tuple[Array, Hypers]:
 
 
 def in_groups(function: Callable, in_axes: Sequence[int | None], size: int) -> Callable:
-    """As `jax.vmap(function, in_axes)` for axes 0 and None, but `size` members at a time, group after group."""
+    """Like `jax.vmap(function, in_axes)` for axes 0 and None, but in sequential groups of `size` members."""
 
     def call(*arguments: Any) -> Any:
         def member(values: tuple[Any, ...]) -> Any:
@@ -73,9 +73,9 @@ def in_groups(function: Callable, in_axes: Sequence[int | None], size: int) -> C
 
 
 def compiler_options(platform: str) -> dict[str, int] | None:
-    """XLA's options of the program: on a CPU LLVM's third level takes a third longer, and nothing runs faster by it.
+    """XLA's compiler options: on a CPU, LLVM's third level compiles a third longer and the program runs no faster.
 
-    A level that the user has chosen, by `XLA_FLAGS` or `JAX_DISABLE_MOST_OPTIMIZATIONS`, is left as it is.
+    A level set by `XLA_FLAGS` or `JAX_DISABLE_MOST_OPTIMIZATIONS` takes precedence.
     """
     level = "xla_backend_optimization_level"
     chosen = level in os.environ.get("XLA_FLAGS", "") or jax.config.read("jax_disable_most_optimizations")
@@ -83,13 +83,13 @@ def compiler_options(platform: str) -> dict[str, int] | None:
 
 
 def compile_together(*lowered: Lowered) -> list[Compiled]:
-    """Compile lowered programs side by side: XLA's compiler alone does not fill two cores."""
+    """Compile lowered programs in parallel: one compilation does not keep two cores busy."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(lambda program: program.compile(), lowered))
 
 
 def make_member_program(train: Train, num_members: int, layout: Layout | None = None) -> MemberProgram:
-    """The program of S members, by default on all devices of this process."""
+    """Build the program of S members, by default on all devices of this process."""
     layout = layout or member_layout(num_members)
     mesh, num_rows = layout.mesh, layout.num_rows
     everything_at_once = layout.at_once == num_rows // mesh.size > 1
@@ -115,7 +115,7 @@ def make_member_program(train: Train, num_members: int, layout: Layout | None = 
     def place(tree: Any) -> Any:
         rows = np.minimum(np.arange(num_rows), num_members - 1)
         padded = tree if num_rows == num_members else jax.tree.map(lambda leaf: leaf[rows], tree)
-        # A copy: states are donated, which memory that NumPy or the caller holds must not be.
+        # Copy: states are donated, and donated memory must not belong to NumPy or the caller.
         return jax.device_put(padded, per_member, may_alias=False)
 
     def collect(tree: Any) -> Any:
@@ -137,7 +137,7 @@ def make_member_program(train: Train, num_members: int, layout: Layout | None = 
 
 
 def _on_host(leaf: Array, count: int) -> Any:
-    """The first rows; sliced on the device, an array spread over several of them would come to lie whole on each."""
+    """The first rows. Slicing on the devices would copy a sharded array in full to each of them."""
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         data = np.asarray(jax.random.key_data(leaf))[:count]
         return jax.random.wrap_key_data(jnp.asarray(data), impl=jax.random.key_impl(leaf))

@@ -1,4 +1,4 @@
-"""How members are laid out on devices."""
+"""The layout of members on devices."""
 
 import math
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ MEMBERS = "members"
 
 
 class Layout(NamedTuple):
-    """S members in rows on the devices of a mesh; rows beyond S repeat the last member, and are thrown away."""
+    """S members in rows on the devices of a mesh; rows beyond S repeat the last member and are discarded."""
 
     mesh: Mesh
     num_members: int  # S
     num_rows: int  # ≥ S, a multiple of devices × `at_once`
-    at_once: int  # rows of a device trained side by side; the groups follow one another
+    at_once: int  # rows that a device trains in parallel; groups run in sequence
 
 
 def member_layout(num_members: int, devices: Sequence[Any] | None = None, at_once: int | None = None) -> Layout:
-    """Members divided evenly, on no more devices than that takes: 10 members on 8 devices are 2 on each of 5.
+    """Divide members evenly among as few devices as needed: 10 members on 8 devices are 2 on each of 5.
 
     Args:
         num_members: S ≥ 1.
         devices: `jax.Device`s to choose from; None = those of this process.
-        at_once: most members of a device side by side; None = 1 on a CPU, elsewhere all of them.
+        at_once: most members that a device trains in parallel; None = 1 on a CPU, all of them elsewhere.
     """
     devices = list(jax.local_devices() if devices is None else devices)
     per_device = math.ceil(num_members / len(devices))

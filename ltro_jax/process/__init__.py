@@ -1,1 +1,1 @@
-"""What we share with the process we run in, and with whoever started it: signals, streams, imports. Needs no JAX."""
+"""Signals, streams, imports and paths of the process. Needs no JAX."""

@@ -22,7 +22,7 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     if not path.name:  # "." or "/"
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    if os.path.lexists(temporary):  # of an earlier process with this number, or a link
+    if os.path.lexists(temporary):  # left by an earlier process with this id, or a link
         temporary.unlink()
     try:
         yield temporary

@@ -1,4 +1,4 @@
-"""Imports that come late, and imports of packages that make noise."""
+"""Deferred imports, and imports of packages that print or warn."""
 
 import importlib
 import os
@@ -16,7 +16,7 @@ STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 
 
 def first_use(package: str, places: Mapping[str, str], name: str) -> Any:
-    """The attribute `name` of `package`, imported now from its submodule `places[name]` and kept there.
+    """Import the attribute `name` of `package` from its submodule `places[name]` and store it in `package`.
 
     Raises:
         AttributeError: the package has no such attribute.
@@ -31,12 +31,12 @@ def first_use(package: str, places: Mapping[str, str], name: str) -> Any:
 def import_quietly(name: str) -> ModuleType:
     """Import a module of another package without its prints and warnings.
 
-    JaxMARL prints while it is imported, and where brax is installed one of its modules replaces `sys.stdout` by
-    `sys.__stdout__`. The first import of each module holds a lock; what other threads print meanwhile is printed, and
-    the streams are put back. Later imports touch nothing.
+    JaxMARL prints during its import and, if brax is installed, replaces `sys.stdout` by `sys.__stdout__`. The first
+    import of each module holds a lock, passes on the output of other threads and restores the streams. Later imports
+    change nothing.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: the module is not installed.
     """
     with without_warnings():
         if name not in _done:
@@ -53,17 +53,17 @@ def import_quietly(name: str) -> ModuleType:
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """Silence warnings inside; one thread at a time, since all threads share the filters that are put back."""
+    """Silence warnings in the body; one thread at a time, because all threads share the warning filters."""
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib even where `MPLBACKEND` names a backend that this Python does not have.
+    """Import matplotlib even if `MPLBACKEND` names a backend that is not installed.
 
-    Jupyter sets the variable for its children too, which may run in another environment. We draw into files, for which
-    no backend is needed.
+    Jupyter also sets the variable for child processes, which may run in another environment. Plots are written to
+    files, which needs no backend.
     """
     with _LOCK:
         try:
@@ -73,7 +73,7 @@ def import_matplotlib() -> None:
             if chosen is None:
                 raise
             for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
-                del sys.modules[name]  # left by the attempt
+                del sys.modules[name]  # left by the failed import
             try:
                 importlib.import_module("matplotlib")
             finally:
@@ -81,15 +81,15 @@ def import_matplotlib() -> None:
 
 
 class _Silent:
-    """Stands for a stream of `sys` until its end: drops what the thread that made it writes, passes on all else."""
+    """Replaces a stream of `sys`: drops the output of the thread that created it and passes on all other output."""
 
     def __init__(self, name: str):
         self._name, self._stream, self._thread = name, getattr(sys, name), threading.get_ident()
         setattr(sys, name, self)
 
     def end(self) -> None:
-        """Put the stream back, unless another thread has replaced it."""
-        self._thread = -1  # somebody may have kept this object
+        """Restore the stream, unless another thread has replaced it."""
+        self._thread = -1  # other code may still hold this object
         if isinstance(getattr(sys, self._name), _Silent):
             setattr(sys, self._name, self._stream)
 

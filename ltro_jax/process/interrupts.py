@@ -1,8 +1,8 @@
-"""Ctrl-C, SIGTERM and a terminal that closes.
+"""Ctrl-C, SIGTERM and a closed terminal.
 
-The process of a command ends at once with one sentence and exit code 130, wherever it is, except in the training loop:
-there the device call ends first and everything is saved. A process that is not ours (a notebook, a script that calls
-`train`) gives only Ctrl-C to the training loop.
+The process of a command ends immediately with one sentence and exit code 130, except in the training loop: there the
+device call ends first and everything is saved. In other processes (a notebook, a script that calls `train`), the
+training loop handles only Ctrl-C.
 """
 
 import os
@@ -21,11 +21,11 @@ _latest = threading.Event()
 
 
 def own_signals() -> None:
-    """From here on a signal ends this process, which is to be our own, as described above.
+    """Make signals end this process, which must be the process of a command, as described above.
 
-    No exception is raised for it: within an import or a callback of XLA one is swallowed, or printed with pages of
-    frames. Ending without unwinding costs nothing, since files are written whole or not at all. Signals that are
-    ignored stay so (`nohup`, background jobs of scripts).
+    The handler raises no exception: an import or a callback of XLA would swallow it or print a long traceback. Ending
+    without unwinding is safe because files are written atomically. Ignored signals stay ignored (`nohup`, background
+    jobs of scripts).
     """
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
@@ -34,7 +34,7 @@ def own_signals() -> None:
 
 
 def when_ended(sentence: str = DEFAULT) -> None:
-    """What the process says when a signal ends it from now on; "" is nothing."""
+    """Set the sentence that is printed if a signal ends the process; "" prints nothing."""
     global _sentence
     _sentence = sentence
 
@@ -42,14 +42,14 @@ def when_ended(sentence: str = DEFAULT) -> None:
 def _end(signum: int, frame: Any) -> None:
     if _sentence:
         with suppress(OSError):
-            start = "\n" if os.isatty(2) else ""  # after a line of progress, or the ^C of the terminal
-            os.write(2, f"{start}ltro: {_sentence}\n".encode())  # a buffered stream cannot be entered twice
+            start = "\n" if os.isatty(2) else ""  # after a progress line or the ^C of the terminal
+            os.write(2, f"{start}ltro: {_sentence}\n".encode())  # buffered streams are not reentrant
     os._exit(STOPPED)
 
 
 @contextmanager
 def interruptible(warn: Callable[[str], None]) -> Iterator[threading.Event]:
-    """Within it the first signal only sets the event, and says so; a second one interrupts as usual."""
+    """In the body, the first signal only sets the event and calls `warn`; a second signal interrupts as usual."""
     global _latest
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -57,8 +57,8 @@ def interruptible(warn: Callable[[str], None]) -> Iterator[threading.Event]:
         return
     _latest = event
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    taken = [number for number, handler in before.items() if handler is _end]  # of our own process
-    if before[signal.SIGINT] not in (signal.SIG_IGN, _end, None):  # None: not Python's to put back
+    taken = [number for number, handler in before.items() if handler is _end]  # set by `own_signals`
+    if before[signal.SIGINT] not in (signal.SIG_IGN, _end, None):  # None: Python cannot restore it
         taken.append(signal.SIGINT)
 
     def restore() -> None:
@@ -68,8 +68,8 @@ def interruptible(warn: Callable[[str], None]) -> Iterator[threading.Event]:
     def handle(signum: int, frame: Any) -> None:
         event.set()
         restore()
-        with suppress(RuntimeError):  # the stream was being written to just now
-            warn("stopping after this device call (Ctrl-C again to stop at once) ...")
+        with suppress(RuntimeError):  # the signal interrupted a write to the stream
+            warn("stopping after this device call (press Ctrl-C again to stop immediately) ...")
 
     for number in taken:
         signal.signal(number, handle)
@@ -80,10 +80,10 @@ def interruptible(warn: Callable[[str], None]) -> Iterator[threading.Event]:
 
 
 def forget_interrupt() -> None:
-    """Begin several trainings in a row, between which `was_interrupted` is asked."""
+    """Reset `was_interrupted` before a series of trainings."""
     _latest.clear()
 
 
 def was_interrupted() -> bool:
-    """Whether a signal has come during an `interruptible` of the main thread, also in the last moment of a training."""
+    """Whether a signal arrived during an `interruptible` of the main thread, even at the very end of a training."""
     return _latest.is_set()

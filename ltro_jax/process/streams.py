@@ -1,4 +1,4 @@
-"""Print to streams that may be closed, full, gone, or unable to show a character."""
+"""Output to streams that may be closed, full or unable to encode a character."""
 
 import os
 import sys
@@ -9,13 +9,13 @@ _failure: OSError | None = None
 
 
 def emit(text: str, stream: TextIO | None) -> str | None:
-    """Write `text` and flush; characters that the stream cannot show become question marks.
+    """Write `text` and flush; characters that the stream cannot encode become question marks.
 
     Returns:
-        Why the stream takes nothing, or None when it took the text. Nothing is raised.
+        The reason why the write failed, or None on success. Raises nothing.
     """
     global _lost
-    if stream is None:  # was closed when Python started
+    if stream is None:  # closed when Python started
         return "it is closed"
     try:
         try:
@@ -24,19 +24,19 @@ def emit(text: str, stream: TextIO | None) -> str | None:
             encoding = stream.encoding or error.encoding
             stream.write(text.encode(encoding, "replace").decode(encoding))
         stream.flush()
-    except (OSError, ValueError) as error:  # ValueError: closed since
+    except (OSError, ValueError) as error:  # ValueError: closed later
         _lost = stream
         return getattr(error, "strerror", None) or "it is closed"
     return None
 
 
 def was_lost() -> bool:
-    """Whether `emit` has found that standard output fails, so that its caller continues without it."""
+    """Whether `emit` failed on standard output, so that its caller continues without output."""
     return _lost is not None and _lost is sys.stdout
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether a line can be rewritten in place there."""
+    """Whether lines can be rewritten in place on the stream."""
     try:
         return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
     except (OSError, ValueError):
@@ -44,15 +44,15 @@ def is_terminal(stream: Any) -> bool:
 
 
 def own_streams() -> None:
-    """Make the standard streams of our own process usable: open where they were closed, and able to show any text.
+    """Open closed standard streams, and replace characters that they cannot encode.
 
-    A descriptor that stays closed would be given to the next file, into which every library then prints.
+    The next file would get a descriptor that stays closed, and libraries would then print into that file.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest that is free, which is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is this one
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(descriptor, "w" if descriptor else "r", closefd=False))
@@ -63,7 +63,7 @@ def own_streams() -> None:
 
 
 def _remember_failures(stream: Any) -> None:
-    """An unbuffered stream forgets what it could not write: a later flush would succeed."""
+    """Record write errors: on an unbuffered stream, a later flush would succeed."""
     write = stream.write
 
     def remembering(text: str) -> int:
@@ -78,7 +78,7 @@ def _remember_failures(stream: Any) -> None:
 
 
 def lost_stdout() -> OSError | None:
-    """Flush the standard output of our own process; the error where it takes nothing, and from then on it is silent."""
+    """Flush standard output; after an error, return the error and discard all later output."""
     error = _failure
     try:
         sys.stdout.flush()
@@ -88,6 +88,6 @@ def lost_stdout() -> OSError | None:
         pass
     if error:
         silent = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silent, 1)  # Python flushes once more at its end
+        os.dup2(silent, 1)  # Python flushes again at exit
         os.close(silent)
     return error

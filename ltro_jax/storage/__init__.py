@@ -1,4 +1,4 @@
-"""Storage: everything a run leaves on disk. Knows pytrees, dictionaries and datasets, nothing of training."""
+"""The files of a run. Handles pytrees, dictionaries and datasets, independently of training."""
 
 from ltro_jax.storage.checkpoints import (
     Restored,

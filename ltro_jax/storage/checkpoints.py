@@ -1,11 +1,11 @@
-"""Checkpoints: a pytree of arrays, kept whole or not at all, restored bit for bit or refused.
+"""Checkpoints: pytrees of arrays, saved atomically and restored bit for bit.
 
 On disk:
     checkpoints/000000040/manifest.json   size and SHA-256 of every other file; written last
                           leaves.json     shape and dtype of every leaf, by its path in the tree
                           state.npz       the arrays, under the same names
-    checkpoints/.writing-60/              a checkpoint that was never finished
-    checkpoints/.replaced-40/             the former 000000040 while a new one takes its place
+    checkpoints/.writing-60/              an unfinished checkpoint
+    checkpoints/.replaced-40/             the previous 000000040 during its replacement
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _OURS = r"\d{9,}|\.(writing|replaced)-\d+"
 
 class Restored(NamedTuple):
     iteration: int
-    state: Any  # the template's structure; NumPy arrays, but for typed keys, which are JAX arrays
-    damaged: dict[int, str]  # newer checkpoints that were passed over, newest first, and what is wrong with each
-    unfinished: tuple[str, ...]  # names of what a kill, or a process that is writing now, leaves
+    state: Any  # structure of the template; NumPy arrays, except typed keys, which are JAX arrays
+    damaged: dict[int, str]  # newer checkpoints that are damaged, newest first, with the reasons
+    unfinished: tuple[str, ...]  # names of checkpoints that a process is writing or was killed while writing
 
     def damage(self, directory: Path) -> list[str]:
-        """A sentence for each damaged checkpoint: which one it is and which one is used instead."""
+        """One sentence per damaged checkpoint, which names the checkpoint and its replacement."""
         return [
             f"checkpoint {number:09d} of {directory} is damaged ({reason}); checkpoint {self.iteration:09d} is used"
             for number, reason in self.damaged.items()
@@ -48,28 +48,28 @@ class Restored(NamedTuple):
 
 
 class Damage(Exception):
-    """The content of a checkpoint is not what was written."""
+    """The content of a checkpoint differs from what was written."""
 
 
 def save_checkpoint(directory: Path, iteration: int, state: Any, keep: int, damaged: Collection[int] = ()) -> None:
-    """Saves `state` as the checkpoint of `iteration`; on return it is on the disk.
+    """Save `state` as the checkpoint of `iteration`; on return it is on the disk.
 
-    Only then the oldest are deleted, so that the newest `keep` remain, and whatever lies beyond `iteration`:
-    it belongs to a course of the run that was given up. One process writes at a time (`RunDirectory.lock`).
+    Afterwards, delete all but the newest `keep` checkpoints, and those beyond `iteration`, which the run has
+    abandoned. Only one process may write at a time (`RunDirectory.lock`).
 
     Args:
-        directory: made where missing.
+        directory: created if missing.
         iteration: ≥ 0; a checkpoint of the same iteration is replaced.
-        state: pytree of arrays this process can address, typed keys among them.
+        state: pytree of arrays that this process can address; typed keys are allowed.
         keep: ≥ 1.
-        damaged: iterations of checkpoints that are of no use, to be deleted too.
+        damaged: iterations of damaged checkpoints, which are deleted too.
     Raises:
-        RunError: the disk refuses; the older checkpoints are as they were.
+        RunError: a disk error; older checkpoints are unchanged.
     """
     if iteration < 0 or keep < 1:
         raise ValueError(f"need iteration >= 0 and keep >= 1, got {iteration} and {keep}")
     final, writing = directory / f"{iteration:09d}", directory / f".writing-{iteration}"
-    problem, remedy = f"cannot write checkpoint {final}", "older ones are intact: free some space and resume"
+    problem, remedy = f"cannot write checkpoint {final}", "older ones are intact; free some space and resume"
     with disk_errors(problem, remedy):
         directory.mkdir(parents=True, exist_ok=True)
         try:
@@ -79,19 +79,19 @@ def save_checkpoint(directory: Path, iteration: int, state: Any, keep: int, dama
         except BaseException:
             shutil.rmtree(writing, ignore_errors=True)
             raise
-    with suppress(RunError):  # The new one is safe; the next save tries again.
+    with suppress(RunError):  # The new checkpoint is safe; the next save retries.
         truncate_checkpoints(directory, iteration, keep, set(damaged) - {iteration})
 
 
 def truncate_checkpoints(
     directory: Path, iteration: int, keep: int | None = None, damaged: Collection[int] = ()
 ) -> None:
-    """Deletes all but the newest `keep` (None = every) finished checkpoints up to `iteration`, and those `damaged`.
+    """Delete all but the newest `keep` (None = all) finished checkpoints up to `iteration`, and all in `damaged`.
 
-    On resuming from `iteration` it goes together with `MetricStore.truncate`.
+    A resume from `iteration` also calls `MetricStore.truncate`.
 
     Raises:
-        RunError: the disk refuses.
+        RunError: a disk error.
     """
     with disk_errors(f"cannot delete old checkpoints in {directory}", "check the permissions there"):
         places = _places(directory)
@@ -103,13 +103,13 @@ def truncate_checkpoints(
 
 
 def has_checkpoints(directory: Path) -> bool:
-    """Whether any checkpoint, damaged ones included, is there; raises `RunError` where the disk does not say."""
+    """Whether there is any checkpoint, damaged or not; raises `RunError` if the disk cannot be read."""
     with _reading(directory):
         return bool(_places(directory))
 
 
 def list_checkpoints(directory: Path) -> list[int]:
-    """Iterations of the finished checkpoints, ascending; whether they are undamaged shows on restoring.
+    """Iterations of the finished checkpoints, ascending; damage is detected only by restoring.
 
     Raises:
         RunError: the disk cannot be read.
@@ -119,9 +119,9 @@ def list_checkpoints(directory: Path) -> list[int]:
 
 
 def newest_checkpoint(directory: Path) -> tuple[int, float] | None:
-    """Iteration of the newest finished checkpoint and when it was saved, in seconds since the epoch; None = none."""
+    """Iteration and time (seconds since the epoch) of the newest finished checkpoint; None if there is none."""
     for number in reversed(list_checkpoints(directory)):
-        with suppress(OSError):  # replaced or deleted just now
+        with suppress(OSError):  # replaced or deleted in the meantime
             return number, (_places(directory)[number] / MANIFEST).stat().st_mtime
     return None
 
@@ -135,17 +135,17 @@ def restore_checkpoint(
     row: int | None = None,
     last_metrics: int | None = None,
 ) -> Restored:
-    """Restores the newest undamaged checkpoint, or the one of `iteration`, into the memory of the host.
+    """Restore the newest undamaged checkpoint, or the checkpoint of `iteration`, into host memory.
 
     Args:
         template: pytree of arrays or `jax.ShapeDtypeStruct`, as from `jax.eval_shape`.
-        iteration: None = the newest; then damaged ones are passed over and named in `damaged`.
-        whole: False = the template has some of the leaves, under their paths, and no others are read.
-        row: None = every leaf as the template has it; else only this index of its first axis.
-        last_metrics: where the metrics end; a newer checkpoint cannot go on without its own and counts as damaged.
+        iteration: None = the newest undamaged one; damaged ones are listed in `damaged`.
+        whole: False = read only the leaves of the template, by their paths.
+        row: None = whole leaves; else only this index of the first axis.
+        last_metrics: last iteration with metrics; a newer checkpoint lacks its metrics and counts as damaged.
     Raises:
-        RunError: no such checkpoint, none undamaged, one that does not fit the template, or the disk cannot be read;
-            an error of the disk is no damage, and never leads to an older checkpoint.
+        RunError: there is no such or no undamaged checkpoint, it does not fit the template, or the disk cannot be read.
+            A disk error does not count as damage and never selects an older checkpoint.
     """
     with _reading(directory):
         places = _places(directory)
@@ -161,24 +161,25 @@ def restore_checkpoint(
                 _check(places[number], number)
                 return Restored(number, _read(places[number], template, whole, row), damaged, unfinished)
             except Damage as damage:
-                if iteration is None and _places(directory) != places:  # a process that trains has deleted it just now
+                if iteration is None and _places(directory) != places:  # deleted by the training process
                     return restore_checkpoint(directory, template, whole=whole, row=row, last_metrics=last_metrics)
                 damaged[number] = str(damage)
-    reasons = [f"{name} was never finished" for name in unfinished]
+    reasons = [f"{name} is unfinished" for name in unfinished]
     reasons += [f"checkpoint {number:09d} is damaged ({reason})" for number, reason in damaged.items()]
     raise RunError(
-        f"no usable checkpoint in {directory}: {'; '.join(reasons) or 'there is none'}; use a copy or start a new run"
+        f"no usable checkpoint in {directory}: {'; '.join(reasons) or 'there is none'}; "
+        "restore a copy or start a new run"
     )
 
 
 def _reading(directory: Path) -> AbstractContextManager[None]:
     return disk_errors(
-        f"cannot read the checkpoints in {directory}", "nothing is changed: check the disk and try again"
+        f"cannot read the checkpoints in {directory}", "nothing is changed; check the disk and try again"
     )
 
 
 def _names(directory: Path, pattern: str) -> list[str]:
-    """Entries of the directory whose whole name matches; none where it is missing. Raises `OSError`."""
+    """Entries of the directory whose full name matches; none if it is missing. Raises `OSError`."""
     try:
         return [name for name in os.listdir(directory) if re.fullmatch(pattern, name)]
     except FileNotFoundError:
@@ -186,13 +187,13 @@ def _names(directory: Path, pattern: str) -> list[str]:
 
 
 def _places(directory: Path) -> dict[int, Path]:
-    """Where each iteration's checkpoint lies; one caught in the middle of its replacement counts."""
+    """The path of each iteration's checkpoint, including one whose replacement is unfinished."""
     replaced = {int(name.split("-")[1]): directory / name for name in _names(directory, r"\.replaced-\d+")}
     return replaced | {int(name): directory / name for name in _names(directory, r"\d{9,}")}
 
 
 def _move_into_place(writing: Path, final: Path) -> None:
-    """Renames; at every instant the old or the new checkpoint is found by `_places`."""
+    """Rename; at every moment `_places` returns the old or the new checkpoint."""
     if final.exists():
         replaced = final.with_name(f".replaced-{int(final.name)}")
         shutil.rmtree(replaced, ignore_errors=True)
@@ -215,7 +216,7 @@ def _write(path: Path, iteration: int, state: Any) -> None:
 
 
 def _read(path: Path, template: Any, whole: bool, row: int | None) -> Any:
-    """The state in the template's structure; `RunError` names the first leaf that differs."""
+    """The state in the template's structure. Raises `RunError`, which names the first leaf that differs."""
     wanted = _leaves(template)
     try:
         stored = json.loads((path / "leaves.json").read_bytes())
@@ -225,13 +226,19 @@ def _read(path: Path, template: Any, whole: bool, row: int | None) -> Any:
             if there != here:
                 raise RunError(
                     f"checkpoint {path} does not fit this program: {name} is {there} there and {here} here; "
-                    "use the settings and the version of ltro_jax the run was started with"
+                    "use the settings and the version of ltro_jax that started the run"
                 )
         with np.load(path / STATE) as arrays:
             leaves = [_wrapped(arrays[name], stored[name], row) for name in wanted]
     except FileNotFoundError as error:
         raise Damage(f"{Path(error.filename or STATE).name}: missing") from error
-    except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:  # sealed, and yet not ours
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+    ) as error:  # the checksums match, but another program wrote it
         raise Damage(f"unreadable, {one_line(error)}") from error
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
@@ -256,15 +263,15 @@ def _unwrapped(leaf: Any) -> Any:
 
 
 def _wrapped(array: np.ndarray, stored: dict[str, Any], row: int | None) -> Any:
-    """One leaf: a NumPy array or, of a typed key, a JAX array; of a row the copy, without the array behind it."""
-    if array.dtype.kind == "V":  # NumPy has no bfloat16 of its own
+    """A leaf as a NumPy array or, for a typed key, a JAX array; a row is a copy, so that the array can be freed."""
+    if array.dtype.kind == "V":  # NumPy lacks bfloat16
         array = array.view(jnp.dtype(stored["dtype"]))
     array = array if row is None else np.array(array[row])
     return jax.random.wrap_key_data(jnp.asarray(array), impl=stored["key"]) if stored["key"] else array
 
 
 def _describe(leaf: Any) -> dict[str, Any]:
-    """Shape, dtype and, for a typed key that is here as an array, the name of its generator."""
+    """Shape, dtype and, for a typed key array, the name of its generator."""
     key = str(jax.random.key_impl(leaf)) if _is_key(leaf) and isinstance(leaf, jax.Array) else None
     return {"shape": list(leaf.shape), "dtype": str(leaf.dtype), "key": key}
 
@@ -274,7 +281,7 @@ def _signature(description: dict[str, Any]) -> str:
 
 
 def _check(path: Path, iteration: int) -> None:
-    """Raise `Damage` where the content is not what was written, `OSError` where the disk cannot be read."""
+    """Raise `Damage` if the content differs from what was written, `OSError` if the disk cannot be read."""
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
         number, digests = manifest["iteration"], manifest["files"].items()

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 
 class RunError(Exception):
-    """A run on disk cannot be used as asked. One sentence for the user: the path and the remedy."""
+    """A run on disk cannot be used as requested. One sentence names the path and the remedy."""
 
-    exit_code = 2  # of a command
+    exit_code = 2  # of the command
 
 
 class RunWarning(UserWarning):
@@ -21,7 +21,7 @@ def disk_errors(problem: str, remedy: str, also: tuple[type[Exception], ...] = (
     """Turn an `OSError` in the body, or an error of the types `also`, into a `RunError`.
 
     Args:
-        problem: what failed, with the path: "cannot write runs/x/settings.json".
+        problem: the failure, with the path: "cannot write runs/x/settings.json".
         remedy: what the user can do about it.
         also: further types raised for a problem of the disk or for damaged content.
     """

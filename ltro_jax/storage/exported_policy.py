@@ -1,4 +1,4 @@
-"""One policy for others: its tensors and a card that says what they are.
+"""Exported policies: tensors and a card that describes them.
 
 On disk:
     policy.safetensors   the tensors, readable in many languages
@@ -29,14 +29,14 @@ def is_exported(path: str | Path) -> bool:
 
 
 def write_exported(path: str | Path, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
-    """Write both files; the directory is made, and holds no card before all is written.
+    """Create the directory and write both files, the card last.
 
     Args:
-        path: new or empty directory, or one whose export was killed.
+        path: new or empty directory, or the directory of a killed export.
         tensors: by name, C-contiguous.
-        card: for JSON; format, version and digest are added.
+        card: content of the card; format, version and digest are added.
     Raises:
-        RunError: the extra `export` is not installed, something else is there, or the disk refuses.
+        RunError: the extra `export` is not installed, the directory has other content, or a disk error.
     """
     path, safetensors = Path(path), _safetensors()
     data = safetensors.save(dict(tensors))
@@ -55,14 +55,14 @@ def read_exported(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarra
     """The card and the tensors.
 
     Raises:
-        RunError: damaged, of a newer format, or the extra `export` is not installed.
+        RunError: the policy is damaged or has a newer format, or the extra `export` is not installed.
     """
     path, safetensors = Path(path), _safetensors()
     remedy = "export the policy again"
     with disk_errors(f"{path / CARD} is damaged", remedy, also=(ValueError, RecursionError)):
         card = parse_json((path / CARD).read_bytes())
     if card.get("format") != FORMAT:
-        raise RunError(f"{path / CARD} is not the card of a policy of ltro_jax; check the path")
+        raise RunError(f"{path / CARD} is not the card of an ltro_jax policy; check the path")
     for name, kind in (("format_version", int), ("sha256", str), ("settings", dict)):
         if not isinstance(card.get(name), kind):
             raise RunError(f"{path / CARD} is damaged: it has no {name}; {remedy}")
@@ -77,7 +77,7 @@ def read_exported(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarra
         raise RunError(f"{path / TENSORS} is damaged (checksum differs); {remedy}")
     try:
         return card, safetensors.load(data)
-    except Exception as error:  # whatever the parser makes of content that is none of ours
+    except Exception as error:  # the parser may raise anything on foreign content
         raise RunError(f"{path / TENSORS} is damaged ({one_line(error)}); {remedy}") from error
 
 
@@ -87,5 +87,5 @@ def _safetensors() -> Any:
     except ImportError as error:
         raise RunError(
             "exported policies need the extra 'export', which is not installed; "
-            "get it with pip install -c constraints.txt -e '.[export]'"
+            "run pip install -c constraints.txt -e '.[export]'"
         ) from error

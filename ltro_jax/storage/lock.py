@@ -1,4 +1,4 @@
-"""One writing process at a time, and who it is, for readers that must not disturb it."""
+"""A lock for one writing process, which readers can identify without disturbing it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOCK_FILE = ".lock"
 
 
 class Holder(NamedTuple):
-    """The process that writes: its number and host. On another host nobody can see from here whether it lives."""
+    """The id and host of the writing process. Whether a process on another host is alive is unknown."""
 
     pid: int
     host: str
@@ -30,10 +30,10 @@ class Holder(NamedTuple):
 
 @contextmanager
 def lock(directory: Path) -> Iterator[None]:
-    """Holds the directory for one writing process; released on exit, also when the process is killed.
+    """Hold the directory for one writing process; the lock is released on exit, even if the process is killed.
 
     Raises:
-        RunError: another process holds it, its file is a symbolic link, or the disk refuses.
+        RunError: another process holds the lock, the lock file is a symbolic link, or a disk error.
     """
     problem, remedy = f"cannot lock the run directory {directory}", "check the free space and the permissions there"
     with disk_errors(problem, remedy):
@@ -45,7 +45,7 @@ def lock(directory: Path) -> Iterator[None]:
             except BlockingIOError:
                 raise RunError(f"another process is writing to {directory}; wait until it ends or stop it") from None
         record = {"pid": os.getpid(), "host": socket.gethostname(), "began": _began(os.getpid())}
-        with suppress(OSError):  # only readers miss it
+        with suppress(OSError):  # only readers use the content
             os.ftruncate(file.fileno(), 0)
             os.write(file.fileno(), json.dumps(record).encode())
         try:
@@ -56,7 +56,7 @@ def lock(directory: Path) -> Iterator[None]:
 
 
 def _open(path: Path) -> BinaryIO:
-    """For writing; `RunError` where that would write through a link."""
+    """Open for writing; `RunError` if `path` is a symbolic link."""
     try:
         return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
     except OSError as error:
@@ -66,9 +66,9 @@ def _open(path: Path) -> BinaryIO:
 
 
 def holder(directory: Path) -> Holder | None:
-    """The process that holds the directory, as far as it can be told without touching the lock; None = nobody.
+    """The process that holds the directory, determined without touching the lock; None if there is none.
 
-    A killed process leaves its name behind; it is not taken for a living one, nor a later process of its number.
+    The record of a killed process is ignored, even if a later process has the same id.
     """
     try:
         content = json.loads((directory / LOCK_FILE).read_bytes())
@@ -81,14 +81,14 @@ def holder(directory: Path) -> Holder | None:
 
 
 def _began(pid: int) -> str | None:
-    """What tells a living process from others of its number: its start in clock ticks. None: there is none."""
+    """The start of a process in clock ticks, which distinguishes processes with the same id; None if it is dead."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if state == "Z" else rest[18]
     except OSError:
         if Path("/proc/self").exists():
             return None
-    try:  # no Linux: its number has to do
+    try:  # not Linux: only the id is available
         os.kill(pid, 0)
     except ProcessLookupError:
         return None

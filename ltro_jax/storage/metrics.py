@@ -1,7 +1,7 @@
-"""Metrics: labelled datasets in segments, one file for each stretch of iterations.
+"""Metrics: labelled datasets in segments, one file per range of iterations.
 
 On disk:
-    metrics/000000001-000000020.nc   NetCDF 3, opened by anything; sealed with its own SHA-256
+    metrics/000000001-000000020.nc   NetCDF 3 with a SHA-256 checksum in an attribute
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ltro_jax.process.files import remove_leftovers, replacing, write_atomically
 from ltro_jax.storage.errors import RunError, disk_errors, one_line
 
 DIMENSIONS = ("member", "iteration", "agent", "position")
-SEGMENT_BYTES = 2**26  # the most that one segment holds, unless one iteration is larger
-CHUNK_BYTES = 2**20  # of one variable in one HDF5 chunk; as much as HDF5 keeps in memory of it
+SEGMENT_BYTES = 2**26  # maximum size of a segment, unless one iteration is larger
+CHUNK_BYTES = 2**20  # of a variable in an HDF5 chunk; the size of HDF5's chunk cache
 CHECK_DISK = "check the free space and the permissions there"
 _REMEDY = "restore it from a copy, or resume from a checkpoint before it"
 _DTYPE, _SEAL = "original_dtype", "sha256"  # attributes of a variable and of a segment
-_OPEN = "0" * 64  # what a seal is computed over in its own place
+_OPEN = "0" * 64  # placeholder for the seal while it is computed
 
 
 class Segment(NamedTuple):
@@ -40,20 +40,20 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class MetricStore:
-    """Rows of metrics by iteration, without gap or overlap.
+    """Rows of metrics by iteration, without gaps or overlaps.
 
-    Datasets have dimensions among `DIMENSIONS`, the coordinate `iteration` (from 1, consecutive), and as a
-    rule `env_steps` along iteration, `seed` along member and names along agent. Variables are bool, integer,
-    float32, float64 or text; each is read back with the dtype it was given, text as objects.
+    Datasets have dimensions among `DIMENSIONS`, the coordinate `iteration` (from 1, consecutive), and usually
+    `env_steps` along iteration, `seed` along member and names along agent. Variables are bool, integer, float32,
+    float64 or text; each keeps its dtype, and text is read as objects.
     """
 
     path: Path
 
     def append(self, dataset: xr.Dataset) -> None:
-        """Adds the iterations that follow those stored, in segments of at most `SEGMENT_BYTES`.
+        """Add the iterations after the stored ones, in segments of at most `SEGMENT_BYTES`.
 
         Raises:
-            RunError: the iterations overlap the stored ones or leave a gap, or the disk refuses.
+            RunError: the iterations overlap the stored ones or leave a gap, or a disk error.
             ValueError: an unknown dimension, no consecutive `iteration`, or an integer beyond 2⁵³.
         """
         if not set(dataset.dims) <= set(DIMENSIONS) or "iteration" not in dataset.indexes:
@@ -64,7 +64,7 @@ class MetricStore:
         first, last, stored = int(iterations[0]), int(iterations[-1]), self.last_iteration()
         if first != stored + 1:
             raise RunError(
-                f"{self.path} holds the iterations up to {stored}, so that {first} to {last} cannot follow; "
+                f"{self.path} holds the iterations up to {stored}, so {first} to {last} cannot be added; "
                 "resume the run from its newest checkpoint"
             )
         count = max(1, SEGMENT_BYTES * iterations.size // max(1, dataset.nbytes))
@@ -72,10 +72,10 @@ class MetricStore:
             self._write(first + start, dataset.isel(iteration=slice(start, start + count)))
 
     def truncate(self, iteration: int) -> None:
-        """Forgets every row beyond `iteration` and whatever was never finished, as on resuming from that checkpoint.
+        """Delete all rows beyond `iteration` and unfinished files, before a resume from that checkpoint.
 
         Raises:
-            RunError: the disk refuses, or a segment to be shortened is damaged.
+            RunError: a disk error, or a segment to be shortened is damaged.
         """
         with disk_errors(f"cannot delete leftovers in {self.path}", CHECK_DISK):
             remove_leftovers(self.path)
@@ -87,16 +87,16 @@ class MetricStore:
                     segment.path.unlink()
 
     def last_iteration(self) -> int:
-        """The newest iteration stored; 0 where there is none."""
+        """The newest stored iteration; 0 if there is none."""
         return max((segment.last for segment in self._segments()), default=0)
 
     def load(self, after: int = 0, only: Collection[str] | None = None) -> xr.Dataset:
-        """The rows of iterations beyond `after`, joined along iteration; no older file is read than that needs.
+        """The rows of iterations beyond `after`, joined along iteration; older segments are not read.
 
         Args:
-            only: these variables, beside the coordinates; None = all. Memory holds no others.
+            only: variables to load in addition to the coordinates; None = all.
         Raises:
-            RunError: no such row is stored, or a segment is damaged, missing or unlike the others.
+            RunError: there are no such rows, or a segment is damaged, missing or inconsistent with the others.
         """
         parts = list(self.stream(after, only))
         options: dict[str, Any] = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
@@ -104,7 +104,7 @@ class MetricStore:
             return xr.concat(parts, "iteration", join="exact", combine_attrs="override", **options)
 
     def stream(self, after: int = 0, only: Collection[str] | None = None) -> Iterator[xr.Dataset]:
-        """The same rows as `load` gives, one segment after another. Raises as `load`."""
+        """Yield the rows of `load` one segment at a time. Raises as `load`."""
         segments = [segment for segment in self._segments() if segment.last > after]
         if not segments:
             raise RunError(f"{self.path} holds no metrics{f' beyond {after}' if after else ''}; train the run first")
@@ -120,14 +120,14 @@ class MetricStore:
             yield part.sel(iteration=slice(after + 1, None)) if segment.first <= after else part
 
     def consolidate(self, target: Path, only: Collection[str] | None = None) -> None:
-        """Writes all rows as one NetCDF 4 file for `xarray.open_dataset(target)`; memory holds one segment at a time.
+        """Write all rows to one NetCDF 4 file for `xarray.open_dataset(target)`, one segment at a time.
 
         Args:
             only: as in `load`.
         Raises:
-            RunError: as `load`, or the disk refuses.
+            RunError: as `load`, or a disk error.
         """
-        # HDF5 speaks of a full disk in errors of several types.
+        # HDF5 reports a full disk with several error types.
         with disk_errors(f"cannot write {target}", CHECK_DISK, also=(RuntimeError, ValueError, TypeError, KeyError)):
             remove_leftovers(target.parent, target.name)
             with replacing(target) as temporary:
@@ -155,22 +155,22 @@ class MetricStore:
 
 
 def _seal(data: bytes) -> bytes:
-    """Puts the digest of a file that has `_OPEN` as its seal in that place."""
+    """Replace the placeholder `_OPEN` of a file by the digest of the file."""
     return data.replace(_OPEN.encode(), hashlib.sha256(data).hexdigest().encode(), 1)
 
 
 def _read(segment: Segment, only: Collection[str] | None = None) -> xr.Dataset:
-    """One segment with its dtypes restored; `RunError` where it is not what was written."""
+    """One segment with its dtypes restored; `RunError` if it is damaged."""
     try:
         data = segment.path.read_bytes()
-        # Units such as "seconds" are labels here; xarray would turn the numbers into dates.
+        # Units such as "seconds" are labels; xarray would decode the numbers as dates.
         with xr.open_dataset(io.BytesIO(data), engine="scipy", decode_times=False) as opened:
             unwanted = [name for name in opened.data_vars if only is not None and name not in only]
             dataset = opened.drop_vars(unwanted).load()
         seal = dataset.attrs.pop(_SEAL)
         if _seal(data.replace(seal.encode(), _OPEN.encode(), 1)) != data:
             raise ValueError("checksum differs")
-    except Exception as error:  # A damaged header can lead the parser anywhere.
+    except Exception as error:  # The parser may raise anything on a damaged header.
         raise RunError(f"{segment.path} is damaged ({one_line(error)}); {_REMEDY}") from error
     for name, variable in dataset.variables.items():
         if _DTYPE in variable.attrs:
@@ -180,7 +180,7 @@ def _read(segment: Segment, only: Collection[str] | None = None) -> xr.Dataset:
 
 
 def _encode(dataset: xr.Dataset) -> bytes:
-    """The dataset as a NetCDF 3 file; integers it has no type for carry their dtype as an attribute."""
+    """The dataset as a NetCDF 3 file; integers without a NetCDF 3 type record their dtype in an attribute."""
     dataset, encoding = dataset.drop_encoding().copy(), {}
     for name, variable in dataset.variables.items():
         if variable.dtype.kind in "iuf":
@@ -199,7 +199,7 @@ def _exact_dtype(values: np.ndarray, name: object) -> str:
 
 
 class _Guarded(io.FileIO):
-    """A new file for HDF5, to which a full disk looks like any other: it crashes the process where a write fails."""
+    """A new file that hides write errors from HDF5, which would crash the process, and records them."""
 
     def __init__(self, path: Path):
         super().__init__(path, "x+")
@@ -223,13 +223,13 @@ class _Guarded(io.FileIO):
             return size or 0
 
     def check(self) -> None:
-        """Raises the `OSError` of the first write that failed."""
+        """Raise the `OSError` of the first failed write."""
         if self.failure:
             raise self.failure
 
 
 def _begin(dataset: xr.Dataset, file: Any, total: int) -> None:
-    """The first of `total` rows into a new file, laid out for all of them along the unlimited `iteration`."""
+    """Write the first of `total` rows to a new file whose chunks suit all rows along the unlimited `iteration`."""
     encoding: dict[Any, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         encoding[name] = {"_FillValue": None} if variable.dtype.kind in "iuf" else {}
@@ -239,7 +239,7 @@ def _begin(dataset: xr.Dataset, file: Any, total: int) -> None:
 
 
 def _chunks(variable: xr.Variable, total: int) -> tuple[int, ...]:
-    """All members and agents of so many iterations as make `CHUNK_BYTES`; fewer members where one row has more."""
+    """Chunk sizes up to `CHUNK_BYTES`: several iterations with all members and agents, or part of a large row."""
     others = {dim: size for dim, size in variable.sizes.items() if dim not in ("member", "iteration")}
     room = CHUNK_BYTES // (variable.dtype.itemsize * math.prod(others.values()))
     members = max(1, min(variable.sizes.get("member", 1), room))
@@ -248,7 +248,7 @@ def _chunks(variable: xr.Variable, total: int) -> tuple[int, ...]:
 
 
 def _add(dataset: xr.Dataset, file: Any) -> None:
-    """The rows of one segment in their place in a file of `_begin`."""
+    """Write the rows of a segment to their position in a file of `_begin`."""
     rows = slice(int(dataset["iteration"][0]) - 1, int(dataset["iteration"][-1]))
     for name, variable in dataset.variables.items():
         if "iteration" in variable.dims:

@@ -1,4 +1,4 @@
-"""The run directory: settings, environment, and the places of checkpoints and metrics."""
+"""The run directory: settings, environment, and the paths of checkpoints and metrics."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from ltro_jax.process.paths import run_path, typed_path
 from ltro_jax.storage.errors import RunError, disk_errors
 from ltro_jax.storage.lock import LOCK_FILE, lock
 
-FORMAT_VERSION = 3  # below 3: checkpoints with other statistics of the value normaliser; 1: without the best actors
-SWEEP_FILE = "sweep.json"  # in the directory above, or above that, of a run that is part of a sweep
+FORMAT_VERSION = 3  # below 3: other statistics of the value normaliser; 1: no best actors
+SWEEP_FILE = "sweep.json"  # in the parent or grandparent directory of a run of a sweep
 PACKAGES = ("ltro_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "numpy")
-NON_FINITE, TEXT = ("inf", "-inf", "nan"), "$text"  # in JSON: numbers as strings, and strings that look like these
-OF_NO_ITERATION = ("progress.json", "trackers")  # besides, what a run without a saved iteration may have left
+NON_FINITE, TEXT = ("inf", "-inf", "nan"), "$text"  # in JSON: non-finite numbers are strings; equal strings are marked
+EARLY_FILES = ("progress.json", "trackers")  # a run may create these before its first iteration is saved
 CHECK_DISK = "check the free space and the permissions there"
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """One run on disk, reached through `create` or `open`.
+    """A run on disk; use `create` or `open`.
 
     On disk:
-        settings.json      the settings as given; written last, it makes the directory a run
+        settings.json      the settings as given; written last, marks the directory as a run
         environment.json   format version, package versions, devices, start, command
         checkpoints/       see `checkpoints.py`
         metrics/           see `metrics.py`
         timing.json        see `timing.py`
-        .lock              held by the process that writes, whose number it names
+        .lock              held by the writing process; contains its id
     """
 
     path: Path
@@ -53,29 +53,29 @@ class RunDirectory:
         command: str | None = None,
         devices: Sequence[Any] | None = None,
     ) -> RunDirectory:
-        """Makes the directory, its parents too, and writes down how the run starts.
+        """Create the directory and its parents, and write the settings and the environment.
 
         Args:
-            path: new or empty directory, or one of a run that has saved nothing, whose settings are replaced.
+            path: new or empty directory, or the directory of a run that has saved nothing, which is replaced.
             settings: strings, numbers, booleans, None, arrays, and lists and dicts of them. Tuples and arrays
-                are read back as lists, non-finite numbers as themselves.
-            command: the command line, to be shown to a reader.
-            devices: the `jax.Device`s the run computes on; None = those of this process.
+                are read back as lists.
+            command: the command line, for display.
+            devices: the `jax.Device`s of the run; None = those of this process.
         Raises:
-            RunError: something is there already, another process is making it, or the disk refuses.
+            RunError: the path exists, another process is creating it, or a disk error.
         """
         path = typed_path(path)
         if not str(path).isprintable():
-            raise RunError(f"{str(path)!r} has characters that cannot be printed; choose another --out")
+            raise RunError(f"{str(path)!r} contains unprintable characters; choose another --out")
         problem, remedy = f"cannot create the run directory {path}", "choose another --out"
         with disk_errors(problem, remedy):
             _refuse_existing(path)
             path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
         with run.lock(), disk_errors(problem, remedy):
-            _refuse_existing(path)  # another process may have been faster
+            _refuse_existing(path)  # another process may have created it in the meantime
             remove_leftovers(path)
-            for name in OF_NO_ITERATION:
+            for name in EARLY_FILES:
                 _remove(path / name)
             run.write_json("environment.json", _environment(command, devices or jax.local_devices()))
             run.write_json("settings.json", settings)
@@ -83,10 +83,10 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
-        """Opens an existing run.
+        """Open an existing run.
 
         Raises:
-            RunError: not there, not a run directory, killed while it was made, damaged, or written by a newer ltro_jax.
+            RunError: the run does not exist, was killed during its creation, is damaged, or has a newer format.
         """
         run = cls(run_path(path))
         if not run.path.is_dir():
@@ -98,12 +98,12 @@ class RunDirectory:
             if not (run.path / name).is_file():
                 raise RunError(f"{path} is not a run directory: it has no {name}; check the path")
         check_format(run.path / "environment.json", run.environment)
-        _ = run.settings  # Read now, so that damage shows at the door.
+        _ = run.settings  # detect damage now
         return run
 
     @property
     def name(self) -> str:
-        """The directory's name; in a sweep after the sweep's: `sweep/hidden_sizes=64`."""
+        """The directory's name; in a sweep, with the sweep's name: `sweep/hidden_sizes=64`."""
         path = self.path.resolve()
         sweep = next((parent for parent in path.parents[:2] if (parent / SWEEP_FILE).exists()), path)
         return str(path.relative_to(sweep.parent))
@@ -118,16 +118,16 @@ class RunDirectory:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings as given to `create`; raises `RunError` where the file is damaged."""
+        """The settings as given to `create`; raises `RunError` if the file is damaged."""
         return self.read_json("settings.json")
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Where and how the run was started; raises `RunError` where the file is damaged."""
+        """The environment that started the run; raises `RunError` if the file is damaged."""
         return self.read_json("environment.json")
 
     def changes_since_start(self) -> list[str]:
-        """Sentences on what differs from where the run was started, in so far as it can change its numbers."""
+        """Sentences on changes since the start of the run that may change its results."""
         then, now = self.environment, _environment(None, jax.local_devices())
         differing = [
             f"{name} {then['packages'].get(name)} → {now['packages'][name]}"
@@ -138,13 +138,16 @@ class RunDirectory:
             differing.append(f"devices {then['devices']} → {now['devices']}")
         if not differing:
             return []
-        return [f"not where the run was started ({'; '.join(differing)}): it goes on, but not bit for bit"]
+        return [
+            f"the environment has changed since the start of the run ({'; '.join(differing)}); "
+            "results may differ in rounding"
+        ]
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Reads a dictionary written by `write_json`.
+        """Read a dictionary written by `write_json`.
 
         Raises:
-            RunError: the file is missing or holds anything else.
+            RunError: the file is missing or damaged.
         """
         file = self.path / name
         try:
@@ -153,28 +156,28 @@ class RunDirectory:
             raise RunError(_damaged(file, str(error))) from error
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Writes a dictionary atomically, as `json_text`.
+        """Write a dictionary atomically, as `json_text`.
 
         Raises:
-            RunError: the disk refuses.
-            TypeError: a value has no form in JSON.
+            RunError: a disk error.
+            TypeError: a value has no JSON form.
         """
         data = json_text(content).encode()
         with disk_errors(f"cannot write {self.path / name}", CHECK_DISK):
             write_atomically(self.path / name, data)
 
     def lock(self) -> AbstractContextManager[None]:
-        """Holds the run for one writing process; see `lock.lock`."""
+        """Hold the run for one writing process; see `lock.lock`."""
         return lock(self.path)
 
 
 def claim_directory(name: str, parent: str | Path = "runs") -> Path:
-    """Makes a new, empty directory `<parent>/<name>-<time>` that no other process takes, on any host.
+    """Create a new directory `<parent>/<name>-<time>` that no other process uses, on any host.
 
-    Where there is one already, made in the same second, it has `-2`, `-3`, … at its end.
+    If the directory exists, the name gets a suffix `-2`, `-3`, …
 
     Raises:
-        RunError: the disk refuses.
+        RunError: a disk error.
     """
     first = Path(parent) / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = first, 1
@@ -182,7 +185,7 @@ def claim_directory(name: str, parent: str | Path = "runs") -> Path:
         first.parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                path.mkdir()  # of all processes one succeeds
+                path.mkdir()  # succeeds in only one process
                 return path
             except FileExistsError:
                 number += 1
@@ -191,22 +194,22 @@ def claim_directory(name: str, parent: str | Path = "runs") -> Path:
 
 @contextmanager
 def output_directory(chosen: str | Path | None, name: str) -> Iterator[Path]:
-    """The directory that a user chose, else one claimed for `name`, which goes again if an error leaves it empty."""
+    """The chosen directory, or a new one for `name`, which is removed if an error leaves it empty."""
     path = Path(chosen) if chosen else claim_directory(name)
     try:
         yield path
     except BaseException:
         if not chosen:
-            with suppress(OSError):  # something is in it
+            with suppress(OSError):  # it is not empty
                 path.rmdir()
         raise
 
 
 def check_format(file: Path, content: dict[str, Any]) -> None:
-    """Refuse what this version cannot read.
+    """Reject a format that this version cannot read.
 
     Raises:
-        RunError: `content` of `file` says that a newer ltro_jax wrote it, or nothing.
+        RunError: a newer ltro_jax wrote `content`, or the version is missing.
     """
     written = content.get("format_version")
     if not isinstance(written, int):
@@ -219,32 +222,32 @@ def check_format(file: Path, content: dict[str, Any]) -> None:
 
 
 def json_text(content: dict[str, Any]) -> str:
-    """JSON of a dictionary, which `parse_json` reads back; NumPy and JAX values become numbers and lists.
+    """The JSON of a dictionary, for `parse_json`; NumPy and JAX values become numbers and lists.
 
-    JSON has no non-finite numbers: they are written as "inf", "-inf" and "nan", and text of these letters as
-    `{"$text": "inf"}`.
+    Non-finite numbers, which JSON lacks, are written as "inf", "-inf" and "nan"; strings of these letters are
+    written as `{"$text": "inf"}`.
 
     Raises:
-        TypeError: a value has no form in JSON.
+        TypeError: a value has no JSON form.
     """
     return json.dumps(_encode(content), indent=2, allow_nan=False) + "\n"
 
 
 def parse_json(text: str | bytes) -> dict[str, Any]:
-    """The dictionary that `json_text` was given.
+    """The dictionary that was passed to `json_text`.
 
     Raises:
-        ValueError: it is not JSON, or no dictionary.
+        ValueError: the text is not JSON or not a dictionary.
     """
     content = json.loads(text)
     if not isinstance(content, dict):
-        raise ValueError("it holds no dictionary")
+        raise ValueError("it is not a dictionary")
     return _decode(content)
 
 
 def nothing_saved(path: Path) -> bool:
-    """Whether a run there, if there is one, has been stopped or has failed before its first iteration was saved."""
-    known = {LOCK_FILE, "environment.json", "settings.json", *OF_NO_ITERATION}
+    """Whether the directory contains no run, or a run that ended before its first iteration was saved."""
+    known = {LOCK_FILE, "environment.json", "settings.json", *EARLY_FILES}
     return all(
         entry.name in known or is_leftover(entry) or (entry.name in ("checkpoints", "metrics") and not _visible(entry))
         for entry in path.iterdir()
@@ -252,7 +255,7 @@ def nothing_saved(path: Path) -> bool:
 
 
 def _visible(directory: Path) -> list[Path]:
-    """What is not under way: kills leave hidden entries."""
+    """The finished entries; killed processes leave hidden ones."""
     return [entry for entry in directory.iterdir() if not entry.name.startswith(".")]
 
 
@@ -269,7 +272,7 @@ def _refuse_existing(path: Path) -> None:
 
 
 def _never_begun(path: Path) -> bool:
-    """Whether the directory is empty or holds only what a kill within `create` leaves."""
+    """Whether the directory is empty or contains only leftovers of a killed `create`."""
     return all(entry.name in (LOCK_FILE, "environment.json") or is_leftover(entry) for entry in path.iterdir())
 
 

@@ -1,7 +1,7 @@
-"""How long the iterations of a run took; apart from the metrics, which are the same each time.
+"""The duration of a run's iterations; stored apart from the metrics, which are reproducible.
 
 On disk:
-    timing.json   a row for each stretch of iterations between two checkpoints
+    timing.json   one row per range of iterations between two checkpoints
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ TIMING_FILE = "timing.json"
 
 @dataclass(frozen=True)
 class Stretch:
-    """Iterations `first` to `last`, both included, that one process did in a row."""
+    """Iterations `first` to `last` (inclusive) of one process."""
 
     first: int
     last: int
-    seconds: float  # in device calls, evaluation included, compilation not
+    seconds: float  # in device calls, with evaluation, without compilation
     devices: str
 
 
 def record_stretch(directory: RunDirectory, stretch: Stretch) -> None:
-    """Adds a stretch; those that it repeats after a resume from an older checkpoint are dropped.
+    """Add a stretch; it replaces stretches that it repeats after a resume from an older checkpoint.
 
-    A damaged file is replaced: no run stops because of it.
+    A damaged file is replaced and does not stop the run.
 
     Raises:
-        RunError: the disk refuses.
+        RunError: a disk error.
     """
     try:
         before = load_stretches(directory)
@@ -44,7 +44,7 @@ def record_stretch(directory: RunDirectory, stretch: Stretch) -> None:
 
 
 def load_stretches(directory: RunDirectory) -> list[Stretch]:
-    """The stretches in their order; none where the run was made before they were recorded.
+    """The stretches in order; none if the version of ltro_jax that made the run did not record them.
 
     Raises:
         RunError: the file is damaged.

@@ -1,1 +1,1 @@
-"""Looking at a run while it trains, without disturbing it."""
+"""Read a run while it trains, without disturbing it."""

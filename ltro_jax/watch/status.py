@@ -1,4 +1,4 @@
-"""How far a run or a sweep is, seen from another process: reads files, takes no lock, touches no device."""
+"""The progress of a run or a sweep, from another process: reads files only, without a lock or a device."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -19,16 +19,16 @@ from ltro_jax.runs.sweep import is_sweep, load_sweep
 from ltro_jax.storage import MetricStore, RunError, newest_checkpoint
 from ltro_jax.storage.lock import holder
 
-Known = dict[Path, tuple[int, list[int]]]  # run → up to which iteration its rows are read, and where members froze
+Known = dict[Path, tuple[int, list[int]]]  # run → last iteration read, and where members froze
 USUAL = ("episode_return", "win_rate", "eval_return_greedy", "eval_return_sampled", "eval_win_rate_greedy")
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run; what is not known (yet) is None. Steps are environment steps of each member."""
+    """The state of a run; unknown values are None. Steps are environment steps of each member."""
 
     path: str
-    state: str  # waiting (part of a sweep), running, stopped, finished, unreadable
+    state: str  # waiting (in a sweep), running, stopped, finished, unreadable
     task: str = ""
     algorithm: str = ""
     members: int = 0
@@ -36,45 +36,45 @@ class RunStatus:
     num_iterations: int = 0
     env_steps: int = 0
     total_env_steps: int = 0
-    steps_per_second: float | None = None  # of all members, while it runs
+    steps_per_second: float | None = None  # of all members, while the run trains
     seconds_left: float | None = None
-    held_by: str | None = None  # process and host that write
-    seconds_since_sign: float | None = None  # of life: the last device call or checkpoint
+    held_by: str | None = None  # the writing process and its host
+    seconds_since_sign: float | None = None  # since the last device call or checkpoint
     checkpoint: int | None = None  # iteration
     checkpoint_age: float | None = None  # seconds
-    metrics_at: int | None = None  # iteration of the metrics below, the last that is stored
+    metrics_at: int | None = None  # iteration of the metrics below, the last stored one
     points: list[dict[str, Any]] = field(default_factory=list)  # IQM over the healthy members of each point
-    latest: list[dict[str, Any]] = field(default_factory=list)  # of each member
-    frozen: list[dict[str, Any]] = field(default_factory=list)  # member and the iteration at which it was
-    problem: str | None = None  # why it is unreadable
+    latest: list[dict[str, Any]] = field(default_factory=list)  # values of each member
+    frozen: list[dict[str, Any]] = field(default_factory=list)  # frozen members with the iteration
+    problem: str | None = None  # why the run is unreadable
 
 
 def statuses(path: str | Path, metrics: Sequence[str] = (), known: Known | None = None) -> list[RunStatus]:
-    """The run at `path`, or every part of the sweep there in the order of its queue.
+    """The run at `path`, or every run of the sweep at `path` in queue order.
 
     Args:
-        metrics: names, flat or whole; () = returns, and shares of battles won where there are.
-        known: a dictionary to keep from one call to the next, so that older rows are read once.
+        metrics: flat or whole names; () = returns and, if recorded, win rates.
+        known: a dictionary to reuse across calls, so that older rows are read once.
     Raises:
-        RunError: nothing of the kind there; a part that cannot be read is a status of its own.
-        SettingsError: no such metric.
+        RunError: `path` holds no run or sweep. An unreadable run of a sweep gets the state `unreadable`.
+        SettingsError: unknown metric.
     """
     if not is_sweep(path):
         return [run_status(load_run(path), metrics, known)]
-    found = []
+    result = []
     sweep = load_sweep(path)
     for name, config in sweep.configs.items():
         part = sweep.path / name
         try:
             begun = (part / "settings.json").exists()
-            found.append(run_status(load_run(part), metrics, known) if begun else _waiting(part, config))
+            result.append(run_status(load_run(part), metrics, known) if begun else _waiting(part, config))
         except RunError as error:
-            found.append(RunStatus(str(part), "unreadable", problem=str(error)))
-    return found
+            result.append(RunStatus(str(part), "unreadable", problem=str(error)))
+    return result
 
 
 def run_status(run: Run, metrics: Sequence[str] = (), known: Known | None = None) -> RunStatus:
-    """One run; `known` as in `statuses`. Raises as `statuses`, and `RunError` where its metrics are damaged."""
+    """The status of one run; arguments and errors as in `statuses`. Raises `RunError` if the metrics are damaged."""
     store = MetricStore(run.directory.metrics)
     writing, checkpoint, record = holder(run.path), newest_checkpoint(run.directory.checkpoints), None
     state = "finished" if run.finished else "running" if writing else "stopped"
@@ -111,7 +111,7 @@ def run_status(run: Run, metrics: Sequence[str] = (), known: Known | None = None
 
 
 def patiently(read: Callable[[], xr.Dataset]) -> xr.Dataset:
-    """Metrics that the running process may be replacing just now: what fails is tried again."""
+    """Read metrics that the training process may be replacing: retry failed reads."""
     for _ in range(4):
         try:
             return read()
@@ -121,13 +121,13 @@ def patiently(read: Callable[[], xr.Dataset]) -> xr.Dataset:
 
 
 def healthy_iqm(values: np.ndarray) -> float | None:
-    """Interquartile mean over the members with a finite number `[S]`; None where there is none."""
+    """Interquartile mean over the members with finite values `[S]`; None if there are none."""
     known = values[np.isfinite(values)].astype(float)
     return float(iqm(known)) if known.size else None
 
 
 def _latest(run: Run, rows: xr.Dataset, metrics: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The last row by point and by member."""
+    """The last row of each point and of each member."""
     chosen = choose_metrics(rows, metrics or [name for name in USUAL if name in rows])
     last = {name: values[:, -1].astype(float) for name, values in chosen.items()}
     points = [
@@ -143,22 +143,22 @@ def _latest(run: Run, rows: xr.Dataset, metrics: Sequence[str]) -> tuple[list[di
 
 
 def _frozen(run: Run, store: MetricStore, rows: xr.Dataset, known: Known | None) -> list[dict[str, Any]]:
-    """Members that became non-finite. The older rows are read only where there are any, and of them those not known."""
+    """Members that became non-finite. Older rows are read only if there are such members and `known` lacks them."""
     if rows["finite"].values[:, -1].all():
         return []
-    last, (seen, found) = int(rows["iteration"].values[-1]), (known or {}).get(run.path, (0, []))
-    if seen > last:  # resumed from an older checkpoint
-        seen, found = 0, []
-    if seen < last:
-        new = patiently(lambda: store.load(after=seen, only=("finite",)))
-        before = found or [-1] * rows.sizes["member"]
-        found = [old if old >= 0 else at for old, at in zip(before, frozen_at(new), strict=True)]
-        seen = int(new["iteration"].values[-1])
+    last, (done, frozen) = int(rows["iteration"].values[-1]), (known or {}).get(run.path, (0, []))
+    if done > last:  # resumed from an older checkpoint
+        done, frozen = 0, []
+    if done < last:
+        new = patiently(lambda: store.load(after=done, only=("finite",)))
+        before = frozen or [-1] * rows.sizes["member"]
+        frozen = [old if old >= 0 else at for old, at in zip(before, frozen_at(new), strict=True)]
+        done = int(new["iteration"].values[-1])
     if known is not None:
-        known[run.path] = (seen, found)
+        known[run.path] = (done, frozen)
     return [
         {"member": run.config.describe(member), "iteration": at}
-        for member, at in zip(run.config.members, found, strict=True)
+        for member, at in zip(run.config.members, frozen, strict=True)
         if at >= 0
     ]
 

@@ -1,4 +1,4 @@
-"""The newest rows of a run's metrics as numbers to read: IQM over the healthy members of each point."""
+"""The newest metrics of a run: IQM over the healthy members of each point."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from ltro_jax.watch.status import healthy_iqm, patiently
 
 
 class TailRow(NamedTuple):
-    """One iteration of one point."""
+    """The values of a point at an iteration."""
 
     point: str
     iteration: int
@@ -22,10 +22,10 @@ def tail(run: Run, metrics: Sequence[str], count: int | None = None, after: int 
     """Rows beyond iteration `after`, oldest first, in which at least one of `metrics` was measured.
 
     Args:
-        metrics: names, flat (`position/adv_variance_used/2`) or whole (`adv_variance_used`: every position).
-        count: so many of the newest iterations; None = all.
+        metrics: flat names (`position/adv_variance_used/2`) or whole names (`adv_variance_used`: every position).
+        count: number of newest iterations; None = all.
     Raises:
-        SettingsError: no such metric.
+        SettingsError: unknown metric.
         RunError: the metrics are damaged.
     """
     store = MetricStore(run.directory.metrics)
@@ -33,9 +33,9 @@ def tail(run: Run, metrics: Sequence[str], count: int | None = None, after: int 
     span = last - after if count is None else count
     while last > after:
         rows = _rows(run, store, metrics, max(after, last - span))
-        found = sorted({row.iteration for row in rows})
-        if count is None or len(found) >= count or last - span <= after:
-            newest = found if count is None else found[-count:]
+        iterations = sorted({row.iteration for row in rows})
+        if count is None or len(iterations) >= count or last - span <= after:
+            newest = iterations if count is None else iterations[-count:]
             return [row for row in rows if row.iteration in newest]
         span *= 4  # most iterations have no evaluation: look further back
     return []

@@ -21,6 +21,8 @@ from ltro_jax.envs.scenes import ParticleScene
 from ltro_jax.export.episodes import Episode
 from ltro_jax.storage import MetricStore
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 HELP = {
     "train": ["PRESET", "--out", "--quiet", "--compilation_cache", "--seeds", "A:B", "example: ltro train mpe/"],
     "resume": ["RUN", "--quiet", "newest intact checkpoint", "bit for bit"],
@@ -35,6 +37,7 @@ HELP = {
     "report": ["RUN", "--metric", "--out", "Markdown", "example: ltro report "],
     "presets": ["PRESET", "--algorithm"],
     "envs": ["agents", "episode length"],
+    "report-bug": ["RUN", "Markdown", "example: ltro report-bug "],
     "theory": ["--studies", "--games", "Nash gap", "example: ltro theory "],
 }
 

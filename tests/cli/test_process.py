@@ -26,7 +26,7 @@ PROGRAM = """import signal, sys; from ltro_jax.cli import main; signal.signal(si
 print("begun", file=sys.stderr, flush=True); sys.exit(main())"""
 SMALL = "--num_envs 2 --rollout_length 10 --hidden_sizes 8 --eval_episodes 2 --eval_interval 1 --checkpoint_interval 2"
 COMMANDS = """train sweep resume status tail eval render plot report export export-policy track variance theory verify
-    presets envs"""
+    presets envs report-bug"""
 
 
 def start(*arguments: str, variables: dict[str, str] | None = None, **streams: Any) -> subprocess.Popen[str]:
@@ -91,7 +91,7 @@ def test_sigterm_and_a_lost_stdout_during_training(tmp_path):
         process.send_signal(signal.SIGTERM)
         errors = process.stderr.read()
     assert process.returncode == 130
-    assert errors == "ltro: stopping after this device call (Ctrl-C again to stop at once) ...\n"
+    assert errors == "ltro: stopping after this device call (press Ctrl-C again to stop immediately) ...\n"
     run = load_run(path)
     assert run.iteration >= 2 and run.restore().iteration == run.iteration and not run.finished
 
@@ -105,7 +105,7 @@ def test_output_that_nobody_takes(trained):
     assert ltro("--help", stdout=writing)[::2] == ltro("status", str(trained), stdout=writing)[::2] == (141, "")
     os.close(writing)
     with open("/dev/full", "w") as full:
-        sentence = "ltro: cannot write to standard output: No space left on device; check where it goes\n"
+        sentence = "ltro: cannot write to standard output: No space left on device; check the redirection\n"
         assert ltro("presets", stdout=full)[::2] == (2, sentence)
     closed = f"{sys.executable} -c '{PROGRAM}' presets >&- 2>&-"
     assert subprocess.run(["sh", "-c", closed], env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=100).returncode == 0
@@ -137,7 +137,7 @@ def test_what_the_help_knows_is_what_there_is():
 
 def test_devices_that_are_not_there():
     code, _, err = ltro("envs", variables={"JAX_PLATFORMS": "nonsense"})
-    assert code == 2 and err.startswith("ltro: JAX_PLATFORMS = nonsense asks for devices that JAX does not find; unset")
+    assert code == 2 and err.startswith("ltro: JAX_PLATFORMS = nonsense requests devices that JAX cannot find; unset")
     assert err.count("\n") == 1
 
 

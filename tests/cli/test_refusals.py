@@ -64,7 +64,7 @@ def test_train_refuses(arguments, sentence, tmp_path, monkeypatch, capsys):
         (["fly"], "fly"),
         ([], "COMMAND"),
         (["eval", "run", "--episodes", "many"], "--episodes"),
-        (["train", "probe/matching", "--num_envs=4", "--num-envs", "8"], "--num-envs is given twice; once is enough"),
+        (["train", "probe/matching", "--num_envs=4", "--num-envs", "8"], "--num-envs is given twice; give it once"),
         (["sweep", "probe/matching", "--grid", "gamma=1", "--grid", "actor_lr=1"], "--grid is given twice"),
     ],
 )
@@ -111,13 +111,13 @@ def test_what_cannot_be_looked_at(trained, tmp_path, capsys):
             "task = 'probe/matching' cannot be drawn; choose a task of mpe, smax, swimmer or ",
         ),
         (["render", run, "--fps", "0", "-o", out], "fps = 0 is not allowed; it must be at least 1"),
-        (["render", run, "--point", "gamma", "-o", out], "point = 'gamma' is not names with a value each, as in "),
+        (["render", run, "--point", "gamma", "-o", out], "point = 'gamma' is not a list of NAME=VALUE, such as "),
         (["render", run, "--point", "gamma=1", "-o", out], "point = gamma=1 is not one of the grid of "),
         (["render", run, "--seed", "4", "-o", out], f"seed 4 is not in {run}; it has the seeds 3, 7"),
         (["export-policy", run, "--iteration", "5", "-o", out], f"{trained / 'checkpoints'} has no checkpoint of "),
         (["export-policy", str(tmp_path), "-o", out], f"{tmp_path} is not a run directory: it has no environment.json"),
         (["export-policy", run, "-o", run], f"{run} already exists and is not empty; choose another directory with -o"),
-        (["eval", run, "--json", str(tmp_path / "no" / "x.json")], f"json = {tmp_path / 'no' / 'x.json'} is in no "),
+        (["eval", run, "--json", str(tmp_path / "no" / "x.json")], f"json = {tmp_path / 'no' / 'x.json'} is in a dir"),
     ):
         assert refusal(capsys, *arguments).startswith(sentence)
     assert not any(tmp_path.iterdir())

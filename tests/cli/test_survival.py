@@ -20,6 +20,8 @@ from ltro_jax import load_run
 from ltro_jax.cli import main
 from ltro_jax.storage import MetricStore, RunError, list_checkpoints
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 host_loop: Any = importlib.import_module("ltro_jax.runs.train")  # the package's `train` is the function
 
 
@@ -70,7 +72,7 @@ def test_the_disk_is_full(trained, options, tmp_path, monkeypatch, capsys, what)
         assert refusal(capsys, "resume", str(path), "--quiet") == sentence
     place, remedy = {
         "metrics": ("metrics/000000005-000000008.nc", "check the free space and the permissions there"),
-        "checkpoint": ("checkpoints/000000008", "older ones are intact: free some space and resume"),
+        "checkpoint": ("checkpoints/000000008", "older ones are intact; free some space and resume"),
     }[what]
     assert sentence.endswith(f"{path / place}: File too large; {remedy}")
     assert list_checkpoints(path / "checkpoints") == [4] and not load_run(path).finished
@@ -112,7 +114,7 @@ def test_the_result_of_another_users_run_is_not_lost(trained, tmp_path, monkeypa
     assert main(["eval", str(trained), "--episodes", "2", "--json", str(tmp_path / "mine.json")]) == 0
     out, err = capsys.readouterr()
     assert "IQM" in out and json.loads((tmp_path / "mine.json").read_text())["episodes"] == 2
-    assert err == "ltro: the result is not kept with the run: cannot write there\n" and contents(trained) == before
+    assert err == "ltro: the result is not saved in the run: cannot write there\n" and contents(trained) == before
 
 
 def test_a_second_process_is_refused(trained, options, capsys):

@@ -7,6 +7,8 @@ import pytest
 from ltro_jax.cli import main
 from ltro_jax.cli.sweep import parse_grid_words
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 SIZES = ["--num_envs=4", "--rollout_length=8", "--hidden_sizes=8", "--total_env_steps=64", "--eval_episodes=2"]
 GRID = ["--grid", "actor_lr=1e-3,1e-2", "agent_order=random,fixed"]
 
@@ -50,10 +52,10 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path, capsys, 
     "arguments, sentence",
     [
         (["--grid", "seeds=1,2"], "grid = seeds=… cannot be swept"),
-        (["--grid", "actor_lr"], "grid = 'actor_lr' is not one name with its values"),
-        (["--grid", "actor_lr=1", "actor-lr=2"], "grid = 'actor-lr=2' names actor_lr for the second time"),
+        (["--grid", "actor_lr"], "grid = 'actor_lr' is not a name with values"),
+        (["--grid", "actor_lr=1", "actor-lr=2"], "grid = 'actor-lr=2' names actor_lr twice"),
         (["--grid", "actor_lr=big"], "grid = "),
-        (["--grid", "actor_lr=1e-3,,1e-2"], "grid = 'actor_lr=1e-3,,1e-2' is not one name with its values"),
+        (["--grid", "actor_lr=1e-3,,1e-2"], "grid = 'actor_lr=1e-3,,1e-2' is not a name with values"),
         (["--grid", "gamma=0.99999999,1"], "grid = gamma=0.99999999,1 repeats a value"),
         (["--dry-run", "--algorithm=hatrpo", "--grid", "actor_lr=1,2"], "grid = actor_lr=… has no meaning with algor"),
         (

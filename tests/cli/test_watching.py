@@ -84,7 +84,7 @@ def test_status_of_a_run_that_runs(directory, tiny, capsys, monkeypatch):
         text = said(capsys, "status", str(directory.path))
         assert not failing and (directory.path / ".lock").read_bytes() == lock
         assert f"{directory.path}: running (by process {os.getpid()} on " in text
-        assert "  iteration 6/8, 192 of 256 env steps, 256 steps/s, 0:00:00 left, last heard of 0:00:0" in text
+        assert "  iteration 6/8, 192 of 256 env steps, 256 steps/s, 0:00:00 left, last sign of life 0:00:0" in text
     assert f"{directory.path}: stopped" in said(capsys, "status", str(directory.path))
 
 
@@ -138,7 +138,7 @@ def test_status_of_a_sweep(directory, tiny, capsys):
     broken = stored_run(sweep / "broken", config, made_up(config, 1, 2))
     (broken.metrics / "000000001-000000002.nc").write_bytes(b"rubbish")
     lines = said(capsys, "status", str(sweep)).splitlines()
-    assert lines[0] == "3 parts: 1 stopped, 1 unreadable, 1 waiting"
+    assert lines[0] == "3 runs: 1 stopped, 1 unreadable, 1 waiting"
     assert lines[1] == f"  stopped    {sweep / 'run'}: iteration 4/8, 128 of 256 env steps, 1 of 2 members frozen"
     assert lines[2].startswith(f"  unreadable {sweep / 'broken'}: {broken.metrics}") and "is damaged (" in lines[2]
     assert lines[3] == f"  waiting    {sweep / 'later'}: iteration 0/8, 0 of 256 env steps"

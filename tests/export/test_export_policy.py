@@ -141,7 +141,7 @@ def test_what_is_refused(tiny, stored, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "safetensors.numpy", None)
         for attempt in (lambda: load_policy(out), lambda: export_policy(run, tmp_path / "none")):
-            with pytest.raises(RunError, match=r"need the extra 'export', which is not installed; get it with pip"):
+            with pytest.raises(RunError, match=r"need the extra 'export', which is not installed; run pip"):
                 attempt()
     assert not (tmp_path / "none").exists() and not (tmp_path / "again").exists()
     tensors = bytearray((out / "policy.safetensors").read_bytes())
@@ -149,7 +149,7 @@ def test_what_is_refused(tiny, stored, tmp_path, monkeypatch):
     (out / "policy.safetensors").write_bytes(tensors)
     with pytest.raises(RunError, match=r"policy\.safetensors is damaged \(checksum differs\); export the policy again"):
         load_policy(out)
-    for text, sentence in (("{", "is damaged: "), ("{}", "is not the card of a policy")):
+    for text, sentence in (("{", "is damaged: "), ("{}", "is not the card of an ltro_jax policy")):
         (out / "policy.json").write_text(text)
         with pytest.raises(RunError, match=f"policy.json {sentence}"):
             load_policy(out)

@@ -18,6 +18,8 @@ from ltro_jax.runs import evaluate_members
 from ltro_jax.runs.memory import ProgramMemory
 from ltro_jax.storage import RunDirectory, checkpoints, save_checkpoint
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 @pytest.fixture(scope="module")
 def unlike(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -22,6 +22,8 @@ from ltro_jax.runs import metrics_file
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import MetricStore, checkpoints, list_checkpoints, load_stretches, save_checkpoint
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 host_loop: Any = importlib.import_module("ltro_jax.runs.train")  # the package's `train` is the function
 
 
@@ -334,7 +336,7 @@ def test_another_machine_is_named(finished, tmp_path, capsys):
     environment["packages"]["jax"] = "0.1.0"
     (path / "environment.json").write_text(json.dumps(environment))
     resume(path)
-    assert "not where the run was started (jax 0.1.0 → " in capsys.readouterr().out
+    assert "the environment has changed since the start of the run (jax 0.1.0 → " in capsys.readouterr().out
 
 
 def test_what_cannot_be_resumed(tmp_path, finished):

@@ -23,6 +23,8 @@ from ltro_jax.runs.memory import ProgramMemory, fitting_group, process_memory
 from ltro_jax.runs.sweep import load_sweep, plan, resume_sweep, sweep
 from ltro_jax.runs.sweep_results import member_rows, summary, write_tables
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 host_loop: Any = importlib.import_module("ltro_jax.runs.train")
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -19,6 +19,8 @@ from ltro_jax.runs.trackers import Trackers, feed, track
 from ltro_jax.runs.trackers.places import quiet, require_reachable
 from ltro_jax.storage import MetricStore, RunDirectory, RunError
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 OURS = "ltro_jax.runs.trackers"
 
 

@@ -21,6 +21,8 @@ from ltro_jax.cli import main
 from ltro_jax.runs.trackers import Trackers, feed, track
 from ltro_jax.storage import MetricStore, RunDirectory, RunError
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 host_loop: Any = importlib.import_module("ltro_jax.runs.train")  # the package's `train` is the function
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # tracker run → metric → steps and values, as logged
 

@@ -17,6 +17,8 @@ from ltro_jax import Config, RunError, SettingsError, load_run, train
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.progress import Progress, short
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 def test_progress_tells_what_happens(settings, tmp_path, monkeypatch, capfd):
     """And without `out` the run is found under runs/."""

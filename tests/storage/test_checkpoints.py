@@ -225,7 +225,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_else_is_printed(tmp_path):
     done = subprocess.run([sys.executable, "-c", SCRIPT, tmp_path], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     sentence, remaining = done.stdout.splitlines()
-    assert sentence.endswith("000000002: File too large; older ones are intact: free some space and resume")
+    assert sentence.endswith("000000002: File too large; older ones are intact; free some space and resume")
     assert remaining == "[1]"
 
 

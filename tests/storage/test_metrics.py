@@ -61,7 +61,7 @@ def test_round_trip(store):
 
 def test_overlap_and_gap_are_refused(store, tmp_path):
     for first, last in ((10, 12), (12, 14), (1, 4)):
-        with pytest.raises(RunError, match=f"up to 10, so that {first} to {last} cannot follow"):
+        with pytest.raises(RunError, match=f"up to 10, so {first} to {last} cannot be added"):
             store.append(rows(first, last))
     with pytest.raises(RunError, match="up to 0"):
         MetricStore(tmp_path / "new").append(rows(2, 3))

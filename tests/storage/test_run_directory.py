@@ -79,9 +79,7 @@ def test_paths_as_people_type_them(run, tmp_path, monkeypatch):
     for typed in ("~/deep/run", "~/deep/run/", f"{run.path}/settings.json", f"{run.path}/.lock"):
         assert RunDirectory.open(typed) == run
     assert RunDirectory.create("~/other run", {}).path == tmp_path / "other run"
-    with pytest.raises(
-        RunError, match=r"^'.*two\\nlines' has characters that cannot be printed; choose another --out$"
-    ):
+    with pytest.raises(RunError, match=r"^'.*two\\nlines' contains unprintable characters; choose another --out$"):
         RunDirectory.create(tmp_path / "two\nlines", {})
 
 
