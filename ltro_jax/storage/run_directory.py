@@ -22,7 +22,7 @@ from ltro_jax.process.paths import run_path, typed_path
 from ltro_jax.storage.errors import RunError, disk_errors
 from ltro_jax.storage.lock import LOCK_FILE, lock
 
-FORMAT_VERSION = 3  # below 3: other statistics of the value normaliser; 1: no best actors
+FORMAT_VERSION = 4  # below 4: other settings of shared parameters; 3: other value normaliser; 1: no best actors
 SWEEP_FILE = "sweep.json"  # in the parent or grandparent directory of a run of a sweep
 PACKAGES = ("ltro_jax", "jax", "jaxlib", "flax", "optax", "jaxmarl", "numpy")
 NON_FINITE, TEXT = ("inf", "-inf", "nan"), "$text"  # in JSON: non-finite numbers are strings; equal strings are marked
