@@ -31,7 +31,7 @@ from ltro_jax.training import Train, make_train
 from ltro_jax.training.evaluation import KINDS
 from ltro_jax.types import AgentState, Best, RunnerState
 
-OLDEST_CHECKPOINTS = 3  # the format of runs since whose state is as it is now
+OLDEST_CHECKPOINTS = 4  # the format of runs since whose state is as it is now
 
 
 @dataclass(frozen=True)
