@@ -359,6 +359,6 @@ def test_the_state_of_an_older_version_is_refused(tmp_path, finished, written):
     run = load_run(path)
     assert run.metrics.sizes["iteration"] == 8
     for use in (run.restore, run.evaluate, lambda: resume(path, progress=False)):
-        with pytest.raises(RunError, match=rf"older ltro_jax \(format {written}; this one reads format 3\)"):
+        with pytest.raises(RunError, match=rf"older ltro_jax \(format {written}; this one reads format 4\)"):
             use()
     assert sorted(path.rglob("*")) == before
