@@ -95,16 +95,20 @@ def with_own_preset(config: Config, **changes: Any) -> Config:
     return Config.stored(preset | _differing(config) | given | changes, config.given | changes.keys())
 
 
-def _differing(config: Config) -> dict[str, Any]:
-    """The settings that differ from the preset of the task and algorithm (without a preset: from the defaults)."""
+def usual_settings(config: Config) -> tuple[Config, str]:
+    """The settings of the preset for the task and algorithm of `config`, and "preset"; else the defaults, "default"."""
     from ltro_jax.config import Config
 
     task, algorithm = config.static.task, config.static.algorithm
-    usual = Config.stored({"task": task, "algorithm": algorithm})
     if task in _preset_files() and algorithm in _read(task):
-        usual = load_preset(task, algorithm)
-    defaults = usual.to_dict()
-    return {name: value for name, value in config.to_dict().items() if value != defaults.get(name)}
+        return load_preset(task, algorithm), "preset"
+    return Config.stored({"task": task, "algorithm": algorithm}), "default"
+
+
+def _differing(config: Config) -> dict[str, Any]:
+    """The settings that differ from `usual_settings`."""
+    usual = usual_settings(config)[0].to_dict()
+    return {name: value for name, value in config.to_dict().items() if value != usual.get(name)}
 
 
 def _names(task: object, algorithm: object) -> tuple[str, str]:
