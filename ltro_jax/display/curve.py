@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ltro_jax.analysis.statistics import Array, iqm
+from ltro_jax.analysis.statistics import iqm
 from ltro_jax.display.html import ACCENT, Html, escaped
 
 COLOURS = (ACCENT, "#e0701c", "#1fa574", "#c46aa3", "#b8860b", "#8a7be0")  # readable on white and on black
@@ -17,31 +17,53 @@ class Curve(NamedTuple):
     """A metric over training, over the healthy members; all arrays are `[E]`."""
 
     name: str
-    steps: Array  # environment steps of each member
-    middle: Array  # interquartile mean
-    low: Array  # quartiles
-    high: Array
+    steps: np.ndarray  # environment steps of each member
+    middle: np.ndarray  # interquartile mean
+    low: np.ndarray  # quartiles
+    high: np.ndarray
 
 
-def member_band(values: Array) -> tuple[float, float, float]:
-    """Interquartile mean and the two quartiles of the finite values in `[S]`; NaN where there is none."""
-    finite = values[np.isfinite(values)].astype(float)
-    if not finite.size:
-        return float("nan"), float("nan"), float("nan")
-    low, high = np.quantile(finite, (0.25, 0.75))
-    return float(iqm(finite)), float(low), float(high)
+NO_CURVE = Curve("", *[np.empty(0)] * 4)
 
 
-def make_curve(name: str, steps: Array, values: Array) -> Curve:
+def member_bands(values: np.ndarray) -> np.ndarray:
+    """Interquartile mean and the two quartiles over the finite values of each column, `[S, E]` → `[3, E]`.
+
+    A column without a finite value gives NaN.
+    """
+    bands = np.full((3, values.shape[1]), np.nan)
+    finite = np.isfinite(values)
+    if finite.all():  # the usual case, which needs no search for equal columns
+        masks, group = np.ones((len(values), 1), bool), np.zeros(values.shape[1], int)
+    else:  # members freeze one after another: few different masks
+        masks, group = np.unique(finite, axis=1, return_inverse=True)
+    for index, mask in enumerate(masks.T):
+        columns = np.ravel(group) == index
+        if mask.any() and columns.any():
+            healthy = values[mask][:, columns].astype(float)
+            bands[:, columns] = iqm(healthy), *np.quantile(healthy, (0.25, 0.75), axis=0)
+    return bands
+
+
+def make_curve(name: str, steps: np.ndarray, values: np.ndarray) -> Curve:
     """The curve of `values` `[S, E]`, recorded at `steps` `[E]`; at most 200 evenly spaced points are kept.
 
     Points without a finite value are left out.
     """
-    recorded = np.flatnonzero(np.isfinite(values).any(0))
-    if recorded.size > MAX_POINTS:
-        recorded = recorded[np.linspace(0, recorded.size - 1, MAX_POINTS).round().astype(int)]
-    bands = np.array([member_band(values[:, index]) for index in recorded], float).reshape(-1, 3)
-    return Curve(name, np.asarray(steps, float)[recorded], *bands.T)
+    recorded = _spread(np.flatnonzero(np.isfinite(values).any(0)))
+    return Curve(name, np.asarray(steps, float)[recorded], *member_bands(values[:, recorded]))
+
+
+def joined(first: Curve, second: Curve) -> Curve:
+    """The points of both, under the name of the second."""
+    return Curve(second.name, *(np.concatenate(pair) for pair in zip(first[1:], second[1:], strict=True)))
+
+
+def _spread(points: np.ndarray) -> np.ndarray:
+    """At most 200 of the points, evenly spaced, the first and the last among them."""
+    if len(points) <= MAX_POINTS:
+        return points
+    return points[np.linspace(0, len(points) - 1, MAX_POINTS).round().astype(int)]
 
 
 def curve_svg(curves: Sequence[Curve], metric: str) -> Html:
@@ -51,7 +73,7 @@ def curve_svg(curves: Sequence[Curve], metric: str) -> Html:
         curves: at most six are drawn, each with its name if there are several.
         metric: the words for the vertical axis.
     """
-    drawn = [curve for curve in curves if curve.steps.size > 1][: len(COLOURS)]
+    drawn = [Curve(curve.name, *map(_spread, curve[1:])) for curve in curves if curve.steps.size > 1][: len(COLOURS)]
     if not drawn:
         return Html("")
     lowest, highest = (
@@ -59,7 +81,7 @@ def curve_svg(curves: Sequence[Curve], metric: str) -> Html:
     )
     first, last = min(curve.steps[0] for curve in drawn), max(curve.steps[-1] for curve in drawn)
 
-    def points(steps: Array, values: Array) -> str:
+    def points(steps: np.ndarray, values: np.ndarray) -> str:
         x = LEFT + (WIDTH - LEFT - RIGHT) * (steps - first) / ((last - first) or 1.0)
         y = TOP + (HEIGHT - TOP - BOTTOM) * (highest - values) / ((highest - lowest) or 1.0)
         return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))

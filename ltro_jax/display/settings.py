@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ltro_jax.config import SETTINGS, Config
+from ltro_jax.config import Config
 from ltro_jax.config.coercion import setting_text
+from ltro_jax.config.families import options_class
+from ltro_jax.config.specs import field_specs
 from ltro_jax.display.html import Html, card, facts, folded, paragraph, table
 from ltro_jax.envs import EnvSpec
 from ltro_jax.presets import usual_settings
@@ -17,7 +19,9 @@ def config_html(config: Config) -> str:
         "members": member_words(config),
         "iterations": f"{config.num_iterations:,} × {static.steps_per_iteration:,} env steps of each member",
     }
-    every = [(name, _setting_text(value), SETTINGS[name].metadata["help"]) for name, value in config.to_dict().items()]
+    every = [
+        (name, _setting_text(value), config.specs[name].metadata["help"]) for name, value in config.to_dict().items()
+    ]
     return card(
         f"Config: {static.algorithm} on {static.task}",
         facts(size),
@@ -31,9 +35,9 @@ def changed_settings(config: Config) -> Html:
     usual, base = usual_settings(config)
     before = usual.to_dict()
     changed = [
-        (name, _setting_text(value), _setting_text(before[name]))
+        (name, _setting_text(value), _setting_text(before.get(name)))
         for name, value in config.to_dict().items()
-        if value != before[name]
+        if value != before.get(name)
     ]
     if not changed:
         return paragraph(f"Every setting has its {base} value.")
@@ -48,7 +52,7 @@ def member_words(config: Config) -> str:
 
 
 def spec_html(spec: EnvSpec) -> str:
-    """Agents with their observations and actions, the state, the time limit and the team reward."""
+    """Agents with their observations and actions, state, time limit, team reward, and the options of the task."""
     groups: dict[tuple[int, int], list[str]] = {}
     for agent, observation, action in zip(spec.agents, spec.observation_sizes, spec.action_sizes, strict=True):
         groups.setdefault((observation, action), []).append(agent)
@@ -62,6 +66,7 @@ def spec_html(spec: EnvSpec) -> str:
         "episode": f"at most {spec.episode_length} steps",
         "team reward": spec.team_reward_words,
         "win rate": "recorded" if spec.winnable else None,
+        "options": ", ".join(field_specs(options_class(spec.name))) or None,
     }
     count = f"{spec.num_agents} agent{'s' * (spec.num_agents != 1)}"
     columns = ("agents", "names", "observation", "action")

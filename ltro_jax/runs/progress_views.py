@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from ltro_jax.display.curve import Curve, curve_svg, make_curve
+from ltro_jax.display.curve import NO_CURVE, Curve, curve_svg, joined, make_curve
 from ltro_jax.display.html import bar, card, paragraph
 from ltro_jax.display.notebook import Handle, Show, in_notebook, show_in_cell
 from ltro_jax.display.terminal import BarLine, Ticker
@@ -153,8 +153,9 @@ class Notebook(View):
         self._label, self._update = TRAINING, None
         self._messages: list[str] = []
         self._metric = self._words = ""  # of the curve
-        self._steps: list[float] = []
-        self._values: list[np.ndarray] = []  # [S] of each device call
+        self._curve = NO_CURVE  # up to the last update of the output
+        self._steps: list[float] = []  # of the device calls since
+        self._values: list[np.ndarray] = []  # their values, [S]
         self._drawn = 0.0
 
     def say(self, text: str) -> None:
@@ -208,12 +209,17 @@ class Notebook(View):
         return card(
             self._label,
             *([paragraph(known.words(None)), bar(known.fraction)] if known else []),
-            curve_svg([self._curve()] if self._values else [], self._words),
+            curve_svg([self._extended_curve()], self._words),
             *map(paragraph, self._messages),
         )
 
-    def _curve(self) -> Curve:
-        return make_curve("", np.array(self._steps), np.stack(self._values, axis=1))
+    def _extended_curve(self) -> Curve:
+        """The curve with the device calls since the last update; only their statistics are computed."""
+        if self._values:
+            new = make_curve("", np.array(self._steps), np.stack(self._values, axis=1))
+            self._curve = joined(self._curve, new)
+            self._steps, self._values = [], []
+        return self._curve
 
     def _text(self) -> str:
         words = [self._update.words(None)] if self._update else []

@@ -51,7 +51,7 @@ def train(config: Config, out: str | Path | None = None, *, progress: Mode = Tru
 
     Args:
         out: new run directory; None makes `runs/<task>-<algorithm>-<time>`.
-        progress: print what happens, as text or as "json" lines.
+        progress: show progress: True as a bar or text, "json" as JSON lines, False not at all.
         command: the command line, kept with the run.
     Returns:
         The run; `run.finished` tells whether it reached `total_env_steps`.

@@ -9,10 +9,10 @@ from parsed import page_of
 from stored import made_up, stored_run
 
 from ltro_jax import load_policy, load_preset, load_run, load_sweep
-from ltro_jax.config import Config
-from ltro_jax.display.curve import MAX_POINTS, curve_svg, make_curve, member_band
+from ltro_jax.config import Config, Static
+from ltro_jax.display.curve import MAX_POINTS, curve_svg, joined, make_curve, member_bands
 from ltro_jax.display.html import bar, card, paragraph, table
-from ltro_jax.envs import EnvSpec
+from ltro_jax.envs import EnvSpec, make_env
 from ltro_jax.storage import MetricStore, save_checkpoint
 from ltro_jax.storage.run_directory import FORMAT_VERSION, RunDirectory
 
@@ -38,9 +38,10 @@ def test_a_curve_is_the_iqm_over_healthy_members():
     curve = make_curve("a", np.array([10, 20, 30]), values)
     assert curve.steps.tolist() == [10, 30] and curve.middle.tolist() == [4.0, 6.0]
     assert curve.low.tolist() == [1.5, 5.5] and curve.high.tolist() == [5.5, 6.5]
-    assert np.isnan(member_band(np.array([np.nan, np.inf]))).all()
+    assert np.isnan(member_bands(np.array([[np.nan, np.inf]]))).all()
     long = make_curve("a", np.arange(1000), np.arange(2000.0).reshape(2, 1000))
     assert len(long.steps) == MAX_POINTS and long.steps[[0, -1]].tolist() == [0, 999]
+    assert joined(curve, curve).low.tolist() == [1.5, 5.5, 1.5, 5.5]
     assert curve_svg([make_curve("a", np.ones(1), np.ones((2, 1)))], "x") == ""  # one point
 
 
@@ -79,6 +80,9 @@ def test_an_environment_shows_its_agents():
     assert ["episode", "at most 25 steps"] in page.rows and ["team reward", "sum over 3 agents"] in page.rows
     assert ["2", "ann, bob", "4 numbers", "2 discrete actions"] in page.rows
     assert ["1", "cat", "6 numbers", "3 discrete actions"] in page.rows
+    assert not [row for row in page.rows if row[0] == "options"]
+    options = [row[1] for row in page_of(make_env(Static(task="mpe/simple_spread")).spec).rows if row[0] == "options"]
+    assert options == ["num_agents, continuous_actions, team_reward"]
     many = EnvSpec("a/b", tuple(f"a{n}" for n in range(100)), (4,) * 100, (2,) * 100, False, 9, 25, "shared")
     assert ["100", "a0, a1, a2, a3, a4, a5, a6, …, a99", "4 numbers", "2 continuous dimensions"] in page_of(many).rows
 
