@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ltro_jax.runs.sweep import Sweep
 
 DEFAULT_METRICS = ("eval_return_greedy", "episode_return")  # those that `default_metric` chooses from
+SHARING = {"none": "one for each agent", "all": "shared by all agents", "groups": "shared by agents of one type"}
 
 
 def run_html(run: Run) -> str:
@@ -109,7 +110,7 @@ def policy_html(policy: Policy) -> str:
         facts(
             {
                 "network": f"{layers}, {'with' if static.layer_norm else 'without'} LayerNorm, "
-                f"{'shared by all agents' if static.share_parameters else 'one for each agent'}",
+                f"{SHARING.get(static.share_parameters, f'shared within groups {static.share_parameters}')}",
                 "parameters": f"{count:,}",
                 "agents": f"{spec.num_agents}: {name_list(spec.agents)}",
                 "actions": "discrete" if spec.discrete else "continuous",
