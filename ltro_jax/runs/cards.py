@@ -12,15 +12,15 @@ from ltro_jax.analysis.statistics import iqm
 from ltro_jax.display.curve import curve_svg, make_curve
 from ltro_jax.display.html import Html, bar, card, facts, folded, paragraph, table
 from ltro_jax.display.settings import changed_settings, member_words, name_list
-from ltro_jax.runs.load import Run, default_metric, metric_words, point_label, point_members
-from ltro_jax.runs.scores import frozen_at, member_scores
+from ltro_jax.runs.load import Run, point_label, point_members
+from ltro_jax.runs.scoring import frozen_at, member_scores, metric_words, resolve_metric
 from ltro_jax.storage import MetricStore, RunError
 
 if TYPE_CHECKING:
     from ltro_jax.runs.policy import Policy
     from ltro_jax.runs.sweep import Sweep
 
-DEFAULT_METRICS = ("eval_return_greedy", "episode_return")  # those that `default_metric` chooses from
+DEFAULT_METRICS = ("eval_return_greedy", "episode_return")  # those that `resolve_metric` chooses from
 SHARING = {"none": "one for each agent", "all": "shared by all agents", "groups": "shared by agents of one type"}
 
 
@@ -133,7 +133,7 @@ def _shown_metrics(run: Run) -> tuple[str, xr.Dataset]:
     metrics = vars(run).get("metrics")
     if metrics is None:
         metrics = MetricStore(run.directory.metrics).load(only=shown)
-    return default_metric([str(name) for name in metrics]), metrics
+    return resolve_metric([str(name) for name in metrics]), metrics
 
 
 def _curves(run: Run, metric: xr.DataArray, words: str) -> Html:

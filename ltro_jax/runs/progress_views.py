@@ -18,7 +18,7 @@ from ltro_jax.display.html import bar, card, paragraph
 from ltro_jax.display.notebook import Handle, Show, in_notebook, show_in_cell
 from ltro_jax.display.terminal import BarLine, Ticker
 from ltro_jax.process.streams import emit, is_terminal, was_lost
-from ltro_jax.runs.load import default_metric, metric_words
+from ltro_jax.runs.scoring import metric_words, resolve_metric
 
 Mode = bool | Literal["json"]  # lines of text, nothing, or a JSON object on each line
 TRAINING = "training"
@@ -178,7 +178,7 @@ class Notebook(View):
     def show(self, update: Update) -> None:
         self._update: Update | None = update
         if not self._metric:
-            self._metric = default_metric(list(map(str, update.rows.data_vars)))
+            self._metric = resolve_metric(list(map(str, update.rows.data_vars)))
             self._words = metric_words(self._metric, update.rows.attrs["team_reward"])
         self._steps.append(float(update.rows["env_steps"].values[-1]))
         self._values.append(update.rows[self._metric].values[:, -1])
