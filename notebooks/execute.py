@@ -1,4 +1,4 @@
-"""Run the notebooks anew and write their outputs back: `python notebooks/execute.py [NOTEBOOK …]`.
+"""Run the notebooks again and write their outputs back: `python notebooks/execute.py [NOTEBOOK …]`.
 
 Each gets a fresh kernel of this interpreter and an empty directory to work in; none needs to be registered or online.
 """

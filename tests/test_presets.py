@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ltro_jax.algorithms import ALGORITHMS
+from ltro_jax.algorithms import ALGORITHMS, default_settings
 from ltro_jax.config import SettingsError
 from ltro_jax.config.families import MPEOptions
 from ltro_jax.presets import NO_COUNTERPART, list_presets, load_preset
@@ -94,3 +94,10 @@ def test_unknown_presets_are_refused():
         assert all(algorithm in str(error.value) for algorithm in ALGORITHMS)
     with pytest.raises(SettingsError, match="unknown setting 'width'"):
         load_preset("mpe/simple_spread", width=3)
+
+
+def test_an_algorithm_without_a_preset_takes_that_of_clip_happo_and_its_own_defaults():
+    ours, base = load_preset("smax/3m", "a2po", gamma=0.9), load_preset("smax/3m")
+    changed = {name: value for name, value in ours.to_dict().items() if value != base.to_dict()[name]}
+    assert changed == {"algorithm": "a2po", "gamma": 0.9, **default_settings("a2po")}
+    assert ours.given == {"gamma"}

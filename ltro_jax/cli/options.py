@@ -154,7 +154,7 @@ def add_progress_options(parser: argparse.ArgumentParser) -> None:
         "--progress",
         choices=("text", "json"),
         default="text",
-        help="lines of text, or a JSON object on each line (default text)",
+        help="text (a bar on a terminal), or a JSON object on each line (default text)",
     )
 
 

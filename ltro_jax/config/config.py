@@ -120,6 +120,11 @@ class Config:
         """Every setting by name, the options of the task's family included."""
         return {**SETTINGS, **field_specs(type(self.static.options))}
 
+    def _repr_html_(self) -> str:
+        from ltro_jax.display import config_html
+
+        return config_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Flat `{name: value}` of plain Python values; `stored` reads it back."""
         values = {name: getattr(getattr(self, spec.group), name) for name, spec in SETTINGS.items()}

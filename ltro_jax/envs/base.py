@@ -54,6 +54,11 @@ class EnvSpec:
         """A, the largest size of an action."""
         return max(self.action_sizes)
 
+    def _repr_html_(self) -> str:
+        from ltro_jax.display import spec_html
+
+        return spec_html(self)
+
     @property
     def observation_mask(self) -> np.ndarray | None:
         """`[N, O]` bool that marks true entries, or None if all observations have the same size."""

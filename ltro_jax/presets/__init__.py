@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ltro_jax.config import SETTINGS, SettingsError
 from ltro_jax.config.coercion import coerce
+from ltro_jax.config.defaults import defaults_of
 from ltro_jax.process.references import is_outside
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def list_presets() -> list[PresetEntry]:
 def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
     """The preset of `task` and `algorithm` with `overrides` by flat setting name; only the overrides count as given.
 
-    A rule from outside the package takes those of clip_happo, and over them its own defaults.
+    An algorithm without a preset for the task, and a rule from outside the package, takes the settings of clip_happo and
+    over them its own defaults.
 
     Raises:
         SettingsError: no such preset or algorithm, or an invalid override.
@@ -59,7 +61,7 @@ def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> C
     if task not in _preset_files():
         raise SettingsError(f"preset {task!r} is unknown; allowed are {', '.join(sorted(_preset_files()))}")
     tables = _read(task)
-    if algorithm not in tables and is_outside(algorithm):
+    if algorithm not in tables and (is_outside(algorithm) or defaults_of(algorithm)):
         config = load_preset(task).replace(algorithm=algorithm, **overrides)
         return Config.stored(config.to_dict(), frozenset(overrides))
     if algorithm not in tables or algorithm in NOT_ALGORITHMS:
@@ -81,11 +83,13 @@ def preset_or_defaults(task: str, algorithm: str = "clip_happo", **overrides: An
     return Config.stored({"task": task, "algorithm": algorithm}).replace(**overrides)
 
 
-def usual_settings(task: str, algorithm: str) -> dict[str, Any]:
-    """The preset of `task` (without one: the defaults) by flat name; for a rule from outside, which is not imported,
-    that of clip_happo.
+def usual_settings(task: str, algorithm: str) -> tuple[Config, str]:
+    """The settings to compare a run with, and what they are: "preset", or "default" for a task without one.
+
+    A rule from outside is not imported; the settings are those of clip_happo.
     """
-    return preset_or_defaults(task, "clip_happo" if is_outside(algorithm) else algorithm).to_dict()
+    usual = preset_or_defaults(task, "clip_happo" if is_outside(algorithm) else algorithm)
+    return usual, "preset" if task in _preset_files() else "default"
 
 
 def with_own_preset(config: Config, **changes: Any) -> Config:

@@ -166,7 +166,7 @@ def _settings(series: Sequence[Series]) -> Block:
         ]
         return _narrow(["run", "task", *telling], rows, "Settings that differ between the runs.")
     here = series[0].settings
-    usual = usual_settings(here["task"], here["algorithm"]) | {"num_agents": here.get("num_agents")}
+    usual = usual_settings(here["task"], here["algorithm"])[0].to_dict() | {"num_agents": here.get("num_agents")}
     pairs = [(name, here[name], usual.get(name)) for name in names]
     rows = [[name, setting_text(value), setting_text(preset)] for name, value, preset in pairs if value != preset]
     if not rows:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from ltro_jax.storage import (
     list_checkpoints,
     restore_checkpoint,
 )
+from ltro_jax.storage.lock import holder
 from ltro_jax.training import Train, make_train
 from ltro_jax.training.evaluation import KINDS
 from ltro_jax.types import AgentState, Best, RunnerState
@@ -42,13 +43,13 @@ class Run:
     read from after a change of the working directory.
     """
 
-    directory: RunDirectory  # by its absolute path
+    directory: RunDirectory = field(repr=False)  # by its absolute path
     config: Config
     path: Path  # where it is, as it was given
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the metrics that have been read."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
     @cached_property
     def metrics(self) -> xr.Dataset:
@@ -64,6 +65,16 @@ class Run:
     def finished(self) -> bool:
         """Whether it has reached `total_env_steps` and saved its last state."""
         return self.config.num_iterations in list_checkpoints(self.directory.checkpoints)
+
+    @property
+    def state(self) -> str:
+        """ "finished", "running" (a process holds the run) or "stopped"."""
+        return "finished" if self.finished else "running" if holder(self.path) else "stopped"
+
+    def _repr_html_(self) -> str:
+        from ltro_jax.runs.cards import run_html
+
+        return run_html(self)
 
     def restore(self, iteration: int | None = None) -> Restored:
         """The `RunnerState` of all members, leaves `[S, …]`, at the newest intact or a given checkpoint.

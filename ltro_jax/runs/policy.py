@@ -1,7 +1,8 @@
 """Trained policies to act with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +16,10 @@ from ltro_jax.config import Config, Hypers
 from ltro_jax.envs import Environment, EnvSpec
 from ltro_jax.networks import apply_agents
 from ltro_jax.runs.load import Run, load_run
-from ltro_jax.storage import RunError
+from ltro_jax.storage import MetricStore, RunError
 from ltro_jax.storage.exported_policy import is_exported, read_exported
 from ltro_jax.training import make_train
+from ltro_jax.training.evaluation import KINDS
 from ltro_jax.training.parts import Parts
 from ltro_jax.types import Array, Params
 
@@ -29,11 +31,23 @@ class Policy:
     params: Params  # leaves [N, …]
     hypers: Hypers
     parts: Parts
+    origin: Mapping[str, Any] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # run, member, iteration, evaluation
 
     def __reduce__(self) -> tuple[Any, ...]:
         """By its settings: the networks and the environment are made again."""
         config = Config(static=self.parts.static, hypers=self.hypers)
-        return _remade, (jax.device_get(self.params), config, self.parts.num_iterations)
+        return _remade, (jax.device_get(self.params), config, self.parts.num_iterations, dict(self.origin))
+
+    def __repr__(self) -> str:
+        """Without the parameters, which fill pages."""
+        return f"Policy({self.parts.static.algorithm} on {self.spec.name})"
+
+    def _repr_html_(self) -> str:
+        from ltro_jax.runs.cards import policy_html
+
+        return policy_html(self)
 
     @property
     def spec(self) -> EnvSpec:
@@ -80,9 +94,9 @@ class Policy:
         return (distribution.mode() if key is None else distribution.sample(key)), state
 
 
-def _remade(params: Any, config: Config, num_iterations: int) -> Policy:
+def _remade(params: Any, config: Config, num_iterations: int, origin: Mapping[str, Any]) -> Policy:
     parts = make_train(config).parts._replace(num_iterations=num_iterations)
-    return Policy(jax.tree.map(jnp.asarray, params), config.hypers, parts)
+    return Policy(jax.tree.map(jnp.asarray, params), config.hypers, parts, origin)
 
 
 class Actors(NamedTuple):
@@ -138,7 +152,8 @@ def load_policy(
     if not is_exported(path):
         actors = load_actors(path, seed, iteration, point, best, rule)
         config = actors.run.config
-        return Policy(actors.params, config.members[actors.member].hypers, make_train(config).parts)
+        parts = make_train(config).parts
+        return Policy(actors.params, config.members[actors.member].hypers, parts, _origin(actors, best))
     if best or not (seed is iteration is point is None):
         raise RunError(f"{path} is one exported policy; leave out the choice of seed, iteration, point and best")
     card, tensors = read_exported(path)
@@ -148,7 +163,21 @@ def load_policy(
     expected = jax.eval_shape(parts.actor.init, jax.random.key(0), config.hypers)["params"]
     _check_tensors(path, tensors, flatten_dict(expected, sep="."))
     params = {"params": unflatten_dict({name: jnp.asarray(tensor) for name, tensor in tensors.items()}, sep=".")}
-    return Policy(params, config.hypers, parts)
+    kept = card.get("origin", {})
+    return Policy(params, config.hypers, parts, kept | {"member": f"seed {kept['seed']}"} if "seed" in kept else kept)
+
+
+def _origin(actors: Actors, best: bool) -> dict[str, Any]:
+    """The member and its evaluation during training; none of best actors, which that evaluation has chosen."""
+    run, evaluation = actors.run, {}
+    names = [f"eval_return_{kind}" for kind in KINDS]
+    if not best and actors.iteration:
+        with suppress(RunError):  # acting does not depend on the metrics
+            rows = next(MetricStore(run.directory.metrics).stream(actors.iteration - 1, names))
+            row = rows.isel(member=actors.member, iteration=0)
+            evaluation = {name: float(row[name]) for name in names if name in row}
+    who = run.config.describe(run.config.members[actors.member])
+    return {"run": str(run.path), "member": who, "iteration": actors.iteration, "evaluation": evaluation}
 
 
 def _check_tensors(path: str | Path, tensors: Mapping[str, np.ndarray], expected: Mapping[str, Any]) -> None:

@@ -1,23 +1,24 @@
-"""What the host tells the user between device calls, and leaves for readers in other processes."""
+"""The progress of a run, for the user between device calls and for readers in other processes."""
 
 import json
-import shutil
 import sys
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ltro_jax.process.files import remove_leftovers, write_atomically
-from ltro_jax.process.streams import emit, is_terminal, was_lost
+from ltro_jax.process.streams import emit
+from ltro_jax.runs.progress_views import Mode, Update, make_view
+
+__all__ = ["PROGRESS_FILE", "Mode", "Progress", "read_progress", "short"]
 
 PROGRESS_FILE = "progress.json"  # in the run directory: the latest record, for `ltro status`
-
-Mode = bool | Literal["json"]  # lines of text, nothing, or a JSON object on each line
 
 
 def short(number: float) -> str:
@@ -29,7 +30,7 @@ def short(number: float) -> str:
 
 
 def read_progress(directory: Path) -> dict[str, Any] | None:
-    """The latest record of a run, which may be in the middle of being written; None = there is none."""
+    """The latest record of a run, which another process may be writing; None = there is none."""
     for _ in range(3):
         try:
             record = json.loads((directory / PROGRESS_FILE).read_bytes())
@@ -43,12 +44,12 @@ def read_progress(directory: Path) -> dict[str, Any] | None:
 
 
 class Progress:
-    """A record of each device call: one line, rewritten in place on a terminal, else printed every few seconds.
+    """A record of each device call, shown as `mode` and the standard output allow.
 
-    If standard output fails (a closed pipe, a full disk), one warning is printed and nothing else changes.
-
-    As JSON every record is printed: `{"event": "progress", "iteration": …, …}`, and what is said besides as
-    `{"event": "message", "text": …}`. The latest record is kept in `file`, written at most once a second.
+    On a terminal a bar is redrawn in place; in a notebook an output is updated; elsewhere a line is printed every few
+    seconds. As JSON every record is printed: `{"event": "progress", "iteration": …, …}`, and every message as
+    `{"event": "message", "text": …}`. If standard output fails (a closed pipe, a full disk), one warning is printed
+    and nothing else changes. The latest record is kept in `file`, written at most once a second.
     """
 
     def __init__(
@@ -59,27 +60,25 @@ class Progress:
         num_members: int = 0,
         file: Path | None = None,
     ):
-        self._mode = mode
         self._total = num_iterations
         self._steps = steps_per_iteration
         self._members = num_members
         self._file = file
-        self._terminal = is_terminal(sys.stdout)
-        self._busy, self._done, self._printed, self._kept = 0.0, 0, 0.0, 0.0
-        self._open_line = False
+        self._view = make_view(mode)
+        self._busy, self._done, self._kept = 0.0, 0, 0.0
 
     def say(self, text: str) -> None:
-        """A line of its own."""
-        if self._mode == "json":
-            self._print(json.dumps({"event": "message", "text": text}) + "\n")
-        elif self._mode:
-            self._end_line()
-            self._print(text + "\n")
+        """Show a message."""
+        self._view.say(text)
 
     def warn(self, text: str) -> None:
-        """A sentence on stderr, also where nothing else is printed."""
-        self._end_line()
+        """Print a sentence on stderr, also where nothing else is printed."""
+        self._view.end_line()
         emit(f"ltro: {text}\n", sys.stderr)
+
+    def stage(self, label: str) -> AbstractContextManager[None]:
+        """Show `label` during a stage other than training: "compiling", "saving"."""
+        return self._view.stage(label)
 
     def began(self, iteration: int) -> None:
         """Before the first device call of this process."""
@@ -90,25 +89,16 @@ class Progress:
         self._busy += seconds
         self._done += count
         record = self._record(iteration, rows)
-        last = iteration >= self._total
-        if last or time.monotonic() - self._kept >= 1.0:
+        if iteration >= self._total or time.monotonic() - self._kept >= 1.0:
             self._keep(record)
-        if self._mode == "json":
-            self._print(json.dumps(record) + "\n")
-        elif self._mode and (self._terminal or last or time.monotonic() - self._printed >= 5.0):
-            self._printed = time.monotonic()
-            if self._terminal:  # its width is asked each time, and its last column makes some of them wrap
-                self._print(f"\r\033[K{_line(record, shutil.get_terminal_size().columns - 1)}")
-            else:
-                self._print(_line(record) + "\n")
-            self._open_line = self._terminal
+        self._view.show(Update(record, partial(_line, record), iteration / self._total, rows))
 
     def close(self) -> None:
-        """End a line under way."""
-        self._end_line()
+        """End a line under way and show the last state."""
+        self._view.close()
 
     def _record(self, iteration: int, rows: xr.Dataset | None = None) -> dict[str, Any]:
-        """Where the run is: plain values for JSON, None where there is no number (yet)."""
+        """Plain values for JSON; None where a value is not known yet."""
         rate = self._done * self._steps * self._members / self._busy if self._done else None
         left = (self._total - iteration) * self._busy / self._done if self._done else None
         record: dict[str, Any] = {
@@ -131,24 +121,13 @@ class Progress:
     def _keep(self, record: dict[str, Any]) -> None:
         self._kept = time.monotonic()
         if self._file:
-            with suppress(OSError):  # training does not hang on it
+            with suppress(OSError):  # training does not depend on it
                 remove_leftovers(self._file.parent, self._file.name)
                 write_atomically(self._file, (json.dumps(record) + "\n").encode(), durable=False)
 
-    def _end_line(self) -> None:
-        if self._open_line:
-            self._print("\n")
-        self._open_line = False
-
-    def _print(self, text: str) -> None:
-        known = was_lost()
-        reason = emit(text, sys.stdout)
-        if reason and not known:
-            emit(f"ltro: standard output takes nothing more ({reason}); training goes on\n", sys.stderr)
-
 
 def _line(record: dict[str, Any], width: int | None = None) -> str:
-    """The record in words; in at most `width` characters what says least is left out."""
+    """The record in words; parts are left out, the least important first, until it fits `width` characters."""
 
     def number(name: str) -> str:
         return "nan" if record[name] is None else f"{record[name]:.2f}"
@@ -164,13 +143,13 @@ def _line(record: dict[str, Any], width: int | None = None) -> str:
     if record["frozen"]:
         parts["frozen"] = f"{record['frozen']} members frozen (non-finite)"
     parts["left"] = f"{timedelta(seconds=round(record['seconds_left']))} left"
-    for name in ("steps", "rate", "eval", "frozen", "return", "left"):
+    for name in ("steps", "eval", "frozen", "rate", "return", "left"):
         if width is not None and len(", ".join(parts.values())) > width:
             parts.pop(name, None)
     return ", ".join(parts.values())[: None if width is None else max(1, width)]
 
 
 def _mean(values: xr.DataArray) -> float | None:
-    """Over the finite ones."""
+    """The mean of the finite values; None where there is none."""
     finite = values.values[np.isfinite(values.values)]
     return float(finite.mean()) if finite.size else None

@@ -53,6 +53,11 @@ class Sweep:
         """Whether every part has reached `total_env_steps`."""
         return len(self.runs) == len(self.configs) and all(run.finished for run in self.runs.values())
 
+    def _repr_html_(self) -> str:
+        from ltro_jax.runs.cards import sweep_html
+
+        return sweep_html(self)
+
 
 Source = str | Path | Run | Sweep
 

@@ -63,7 +63,7 @@ def train(
         out: new run directory; None makes `runs/<task>-<algorithm>-<time>`.
         rule: an update rule of your own in place of `config.static.algorithm`, stored as `module:class`; its defaults
             apply to settings that were not given.
-        progress: print what happens, as text or as "json" lines.
+        progress: show progress: True as a bar or text, "json" as JSON lines, False not at all.
         command: the command line, kept with the run.
     Returns:
         The run; `run.finished` tells whether it reached `total_env_steps`.
@@ -164,6 +164,7 @@ class Session:
             self._until_it_fits()
         finally:
             when_ended()
+            self.progress.close()
             self.trackers.close(self.config.num_iterations in list_checkpoints(self.directory.checkpoints))
 
     def _until_it_fits(self) -> None:
@@ -208,7 +209,8 @@ class Session:
                 every = self.config.run.checkpoint_interval
                 due = iteration // every > (iteration - count) // every
                 if due or iteration >= total or interrupted.is_set():
-                    self._save(saved + 1, iteration, self.members.collect(states), pending, busy)
+                    with self.progress.stage("saving"):
+                        self._save(saved + 1, iteration, self.members.collect(states), pending, busy)
                     pending, busy, saved = [], 0.0, iteration
                 elif too_large(pending):
                     self.trackers.log(store_rows(self.metrics, pending, replace=bool(self.damaged)))
@@ -220,7 +222,6 @@ class Session:
 
     def _done(self, failed_at: np.ndarray) -> None:
         """Write the metrics file and report; `failed_at` is the iteration at which each member was frozen, or -1."""
-        self.progress.close()
         write_metrics_file(self.directory, self.progress.warn)
         if sentence := frozen_members(self.config, failed_at):
             self.progress.say(sentence)
@@ -229,8 +230,9 @@ class Session:
     def _compile(self, states: RunnerState | None) -> tuple[RunnerState, jax.stages.Compiled]:
         """The compiled device call, and the states to start from: those given `[S, …]`, else new ones; in rows."""
         started = time.perf_counter()
-        advance, init = self._fitting_program(with_init=states is None)
-        new = init(self.seeds, self.hypers) if init else self.members.place(states)
+        with self.progress.stage("compiling"):
+            advance, init = self._fitting_program(with_init=states is None)
+            new = init(self.seeds, self.hypers) if init else self.members.place(states)
         at_once, num_members = self.members.layout.at_once, len(self.config.members)
         groups = f", {at_once} of {num_members} members at once" if 1 < at_once < num_members else ""
         self.progress.say(f"compiled in {time.perf_counter() - started:.1f} s on {_devices()}{groups}")

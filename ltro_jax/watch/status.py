@@ -77,7 +77,7 @@ def run_status(run: Run, metrics: Sequence[str] = (), known: Known | None = None
     """The status of one run; arguments and errors as in `statuses`. Raises `RunError` if the metrics are damaged."""
     store = MetricStore(run.directory.metrics)
     writing, checkpoint, record = holder(run.path), newest_checkpoint(run.directory.checkpoints), None
-    state = "finished" if run.finished else "running" if writing else "stopped"
+    state = run.state
     if state == "running":
         record = read_progress(run.path)
     stored = store.last_iteration()

@@ -1,10 +1,9 @@
-"""Printing never fails, whatever the stream is like; a line of progress fits into the terminal."""
+"""Printing never fails, whatever the stream is like; the words of a progress line fit a width."""
 
 import errno
 import io
 import os
 import sys
-from typing import Any
 
 import pytest
 
@@ -76,16 +75,3 @@ def test_a_line_fits(width):
     assert len(line) <= max(1, width) < len(whole) and whole.startswith(line[:17])
     if width >= 60:
         assert "return -123.46" in line and line.endswith("2:03:04 left")
-
-
-def test_the_width_is_asked_each_time(monkeypatch):
-    terminal: Any = Terminal()
-    monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    progress = Progress(True, 5000)
-    monkeypatch.setattr(Progress, "_record", lambda *_: RECORD)
-    for columns in ("80", "30"):
-        monkeypatch.setenv("COLUMNS", columns)
-        progress.advanced(12, 1, 1.0, None)  # type: ignore[arg-type]
-    first, second = terminal.getvalue().split("\r\033[K")[1:]
-    assert 40 < len(first) < 80 and len(second) < 30 and "\n" not in terminal.getvalue()

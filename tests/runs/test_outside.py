@@ -115,7 +115,7 @@ def test_a_preset_lends_its_settings(module):
     assert own.given == {"gamma"}
     forget()
     references._allowed.clear()
-    assert usual_settings("mpe/simple_spread", reference) == preset.to_dict()  # for a report, without permission
+    assert usual_settings("mpe/simple_spread", reference) == (preset, "preset")  # for a report, without permission
 
 
 @pytest.mark.parametrize(
