@@ -40,6 +40,7 @@ class A2PO(PPO):
         """Preceding-agent off-policy correction in reward units, `[T, B]`; the first agent has the plain estimate."""
         team, value, next_value = batch.team, batch.value, batch.next_value
         assert team is not None and value is not None and next_value is not None  # a rollout, not a minibatch
+        trace = jnp.where(position.index == 0, 1.0, clamped_factor(log_factor, hypers.trace_clip))
         return generalised_advantage(
             team.reward,
             value,
@@ -49,7 +50,7 @@ class A2PO(PPO):
             hypers.gamma,
             hypers.gae_lambda,
             self.static.truncation,
-            trace=jnp.where(position.index == 0, 1.0, clamped_factor(log_factor, hypers.trace_clip)),
+            trace,
         )
 
     def clip_eps(self, position: Position, hypers: Hypers) -> Array:
