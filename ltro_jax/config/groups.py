@@ -48,9 +48,11 @@ class Static:
     )
     num_envs: int = setting(20, "parallel environments B", at_least=1)
     rollout_length: int = setting(200, "rollout steps T per iteration", at_least=1)
+    network: str = setting("mlp", "body of actor and critic: mlp, or module:body for your own, which gets hidden_sizes")
     hidden_sizes: tuple[int, ...] = setting((128, 128), "widths of the hidden layers of actor and critic", at_least=1)
     layer_norm: bool = setting(True, "LayerNorm of the inputs and after each hidden layer of actor and critic")
-    recurrent: bool = setting(False, "actors and critic have a memory: a GRU, as wide as the last hidden layer")
+    recurrent: bool = setting(False, "actors and critic have a memory after the body, as wide as the last hidden layer")
+    core: str = setting("gru", "recurrent: kind of the memory, gru, lstm, or module:core for your own")
     chunk_length: int = setting(
         10,
         "recurrent: steps of a training sequence; must divide rollout_length, which is full backpropagation",
