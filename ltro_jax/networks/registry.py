@@ -1,7 +1,7 @@
 """Names of bodies and cores. A new one is one class in one file, and one line here."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -27,11 +27,11 @@ def get_body(network: str, hidden_sizes: tuple[int, ...], input_size: int) -> Bo
         SettingsError: unknown name, a module that may not be imported or does not exist, or a body that breaks the
             contract of `BodyFactory`.
     """
-    body = _named("network", network, BODIES)
+    body: Any = _named("network", network, BODIES)
     if body is MLP:
-        return body
+        return MLP
     words = f"network = {network!r}"
-    module = body(hidden_sizes) if callable(body) else None
+    module: Any = body(hidden_sizes) if callable(body) else None
     if not isinstance(module, nn.Module):
         raise SettingsError(f"{words} is no body; give a flax module class or a function hidden_sizes → module")
     for batch in ((1,), (2, 3)):
@@ -48,7 +48,7 @@ def get_body(network: str, hidden_sizes: tuple[int, ...], input_size: int) -> Bo
                 f"{words}: for inputs of shape {x.shape} the body returns {_words(features)}; "
                 f"it must return float32 features of shape ({', '.join(map(str, batch))}, F)"
             )
-    return body
+    return cast(BodyFactory, body)
 
 
 def get_core(core: str, width: int) -> type[Core]:
