@@ -25,7 +25,7 @@ else:  # what the tests check at run time: NumPy's arrays pass where JAX takes t
     Array = jax.Array | np.ndarray | np.generic
 Params = Any  # nested dict of arrays, as flax makes it
 Scalar = Float[Array, ""] | float  # a hyper-parameter, traced or constant
-Hidden = Float[Array, "..."] | tuple[()]  # hidden states of a recurrent network; () when feed-forward
+Hidden = Any  # hidden states of a recurrent network, any pytree of arrays; () when feed-forward
 
 
 class TimeStep(struct.PyTreeNode):

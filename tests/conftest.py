@@ -87,13 +87,24 @@ def light_compilation(request: pytest.FixtureRequest) -> Iterator[None]:
         jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.fixture
+def full_compilation() -> Iterator[None]:
+    """Programs compile as users' do. Light compilation rounds a loop over one member and over several differently."""
+    light = jax.config.read("jax_disable_most_optimizations")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS", raising=False)
+        jax.config.update("jax_disable_most_optimizations", False)
+        yield
+        jax.config.update("jax_disable_most_optimizations", light)
+
+
 @pytest.fixture(scope="module")
 def shared_programs() -> Iterator[None]:
     """Runs of this module with equal settings share one program: tracing it again takes longer than such a run."""
     trains: dict[Any, Any] = {}
     programs: dict[Any, Any] = {}
-    train, load, sweep, members = (
-        importlib.import_module(f"ltro_jax.runs.{name}") for name in ("train", "load", "sweep", "evaluate_members")
+    train, load, checks, members = (
+        importlib.import_module(f"ltro_jax.runs.{name}") for name in ("train", "load", "checks", "evaluate_members")
     )
     make, spread = train.make_train, train.make_member_program
 
@@ -110,7 +121,7 @@ def shared_programs() -> Iterator[None]:
         return programs[key][1]
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (train, load, sweep):
+        for module in (train, load, checks):
             patch.setattr(module, "make_train", shared_train)
         for module in (train, members):
             patch.setattr(module, "make_member_program", shared_members)

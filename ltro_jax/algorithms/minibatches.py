@@ -25,8 +25,8 @@ def to_samples(tree: Any, length: int | None) -> Any:
 
 
 def training_samples(batch: BatchT, length: int | None) -> BatchT:
-    """As `to_samples`; each sequence keeps the hidden state before its first step, `[T, B, H]` → `[T/L·B, H]`."""
-    hidden = jax.tree.map(lambda h: h[::length].reshape(-1, h.shape[-1]), batch.hidden)
+    """As `to_samples`; each sequence keeps the hidden state before its first step, `[T, B, …]` → `[T/L·B, …]`."""
+    hidden = jax.tree.map(lambda leaf: leaf[::length].reshape(-1, *leaf.shape[2:]), batch.hidden)
     return to_samples(batch.replace(hidden=()), length).replace(hidden=hidden)
 
 

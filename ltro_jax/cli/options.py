@@ -92,11 +92,12 @@ def allow_named_imports(options: argparse.Namespace) -> None:
     """Let references import the modules that this command line names, as they lie in the current directory too."""
     given = vars(options)
     named = [part for words in given.get("allow_import", []) for part in words.split(",")]
-    named += [str(given.get(name) or "") for name in ("setting_algorithm", "algorithm")]
+    references = ("algorithm", "network", "core")
+    named += [str(given.get(name) or "") for name in (*(f"setting_{name}" for name in references), "algorithm")]
     named += given.get("algorithms") or []
     for axis in given.get("grid") or []:
         name, _, values = axis.partition("=")
-        named += values.replace(";", ",").split(",") if name == "algorithm" else []
+        named += values.replace(";", ",").split(",") if name in references else []
     if given.get("allow_import") or any(map(is_reference, named)):
         allow_imports(*map(module_of, named), folder=os.getcwd())
 

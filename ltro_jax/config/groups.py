@@ -25,9 +25,13 @@ class Static:
     )
     num_envs: int = setting(20, "parallel environments B", at_least=1)
     rollout_length: int = setting(200, "rollout steps T per iteration", at_least=1)
+    network: str = setting("mlp", "body of actor and critic: mlp, or module:body for your own, which gets hidden_sizes")
     hidden_sizes: tuple[int, ...] = setting((128, 128), "widths of the hidden layers of actor and critic", at_least=1)
     layer_norm: bool = setting(True, "apply LayerNorm to the inputs and after each hidden layer of actor and critic")
-    recurrent: bool = setting(False, "add a GRU, as wide as the last hidden layer, to actors and critic")
+    recurrent: bool = setting(
+        False, "add a memory, as wide as the last hidden layer, to the bodies of actors and critic"
+    )
+    core: str = setting("gru", "recurrent: kind of memory: gru, lstm, or your own as module:core")
     chunk_length: int = setting(
         10,
         "recurrent: steps of a training sequence; must divide rollout_length (equal to it: full backpropagation)",

@@ -62,6 +62,12 @@ def export_policy(
     if is_exported(path):
         raise RunError(f"{path} is already an exported policy; give the run that it was exported from")
     actors = load_actors(path, seed, iteration, point, best, rule)
+    static = actors.run.config.static
+    if static.network != "mlp" or (static.recurrent and static.core != "gru"):
+        chosen = f"core = {static.core!r}" if static.network == "mlp" else f"network = {static.network!r}"
+        raise RunError(
+            f"{path} has {chosen}, which an exported policy cannot describe (only mlp and gru); use load_policy"
+        )
     run, member = actors.run, actors.run.config.members[actors.member]
     tensors = {name: np.ascontiguousarray(leaf) for name, leaf in _flat(actors.params).items()}
     chosen = {name: getattr(member.hypers, name) for name, _ in run.config.run.grid}

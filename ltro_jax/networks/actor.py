@@ -1,7 +1,7 @@
 """Actors: body, optional memory and head of one agent, as plain functions of stacked parameters."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,10 @@ from jaxtyping import Bool, Float, Key
 
 from ltro_jax.config import Hypers
 from ltro_jax.distributions import Categorical, DiagonalGaussian, Distribution, gaussian_std
+from ltro_jax.networks.body import MLP
+from ltro_jax.networks.features import BodyFactory, features, initial_hidden_of, make_modules
 from ltro_jax.networks.initialisers import initial_stack
-from ltro_jax.networks.recurrent import features, make_initial_hidden
+from ltro_jax.networks.recurrent import Core
 from ltro_jax.types import Array, Hidden, Params
 
 HEAD_GAIN = 0.01
@@ -20,11 +22,13 @@ HEAD_GAIN = 0.01
 class ActorModule(nn.Module):
     """Body, optional memory and head; returns the head's output, the vector `log_std` of a Gaussian, and hidden."""
 
-    hidden_sizes: tuple[int, ...]
+    body: nn.Module
     action_size: int
     discrete: bool
-    core: type[nn.Module] | None = None
+    core: Core | None = None
     layer_norm: bool = True
+
+    preserve_adopted_names: ClassVar[bool] = True  # flax: a core keeps the name of its class
 
     @nn.compact
     def __call__(
@@ -34,7 +38,7 @@ class ActorModule(nn.Module):
         start: Bool[Array, "*batch"] | None,
         observation_mask: Bool[Array, "*#batch O"] | None,
     ) -> tuple[Float[Array, "*batch A"], Float[Array, " A"] | None, Hidden]:
-        x, after = features(observation, hidden, start, observation_mask, self.hidden_sizes, self.core, self.layer_norm)
+        x, after = features(self.body, self.core, observation, hidden, start, observation_mask, self.layer_norm)
         output = nn.Dense(self.action_size, name="head")(x)
         if self.discrete:
             return output, None, after
@@ -43,6 +47,8 @@ class ActorModule(nn.Module):
 
 class Actor(NamedTuple):
     """The policy of one agent as functions of the parameters of one agent.
+
+    A hidden state is any pytree; its leaves are `[…, H]` for a `GRU` and may have further axes for other cores.
 
     init: `(key, hypers) → params` of P actors, leaves `[P, …]`.
     apply: one step, `(params, observation […, O], hidden […, H], action_mask […, A], observation_mask, hypers)
@@ -69,27 +75,30 @@ def make_actor(
     action_sizes: Sequence[int],
     discrete: bool,
     hidden_sizes: tuple[int, ...],
-    core: type[nn.Module] | None = None,
+    core: type[Core] | None = None,
     layer_norm: bool = True,
+    body: BodyFactory = MLP,
 ) -> Actor:
     """P actors, padded to the widest: one for each agent with its true sizes, or one that all agents share.
 
     Args:
         observation_sizes, action_sizes: the true sizes of the P actors.
         discrete: masked categorical if True, diagonal Gaussian otherwise.
-        hidden_sizes: widths of the body's layers.
+        hidden_sizes: widths of the body's layers; a memory is as wide as the last one.
         core: class of the memory after the body, such as `recurrent.GRU`; None = feed-forward.
-        layer_norm: whether to use LayerNorm on the input and after each layer.
+        layer_norm: whether to use LayerNorm on the input, after each layer of an `MLP` and after the memory.
+        body: makes the body from `hidden_sizes`; see `features.BodyFactory`.
     """
-    module = ActorModule(hidden_sizes, max(action_sizes), discrete, core, layer_norm)
-    initial_hidden = make_initial_hidden(hidden_sizes[-1], core)
+    modules = make_modules(body, core, hidden_sizes, layer_norm)
+    module = ActorModule(modules.body, max(action_sizes), discrete, modules.core, layer_norm)
+    initial_hidden = initial_hidden_of(modules.core)
     width = max(observation_sizes)
 
     def init(key: Key[Array, ""], hypers: Hypers) -> Params:
-        template = jax.eval_shape(
-            lambda k: module.init(k, jnp.zeros((1, width)), initial_hidden(()), jnp.zeros(1, bool), None), key
-        )
-        params = initial_stack(key, template, observation_sizes, action_sizes, HEAD_GAIN)
+        def init_one(key: Array) -> Params:
+            return module.init(key, jnp.zeros((1, width)), initial_hidden(()), jnp.zeros(1, bool), None)
+
+        params = initial_stack(key, init_one, observation_sizes, action_sizes, HEAD_GAIN, modules.custom)
         if not discrete:
             params["params"]["log_std"] = params["params"]["log_std"] + hypers.std_x_coef
         return params
@@ -127,7 +136,8 @@ def make_actor(
         mask = None if observation_mask is None else jnp.expand_dims(observation_mask, -2)
         sequence = (observation[..., None, :], hidden, start, action_mask[..., None, :], mask)  # of one step
         result, after = distribution(params, *sequence, hypers)
-        return jax.tree.map(lambda leaf: leaf[..., 0, :], (result, after))
+        only_step = (*[slice(None)] * (observation.ndim - 1), 0)
+        return jax.tree.map(lambda leaf: leaf[only_step], (result, after))
 
     return Actor(init, apply, unroll, initial_hidden, core is not None)
 
@@ -145,7 +155,7 @@ def apply_agents(
 
     Args:
         params: leaves `[N, …]`, `[1, …]` if all agents share them, or `[P, …]` in the order of `actor.groups`.
-        hidden: `[…, N, H]`, or `()`.
+        hidden: leaves `[…, N, H]`, or `()`.
     Returns:
         The distribution over `[…, N]`, and the next hidden state.
     """
@@ -155,5 +165,6 @@ def apply_agents(
         return actor.apply(shared, observation, hidden, action_mask, observation_mask, hypers)
     if num_actors < num_agents:
         params = jax.tree.map(lambda leaf: leaf[jnp.asarray(actor.groups)], params)
-    agents = jax.vmap(actor.apply, in_axes=(0, -2, -2, -2, 0, None), out_axes=-2)
+    axis = observation.ndim - 2
+    agents = jax.vmap(actor.apply, in_axes=(0, axis, axis, axis, 0, None), out_axes=axis)
     return agents(params, observation, hidden, action_mask, observation_mask, hypers)

@@ -1,4 +1,4 @@
-"""The feature body shared by actor and critic: LayerNorm of the input, then [Dense, ReLU, LayerNorm] per layer."""
+"""The default body of actor and critic: LayerNorm of the input, then [Dense, ReLU, LayerNorm] per layer."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -21,7 +21,7 @@ class LayerNorm(nn.Module):
         return result * jnp.broadcast_to(scale, x.shape) + jnp.broadcast_to(bias, x.shape)
 
 
-class Body(nn.Module):
+class MLP(nn.Module):
     """Features of an input vector.
 
     Args:

@@ -1,15 +1,16 @@
 """Critics: body, optional memory and scalar head, as plain functions of stacked parameters."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Bool, Float, Key
 
+from ltro_jax.networks.body import MLP
+from ltro_jax.networks.features import BodyFactory, features, initial_hidden_of, make_modules
 from ltro_jax.networks.initialisers import initial_stack
-from ltro_jax.networks.recurrent import features, make_initial_hidden
+from ltro_jax.networks.recurrent import Core
 from ltro_jax.types import Array, Hidden, Params
 
 HEAD_GAIN = 1.0
@@ -18,9 +19,11 @@ HEAD_GAIN = 1.0
 class CriticModule(nn.Module):
     """Body, optional memory and a scalar head."""
 
-    hidden_sizes: tuple[int, ...]
-    core: type[nn.Module] | None = None
+    body: nn.Module
+    core: Core | None = None
     layer_norm: bool = True
+
+    preserve_adopted_names: ClassVar[bool] = True  # flax: a core keeps the name of its class
 
     @nn.compact
     def __call__(
@@ -30,7 +33,7 @@ class CriticModule(nn.Module):
         start: Bool[Array, "*batch"] | None,
         state_mask: Bool[Array, "*#batch G"] | None,
     ) -> tuple[Float[Array, "*batch"], Hidden]:
-        x, after = features(state, hidden, start, state_mask, self.hidden_sizes, self.core, self.layer_norm)
+        x, after = features(self.body, self.core, state, hidden, start, state_mask, self.layer_norm)
         return nn.Dense(1, name="head")(x)[..., 0], after
 
 
@@ -55,19 +58,24 @@ class Critic(NamedTuple):
 def make_critic(
     state_sizes: Sequence[int],
     hidden_sizes: tuple[int, ...],
-    core: type[nn.Module] | None = None,
+    core: type[Core] | None = None,
     layer_norm: bool = True,
+    body: BodyFactory = MLP,
 ) -> Critic:
-    """C critics with the given true input sizes, padded to the widest: 1 central critic or N local critics."""
-    module = CriticModule(hidden_sizes, core, layer_norm)
-    initial_hidden = make_initial_hidden(hidden_sizes[-1], core)
+    """C critics with the given true input sizes, padded to the widest: 1 central critic or N local critics.
+
+    The other arguments are those of `make_actor`.
+    """
+    modules = make_modules(body, core, hidden_sizes, layer_norm)
+    module = CriticModule(modules.body, modules.core, layer_norm)
+    initial_hidden = initial_hidden_of(modules.core)
     width = max(state_sizes)
 
     def init(key: Key[Array, ""]) -> Params:
-        template = jax.eval_shape(
-            lambda k: module.init(k, jnp.zeros((1, width)), initial_hidden(()), jnp.zeros(1, bool), None), key
-        )
-        return initial_stack(key, template, state_sizes, [1] * len(state_sizes), HEAD_GAIN)
+        def init_one(key: Array) -> Params:
+            return module.init(key, jnp.zeros((1, width)), initial_hidden(()), jnp.zeros(1, bool), None)
+
+        return initial_stack(key, init_one, state_sizes, [1] * len(state_sizes), HEAD_GAIN, modules.custom)
 
     def unroll(
         params: Params, state: Array, hidden: Hidden, start: Array | None, state_mask: Array | None

@@ -6,7 +6,7 @@ through a data dependency (XLA drops `lax.optimization_barrier` on a CPU), and `
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 
 import jax
 import jax.numpy as jnp
@@ -20,26 +20,30 @@ BODY_GAIN = math.sqrt(2.0)
 
 def initial_stack(
     key: Key[Array, ""],
-    template: Params,
+    init_one: Callable[[Array], Params],
     input_sizes: Sequence[int],
     output_sizes: Sequence[int],
     head_gain: float,
+    custom: Set[str] = frozenset(),
 ) -> Params:
     """Parameters of P networks, padded to the same layout.
 
     Args:
         key: network p uses only `fold_in(key, p)`, for any P.
-        template: nested dict of `ShapeDtypeStruct` of one network, at the padded sizes.
+        init_one: `key → params` of one network at the padded sizes, by flax's own initialisers.
         input_sizes, output_sizes: P true sizes; kernels are orthogonal at the true size and zero in the padding.
         head_gain: gain of the layer named `head`. The kernels of a recurrent core, each with all gates side by side,
             have gain 1; all other kernels have gain √2.
+        custom: names of the modules, such as `body`, whose parameters `init_one` draws.
     Returns:
-        The structure of `template`, leaves `[P, …]`: kernels orthogonal, LayerNorm scales 1, all others 0.
+        The structure of one network, leaves `[P, …]`: kernels orthogonal, LayerNorm scales 1, all others 0; the
+        parameters of `custom` modules as `init_one` draws them.
     Source: Saxe et al. 2014; gains of the published implementation.
     """
-    leaves: dict[tuple[str, ...], jax.ShapeDtypeStruct] = flatten_dict(template)  # type: ignore[assignment]
+    template: dict[tuple[str, ...], jax.ShapeDtypeStruct] = flatten_dict(jax.eval_shape(init_one, key))  # type: ignore
+    leaves = {path: leaf for path, leaf in template.items() if path[1] not in custom}
     kernels = sorted(path for path in leaves if path[-1].endswith("kernel"))
-    gains = [{"head": head_gain, "gru": 1.0}.get(path[-2], BODY_GAIN) for path in kernels]
+    gains = [{"head": head_gain, "gru": 1.0, "lstm": 1.0}.get(path[-2], BODY_GAIN) for path in kernels]
 
     def true_shapes(network: int) -> tuple[tuple[int, int], ...]:
         rows = [input_sizes[network] if path[-2] == "dense_0" else leaves[path].shape[0] for path in kernels]
@@ -70,7 +74,11 @@ def initial_stack(
         path: jnp.full((num_networks, *leaf.shape), 1.0 if path[-1] == "scale" else 0.0, leaf.dtype)
         for path, leaf in leaves.items()
     }
-    return unflatten_dict(constant | dict(zip(kernels, stacked, strict=True)))
+    drawn = constant | dict(zip(kernels, stacked, strict=True))
+    if custom:
+        others = jax.lax.map(lambda network_key: init_one(jax.random.fold_in(network_key, 1)), keys)
+        drawn |= {path: leaf for path, leaf in flatten_dict(others).items() if path[1] in custom}
+    return unflatten_dict(drawn)
 
 
 def wait_for(params: Params, key: Key[Array, ""]) -> Key[Array, ""]:

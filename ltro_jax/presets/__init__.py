@@ -49,8 +49,8 @@ def list_presets() -> list[PresetEntry]:
 def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
     """The preset of `task` and `algorithm` with `overrides` by flat setting name; only the overrides count as given.
 
-    An algorithm without a preset for the task, and a rule from outside the package, takes the settings of clip_happo and
-    over them its own defaults.
+    An algorithm without a preset for the task, and a rule from outside the package, takes the settings of clip_happo
+    and over them its own defaults.
 
     Raises:
         SettingsError: no such preset or algorithm, or an invalid override.

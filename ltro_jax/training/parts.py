@@ -10,7 +10,7 @@ from ltro_jax.config import Config, Hypers, SettingsError, Static
 from ltro_jax.config.sharing import parameter_groups
 from ltro_jax.envs import Environment, make_env
 from ltro_jax.envs.base import EnvSpec
-from ltro_jax.networks import GRU, Actor, Critic, make_actor, make_critic
+from ltro_jax.networks import Actor, Critic, get_body, get_core, make_actor, make_critic
 from ltro_jax.training.critic_inputs import CRITIC_INPUTS, CriticInput
 from ltro_jax.types import Array
 
@@ -66,13 +66,15 @@ def make_parts(config: Config) -> Parts:
             f"choose one of {able}"
         )
     _refuse_ineffective(config, rule, spec)
-    core = GRU if static.recurrent else None
     groups = parameter_groups(static.share_parameters, spec.types)
     observation_sizes, action_sizes = widest(spec.observation_sizes, groups), widest(spec.action_sizes, groups)
-    actor = make_actor(observation_sizes, action_sizes, spec.discrete, static.hidden_sizes, core, static.layer_norm)
+    sizes = static.hidden_sizes
+    core = get_core(static.core, sizes[-1]) if static.recurrent else None
+    network = core, static.layer_norm, get_body(static.network, sizes, max(observation_sizes))
+    actor = make_actor(observation_sizes, action_sizes, spec.discrete, sizes, *network)
     actor = actor._replace(groups=groups)
     critic_input = CRITIC_INPUTS[rule.critic_input or static.critic_input](spec)
-    critic = make_critic(critic_input.state_sizes, static.hidden_sizes, core, static.layer_norm)
+    critic = make_critic(critic_input.state_sizes, sizes, *network)
     return Parts(static, env, rule(actor, static), actor, critic, critic_input, config.num_iterations, groups)
 
 
@@ -84,7 +86,7 @@ def widest(sizes: Sequence[int], groups: Sequence[int]) -> tuple[int, ...]:
 
 # A static setting, the value that leaves others without effect, and these
 UNUSED = (
-    ("recurrent", False, {"chunk_length"}),
+    ("recurrent", False, {"chunk_length", "core"}),
     ("actor_epochs", 0, {"actor_lr", "ent_coef", "actor_minibatches"}),
     ("critic_epochs", 0, {"critic_lr", "critic_minibatches", "huber_delta"}),
     ("ls_steps", 1, {"backtrack_coeff"}),
@@ -118,6 +120,10 @@ def _refuse_ineffective(config: Config, rule: type[UpdateRule], spec: EnvSpec) -
             raise SettingsError(
                 f"{words} has no effect with factor_rule = {static.factor_rule}; leave it out or choose "
                 f"factor_rule = {' or '.join(sorted(of_factor))}"
+            )
+        if name == "layer_norm" and static.network != "mlp" and not static.recurrent:
+            raise SettingsError(
+                f"{words} has no effect with network = {static.network!r} and recurrent = False; leave it out"
             )
         for other, value, unused in UNUSED:
             if name in unused and getattr(static, other) == value:

@@ -1,5 +1,6 @@
 """Collect T steps in B environments with every agent's current policy."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -45,9 +46,9 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
     """
     num_steps, num_envs = parts.static.rollout_length, parts.static.num_envs
 
-    def restarted(done: Array, leaf: Array) -> Array:
-        """Zero where an episode starts; `done` is `[B]`, `leaf` `[B, …]`."""
-        return jnp.where(done.reshape(-1, *[1] * (leaf.ndim - 1)), jnp.zeros_like(leaf), leaf)
+    def restarted(done: Array, new: Array, leaf: Array) -> Array:
+        """`new` where an episode starts; `done` is `[B]`, both leaves `[B, …]`."""
+        return jnp.where(done.reshape(-1, *[1] * (leaf.ndim - 1)), new, leaf)
 
     def act_and_step(carry: Carry, drawn: tuple[Array, Array]) -> tuple[Carry, tuple[Transition, Episodes]]:
         noise, env_keys = drawn
@@ -81,7 +82,10 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
             actor_hidden=carry.actor_hidden,
         )
         episodes = Episodes(outcome.done, tally.episode_return, tally.episode_length, outcome.won)
-        tally, hidden = jax.tree.map(lambda leaf: restarted(outcome.done, leaf), (tally, hidden))
+        new_hidden = parts.actor.initial_hidden((num_envs, parts.spec.num_agents))
+        tally, hidden = jax.tree.map(
+            functools.partial(restarted, outcome.done), (new_tally(num_envs), new_hidden), (tally, hidden)
+        )
         return Carry(env_state, next_timestep, hidden, tally), (transition, episodes)
 
     carry = Carry(state.env_state, state.timestep, state.actor_hidden, state.tally)

@@ -1,4 +1,4 @@
-"""What the critics say of a rollout."""
+"""The values of the critics over a rollout."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ class Values(NamedTuple):
     value: Array  # [C, T, B] normalised units, V(s_t)
     next_value: Array  # [C, T, B] normalised units, V(true next state)
     hidden: Any  # [C, T, B, H] before each step, or ()
-    last_hidden: Any  # [C, B, H] to go on from, or ()
+    last_hidden: Any  # [C, B, H] after the last step, or ()
 
 
 def values(
@@ -51,10 +51,15 @@ def values(
         value, after = critic.unroll(params, state, hidden, start, state_mask)
         of_one, mask_of_one = next_state[:, :, None], None if state_mask is None else state_mask[:, :, None]
         next_value, _ = critic.unroll(params, of_one, after, jnp.zeros((*start.shape, 1), bool), mask_of_one)
-        after = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), after)  # [T, B, H]
-        kept = jnp.where(done[..., None], 0.0, after)
-        before = jnp.concatenate([hidden[None], kept[:-1]])
-        return Values(value.T, next_value[..., 0].T, before, kept[-1])
+        initial = critic.initial_hidden(done.shape)
+
+        def kept(new: Array, leaf: Array) -> Array:
+            leaf = leaf.swapaxes(0, 1)  # [T, B, …]
+            return jnp.where(jnp.expand_dims(done, range(2, leaf.ndim)), new, leaf)
+
+        after = jax.tree.map(kept, initial, after)
+        before = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), hidden, after)
+        return Values(value.T, next_value[..., 0].T, before, jax.tree.map(lambda leaf: leaf[-1], after))
 
     one = recurrent if critic.recurrent else feed_forward
     return jax.lax.map(one, (params, state, next_state, state_mask, hidden, start, done))

@@ -15,7 +15,7 @@ from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.algorithms.ppo import HAPPO
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import apply_agents, make_actor, make_critic
-from ltro_jax.networks.body import Body
+from ltro_jax.networks.body import MLP
 from ltro_jax.types import AgentBatch, AgentState
 
 HIDDEN = (8, 6)
@@ -41,17 +41,17 @@ def layer_norm(x):
 def test_body_by_hand():
     """LayerNorm, then Dense → ReLU → LayerNorm per layer (initial scales and biases: 1 and 0)."""
     x = np.random.default_rng(0).normal(3.0, 2.0, (4, 5)).astype(np.float32)
-    params = jax.jit(Body(HIDDEN).init)(jax.random.key(0), x, None)
+    params = jax.jit(MLP(HIDDEN).init)(jax.random.key(0), x, None)
     expected = layer_norm(x)
     for index in range(2):
         kernel = np.array(params["params"][f"dense_{index}"]["kernel"])
         expected = layer_norm(np.maximum(expected @ kernel, 0))
-    np.testing.assert_allclose(Body(HIDDEN).apply(params, x, None), expected, atol=1e-4)
+    np.testing.assert_allclose(MLP(HIDDEN).apply(params, x, None), expected, atol=1e-4)
 
 
 def test_body_without_layer_norm_is_a_plain_perceptron():
     x = np.random.default_rng(0).normal(3.0, 2.0, (4, 5)).astype(np.float32)
-    body = Body(HIDDEN, layer_norm=False)
+    body = MLP(HIDDEN, layer_norm=False)
     params = jax.jit(body.init)(jax.random.key(0), x, None)
     layers = params["params"]
     assert sorted(layers) == ["dense_0", "dense_1"]
@@ -64,7 +64,7 @@ def test_body_without_layer_norm_is_a_plain_perceptron():
 def test_layer_norm_counts_only_entries_that_exist():
     """Whatever stands in the padding: the features are those of the true entries, and it has no gradient."""
     x = np.random.default_rng(1).normal(2.0, 1.0, (4, 5)).astype(np.float32)
-    body = Body(HIDDEN)
+    body = MLP(HIDDEN)
     params = shaken(jax.device_get(jax.jit(body.init)(jax.random.key(0), x, None)))
     features = body.apply(params, x, None)
     wide = np.concatenate([x, np.full((4, 3), 50.0, np.float32)], axis=-1)

@@ -1,7 +1,9 @@
-"""The recurrent core: a GRU as flax defines it, with resets; a step at a time or a sequence at once."""
+"""Recurrent cores: the GRU and LSTM of flax, with resets; a step at a time or a sequence at once."""
 
 # numpy arrays stand in for jax arrays
 # pyright: reportArgumentType=false
+
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ import pytest
 from flax import linen as nn
 
 from ltro_jax.config import Hypers
-from ltro_jax.networks import GRU, make_actor, make_critic
+from ltro_jax.networks import GRU, LSTM, apply_agents, make_actor, make_critic
 
 L, B, SIZE, WIDTH = 7, 3, 5, 4
 HYPERS = jax.tree.map(np.float32, Hypers())
@@ -48,12 +50,56 @@ def test_it_is_the_gru_of_flax():
         f"h{gate}": {"kernel": ours["recurrent_kernel"][block]} for gate, block in zip("rzn", blocks, strict=True)
     }
     theirs["hn"]["bias"] = ours["candidate_bias"]
-    after = GRU(WIDTH).apply({"params": ours}, x, hidden, start)
+    output, after = GRU(WIDTH).apply({"params": ours}, x, hidden, start)
+    assert output is after
     cell, expected = nn.GRUCell(WIDTH), hidden
     for step in range(L):
         expected = np.where(start[:, step, None], 0.0, expected)
         expected, _ = cell.apply({"params": theirs}, expected, x[:, step])  # type: ignore[misc]
         np.testing.assert_allclose(after[:, step], expected, rtol=1e-5, atol=1e-6)  # type: ignore[index]
+
+
+def test_it_is_the_lstm_of_flax():
+    """Gate by gate, one step after another, both parts of the hidden state zeroed at every start."""
+    x, hidden, start = rows()
+    generator = np.random.default_rng(1)
+    shapes = {"input_kernel": (SIZE, 4 * WIDTH), "input_bias": (4 * WIDTH,), "recurrent_kernel": (WIDTH, 4 * WIDTH)}
+    ours = {name: generator.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    theirs = {}
+    for index, gate in enumerate("ifgo"):
+        block = np.s_[..., index * WIDTH : (index + 1) * WIDTH]
+        theirs[f"i{gate}"] = {"kernel": ours["input_kernel"][block]}
+        theirs[f"h{gate}"] = {"kernel": ours["recurrent_kernel"][block], "bias": ours["input_bias"][block]}
+    initial = (rows(2)[1], hidden)
+    output, after = cast(Any, LSTM(WIDTH).apply({"params": ours}, x, initial, start))
+    assert output is after[1] and [leaf.shape for leaf in after] == [(B, L, WIDTH)] * 2
+    cell, expected = nn.LSTMCell(WIDTH), initial
+    for step in range(L):
+        expected = jax.tree.map(lambda leaf, step=step: np.where(start[:, step, None], 0.0, leaf), expected)
+        expected, _ = cell.apply({"params": theirs}, expected, x[:, step])  # type: ignore[misc]
+        for own, other in zip(after, expected, strict=True):
+            np.testing.assert_allclose(own[:, step], other, rtol=1e-5, atol=1e-6)
+
+
+def test_an_lstm_actor_step_by_step_is_the_sequence_at_once():
+    """For two agents with parameters of their own; the hidden state is a pair."""
+    x, _, start = rows()
+    actor = make_actor([SIZE] * 2, [3] * 2, True, (WIDTH,), LSTM)
+    params = jax.jit(actor.init)(jax.random.key(0), HYPERS)
+    lstm = params["params"]["lstm"]
+    for kernel in (*lstm["input_kernel"], *lstm["recurrent_kernel"]):
+        np.testing.assert_allclose(kernel @ kernel.T, np.eye(WIDTH), atol=1e-5)
+    available = np.ones((B, L, 3), bool)
+    hidden = actor.initial_hidden((B,))
+    together = jax.vmap(lambda own: actor.unroll(own, x, hidden, start, available, None, HYPERS).logits)(params)  # type: ignore
+    assert together.shape == (2, B, L, 3)
+    step_of = jax.jit(lambda x, hidden: apply_agents(actor, params, x, hidden, available[:, :2], None, HYPERS))
+    hidden = actor.initial_hidden((B, 2))
+    for step in range(L):
+        hidden = jax.tree.map(lambda leaf, step=step: jnp.where(start[:, step, None, None], 0.0, leaf), hidden)
+        alone, hidden = step_of(np.stack([x[:, step]] * 2, 1), hidden)
+        assert [leaf.shape for leaf in hidden] == [(B, 2, WIDTH)] * 2
+        np.testing.assert_allclose(together[:, :, step], alone.logits.swapaxes(0, 1), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("padded", [False, True])

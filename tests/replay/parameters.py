@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ltro_jax.types import Params
@@ -44,7 +43,7 @@ def hidden_sizes(arrays: Mapping[str, np.ndarray]) -> tuple[int, ...]:
     return tuple(arrays[f"dense{index}.weight"].shape[0] for index in range(count))
 
 
-def core(arrays: Mapping[str, np.ndarray]) -> type[nn.Module] | None:
+def core(arrays: Mapping[str, np.ndarray]) -> type[TwoBiasGRU] | None:
     """The memory of the networks: the recording's own GRU, or None when feed-forward."""
     return TwoBiasGRU if "gru.weight_hh" in arrays else None
 

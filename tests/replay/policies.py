@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from ltro_jax.distributions import Categorical, DiagonalGaussian
 from ltro_jax.networks import make_actor
 from ltro_jax.networks.actor import ActorModule
-from ltro_jax.networks.body import Body, LayerNorm
+from ltro_jax.networks.body import MLP, LayerNorm
+from ltro_jax.networks.features import make_modules
 from ltro_jax.ops import masked_mean
 from ltro_jax.types import Array
 from replay.fixtures import Fixture
@@ -28,7 +29,9 @@ def policy_categorical(fixture: Fixture, dtype) -> dict[str, Array]:
         mode, entropy = policy.mode(), policy.entropy()
         return {
             "features": _features(params, sizes, observation),
-            "raw_logits_before_mask": ActorModule(sizes, actions, True).apply(params, observation, (), None, None)[0],
+            "raw_logits_before_mask": ActorModule(MLP(sizes, name="body"), actions, True).apply(
+                params, observation, (), None, None
+            )[0],
             "normalized_logits": policy.logits,
             "normalized_logits_no_mask": unmasked.logits,
             "probs": jnp.exp(policy.logits),
@@ -82,6 +85,7 @@ def policy_gaussian(fixture: Fixture, dtype) -> dict[str, Array]:
 def policy_gru(fixture: Fixture, dtype) -> dict[str, Array]:
     arrays = fixture.group("params")
     sizes, actions, memory = hidden_sizes(arrays), output_size(arrays), core(arrays)
+    modules = make_modules(MLP, memory, sizes, layer_norm=True)
     actor = make_actor([input_size(arrays)], [actions], True, sizes, memory)
 
     def recompute(params, observation, hidden, start, action, hypers):
@@ -89,7 +93,9 @@ def policy_gru(fixture: Fixture, dtype) -> dict[str, Array]:
         available = jnp.ones((*action.shape, actions), bool)
         policy = actor.unroll(params, observation, hidden, start, available, None, hypers)
         assert isinstance(policy, Categorical)
-        outputs: Any = ActorModule(sizes, actions, True, memory).apply(params, observation, hidden, start, None)
+        outputs: Any = ActorModule(modules.body, actions, True, modules.core).apply(
+            params, observation, hidden, start, None
+        )
         after = outputs[2]
         norm = LayerNorm().apply({"params": params["params"]["gru_norm"]}, after)
         over_time = {
@@ -113,7 +119,7 @@ def policy_gru(fixture: Fixture, dtype) -> dict[str, Array]:
 
 
 def _features(params, sizes: tuple[int, ...], observation: Array) -> Array:
-    return Body(sizes).apply({"params": params["params"]["body"]}, observation, None)  # type: ignore[return-value]
+    return MLP(sizes).apply({"params": params["params"]["body"]}, observation, None)  # type: ignore[return-value]
 
 
 def _log_prob_per_dimension(policy: DiagonalGaussian, action: Array) -> Array:

@@ -106,21 +106,22 @@ def test_what_cannot_be_swept(tiny, grid, sentence, tmp_path):
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_member_does_not_feel_the_others(swept, tiny, tmp_path):
+def test_a_member_does_not_feel_the_others(tiny, tmp_path, full_compilation):
     """On a CPU to the last bit: state and metrics of a point and seed are those of a run of it alone."""
+    swept = sweep(tiny(seeds=(3, 7)), {"actor_lr": [1e-3, 2e-2]}, tmp_path / "sweep", progress=False)
     (run,) = swept.runs.values()
-    assert swept.finished and run.metrics["actor_lr"].values.tolist() == [1e-3, 1e-3, 1e-2, 1e-2]
-    alone = train(tiny(seeds=(7,), actor_lr=1e-2), tmp_path / "alone", progress=False)
-    index = run.member(7, {"actor_lr": 1e-2})
+    assert swept.finished and run.metrics["actor_lr"].values.tolist() == [1e-3, 1e-3, 2e-2, 2e-2]
+    alone = train(tiny(seeds=(7,), actor_lr=2e-2), tmp_path / "alone", progress=False)
+    index = run.member(7, {"actor_lr": 2e-2})
     assert index == 3
     everyone = run.restore().state
     assert_same_bits(jax.tree.map(lambda leaf: leaf[index : index + 1], everyone), alone.restore().state)
     for name in alone.metrics.data_vars:
         np.testing.assert_array_equal(run.metrics[name].values[index], alone.metrics[name].values[0])
-    (params,) = (load_policy(run.path, 7, point={"actor_lr": 1e-2}).params,)
+    (params,) = (load_policy(run.path, 7, point={"actor_lr": 2e-2}).params,)
     assert_same_bits(params, load_policy(alone.path, 7).params)
-    assert set(run.by_point()) == {"actor_lr=0.001", "actor_lr=0.01"}
-    with pytest.raises(RunError, match=r"is not one of the grid of .*actor_lr=0\.001; actor_lr=0\.01"):
+    assert set(run.by_point()) == {"actor_lr=0.001", "actor_lr=0.02"}
+    with pytest.raises(RunError, match=r"is not one of the grid of .*actor_lr=0\.001; actor_lr=0\.02"):
         load_policy(run.path, 7)
 
 

@@ -32,7 +32,8 @@ def collected(tiny) -> Any:
     def collect(seed):
         before, _ = train.iterate(train.init(seed, hypers), hypers)
         after, transitions, _ = rollout(jax.random.key(1), before, hypers, train.parts)
-        return before, transitions, after, returns(transitions, before, hypers, train.parts)
+        agents, critics, last_hidden = returns(transitions, before, hypers, train.parts)
+        return before, transitions, after, (agents.learnable(), critics, last_hidden)
 
     return train.parts, hypers, *collect(0)
 
