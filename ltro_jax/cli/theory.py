@@ -12,8 +12,11 @@ HELP = {
     "num_states": "number of states of each game",
     "gamma": "discount factor",
     "factor_clips": "bounds of the factor; inf = none",
-    "kl_thresholds": "step sizes in nats (variance, improvement)",
-    "agents": "numbers of agents, with two actions each (variance)",
+    "factor_epsilons": "half widths ε' of the rule two_sided (factor_rules)",
+    "factor_powers": "exponents α of the rule power (factor_rules)",
+    "num_samples": "batch sizes of the mean squared error (factor_rules)",
+    "kl_thresholds": "step sizes in nats (variance, factor_rules, improvement)",
+    "agents": "numbers of agents, with two actions each (variance, factor_rules)",
     "num_agents": "number of agents (improvement, nash_gap)",
     "num_actions": "number of actions of each agent (improvement, nash_gap)",
     "iterations": "number of iterations (improvement)",
@@ -30,8 +33,9 @@ def add_parser(commands: Any) -> None:
         "theory",
         help="check the paper's claims exactly on random games",
         description="Exact studies on small random games: variance against positions and agents (variance), "
-        "improvement against its lower bound (improvement), Nash gap against iterations (nash_gap). Each writes a "
-        "plot (PNG, PDF), a table (CSV, Markdown) and a dataset.",
+        "bias and variance of each weight of the factor (factor_rules), improvement against its lower bound "
+        "(improvement), Nash gap against iterations (nash_gap). Each writes a plot (PNG, PDF), a table (CSV, Markdown) "
+        "and a dataset.",
         epilog="example: ltro theory --studies nash_gap --games 200 -o runs/gap",
     )
     parser.add_argument(

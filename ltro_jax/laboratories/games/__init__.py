@@ -58,14 +58,17 @@ from ltro_jax.laboratories.games.updates import (
     update,
     weighted_advantage,
 )
+from ltro_jax.laboratories.games.weights import FACTOR_WEIGHTS, RuleMoments, rule_moments
 
 __all__ = [
+    "FACTOR_WEIGHTS",
     "BestResponse",
     "Evaluation",
     "Factors",
     "Game",
     "GameHypers",
     "History",
+    "RuleMoments",
     "StepInfo",
     "UpdateInfo",
     "WeightedAdvantage",
@@ -104,6 +107,7 @@ __all__ = [
     "position_total_variation",
     "prefix_total_variation",
     "random_game",
+    "rule_moments",
     "run",
     "second_moment",
     "sequential_factors",

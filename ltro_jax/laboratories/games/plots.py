@@ -1,4 +1,4 @@
-"""Plots of the exact studies: moments against positions and agents, improvement against its bound, Nash gaps."""
+"""Plots of the exact studies: moments, weights of the factor, improvement, Nash gaps."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,12 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter, SymmetricalLogLocator
 
-from ltro_jax.analysis.statistics import Interval, iqm_interval
+from ltro_jax.analysis.statistics import Interval, iqm, iqm_interval
 from ltro_jax.analysis.style import COLOURS, LINES, STYLE, legend
 from ltro_jax.analysis.tables import interval_text
 from ltro_jax.laboratories.games.tables import GAP_FLOOR
 
 TITLES = {"gradient_step": "gradient steps", "trust_region_step": "trust-region steps"}
+MARKERS = ("o", "s", "^", "D", "v", "X")
 _SCATTERED = 1000  # most points of a rule in a panel; the tables count all
 _LINEAR = 1e-4  # the axes of the improvement are linear between −_LINEAR and _LINEAR
 
@@ -66,6 +67,45 @@ def _draw_moments(axes: Axes, part: xr.Dataset, count: str) -> None:
         label = f"bound on E[({weight}·A)²]" if name == "bound" else f"Var({weight}·A)"
         style = {"color": colour, "linestyle": dashes, "marker": "o", "ms": 4, "capsize": 2}
         axes.errorbar(of_clip[count], point, [point - low, high - point], label=label, **style)
+
+
+def factor_rules_figure(study: xr.Dataset) -> Figure:
+    """Absolute bias of the last position against its standard deviation, a panel for each number of agents.
+
+    Args:
+        study: as in `factor_rules_table`; its largest step size is drawn.
+    Returns:
+        A curve for each rule through its parameter values, whose text is beside each point; interquartile means over
+        games.
+    """
+    last = study.sel(kl_threshold=study["kl_threshold"].values.max()).isel(
+        place=(study["agents"] == study["position"]).values
+    )
+    panels: dict[str, Callable[[Axes], None]] = {
+        f"N = {agents}": partial(_draw_trade_offs, part=last.isel(place=place))
+        for place, agents in enumerate(last["agents"].values)
+    }
+    figure = _row(
+        panels, xlabel="|bias| / max |A|", ylabel="standard deviation of w·A / max |A|", columns=6, sharey=False
+    )
+    figure.suptitle(f"last position, KL < {last['kl_threshold'].item():g}", fontsize=10)
+    return figure
+
+
+def _draw_trade_offs(axes: Axes, part: xr.Dataset) -> None:
+    """A curve or point for each rule; the parameter of each point in small text."""
+    bias, deviation = iqm(np.abs(part["bias"].values), axis=1), iqm(np.sqrt(part["variance"].values), axis=1)
+    rules = part["rule"].values
+    for rule, (dashes, colour), marker in zip(dict.fromkeys(rules), LINES, MARKERS, strict=False):
+        chosen = np.flatnonzero(rules == rule)
+        chosen = chosen[np.argsort(part["parameter"].values[chosen])]
+        axes.plot(bias[chosen], deviation[chosen], color=colour, linestyle=dashes, marker=marker, ms=5, label=str(rule))
+        for index in chosen:
+            value = part["parameter"].values[index]
+            if np.isfinite(value):
+                at = (bias[index], deviation[index])
+                axes.annotate(f"{value:g}", at, (4, 4), textcoords="offset points", fontsize=6, color=colour)
+    axes.axvline(0.0, color="0.6", linewidth=0.8)
 
 
 def improvement_figure(study: xr.Dataset) -> Figure:

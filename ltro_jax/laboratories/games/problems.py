@@ -1,4 +1,4 @@
-"""Batches of random games on which the paper's three claims are measured: variance, improvement, Nash gap."""
+"""Batches of random games for the studies: variance, weights of the factor, improvement, Nash gap."""
 
 from functools import partial
 from typing import NamedTuple
@@ -8,13 +8,14 @@ import jax.numpy as jnp
 
 from ltro_jax.laboratories.games.agent_steps import GameHypers, exact_trust_region_step
 from ltro_jax.laboratories.games.bounds import max_advantage, weighted_second_moment_bound
-from ltro_jax.laboratories.games.evaluation import evaluate
-from ltro_jax.laboratories.games.factors import second_moment, sequential_factors
+from ltro_jax.laboratories.games.evaluation import Evaluation, evaluate
+from ltro_jax.laboratories.games.factors import Factors, second_moment, sequential_factors
 from ltro_jax.laboratories.games.games import Game, random_game
 from ltro_jax.laboratories.games.policies import log_policies
 from ltro_jax.laboratories.games.precision import require_float64
 from ltro_jax.laboratories.games.surrogates import weighted_second_moment, weighted_variance
 from ltro_jax.laboratories.games.updates import ExactAgentUpdate, run, update
+from ltro_jax.laboratories.games.weights import RuleMoments, rule_moments
 from ltro_jax.types import Array
 
 
@@ -65,6 +66,17 @@ def random_problems(
     return jax.vmap(problem)(keys)
 
 
+def updated(problem: Problems, hypers: GameHypers, agent_update: ExactAgentUpdate) -> tuple[Factors, Evaluation]:
+    """The factors of one sequential update of a game in random order, and the values of the old policy."""
+    game, logits, order_key = problem
+    new_logits, info = update(order_key, game, logits, hypers, agent_update=agent_update)
+    log_policy = log_policies(logits)
+    return (
+        sequential_factors(log_policies(new_logits), log_policy, info.order),
+        evaluate(game, jnp.exp(log_policy)),
+    )
+
+
 @partial(jax.jit, static_argnames="agent_update")
 def weight_moments(
     problems: Problems, hypers: GameHypers, *, agent_update: ExactAgentUpdate = exact_trust_region_step
@@ -82,12 +94,8 @@ def weight_moments(
     require_float64(logits=problems.logits)
 
     def moments(problem: Problems) -> WeightMoments:
-        game, logits, order_key = problem
-        new_logits, info = update(order_key, game, logits, hypers, agent_update=agent_update)
-        log_policy, clip = log_policies(logits), hypers.factor_clip
-        old = evaluate(game, jnp.exp(log_policy))
-        factors = sequential_factors(log_policies(new_logits), log_policy, info.order)
-        states, unit = old.state_distribution, jnp.square(max_advantage(old.advantage))
+        factors, old = updated(problem, hypers, agent_update)
+        clip, states, unit = hypers.factor_clip, old.state_distribution, jnp.square(max_advantage(old.advantage))
         return WeightMoments(
             variance=weighted_variance(factors, old.advantage, states, clip) / unit,
             second_moment=weighted_second_moment(factors, old.advantage, clip) @ states / unit,
@@ -96,6 +104,42 @@ def weight_moments(
         )
 
     return jax.vmap(moments)(problems)
+
+
+@partial(jax.jit, static_argnames=("rules", "agent_update"))
+def moments_by_rule(
+    problems: Problems,
+    hypers: GameHypers,
+    parameters: Array,
+    *,
+    rules: tuple[str, ...],
+    agent_update: ExactAgentUpdate = exact_trust_region_step,
+) -> RuleMoments:
+    """One sequential update of each game in random order, and the bias and variance of each weight of the factor.
+
+    All weights are measured on the same change of policy, which the clamp c of `hypers` determines.
+
+    Args:
+        hypers: scalars, traced.
+        parameters: `[W]`, the parameter of each rule, traced.
+        rules: W keys of `FACTOR_WEIGHTS`, static.
+    Returns:
+        `[W, G, N]`; the bias in units of ε_A = max |A|, the variance in units of ε_A².
+    Raises:
+        TypeError: not float64.
+    """
+    require_float64(logits=problems.logits)
+
+    def moments(problem: Problems) -> list[RuleMoments]:
+        factors, old = updated(problem, hypers, agent_update)
+        unit = max_advantage(old.advantage)
+        measured = [
+            rule_moments(factors, old.advantage, old.state_distribution, rule, parameter)
+            for rule, parameter in zip(rules, parameters, strict=True)
+        ]
+        return [RuleMoments(bias / unit, variance / jnp.square(unit)) for bias, variance in measured]
+
+    return jax.tree.map(lambda *by_weight: jnp.stack(by_weight), *jax.vmap(moments)(problems))
 
 
 @partial(jax.jit, static_argnames=("num_iterations", "agent_update", "schedule"))

@@ -10,13 +10,15 @@ from matplotlib.figure import Figure
 
 from ltro_jax.analysis.results import netcdf_gz
 from ltro_jax.analysis.tables import csv_text, join_intervals, markdown_table
-from ltro_jax.laboratories.games.plots import gap_figure, improvement_figure, variance_figure
+from ltro_jax.laboratories.games.plots import factor_rules_figure, gap_figure, improvement_figure, variance_figure
 from ltro_jax.laboratories.games.tables import (
     GAP_FLOOR,
+    factor_rules_table,
     gap_table,
     growth_table,
     improvement_table,
     improvement_tolerance,
+    lowest_errors,
     variance_table,
 )
 
@@ -46,6 +48,28 @@ def report_variance(study: xr.Dataset) -> Report:
         f"{markdown_table(join_intervals(last))}"
     )
     return _report("variance", text, table, study, variance_figure(study))
+
+
+def report_factor_rules(study: xr.Dataset) -> Report:
+    """Table, dataset and plot of `measure_factor_rules`."""
+    table = factor_rules_table(study)
+    largest = study["kl_threshold"].values.max()
+    last = table.query("agents == position and kl_threshold == @largest")
+    shown = join_intervals(last).drop(columns=["kl_threshold", "rule", "parameter", "position", "absolute_bias"])
+    text = (
+        f"# Bias and variance of the weights of the factor, exactly\n\n{_games(study)}, one exact trust-region update "
+        "each (KL of every agent < kl_threshold) without a clamp in random order; all weights w are measured on the "
+        "same two policies, and all expectations are enumerated. `bias`: E[w·A] − E[R·A]. `standard_deviation`: of "
+        "w·A for one sample. `mse_n`: bias² + variance / n, the mean squared error of the mean over n independent "
+        "samples. self_normalised is a ratio estimator: its values are those of many samples, bias 0 because E[R] = 1 "
+        "and the variance of the delta method. Biases and standard deviations are in units of max |A|.\n\n"
+        "## Weight with the lowest mean squared error\n\nLast position, IQM over games. A weight that is smaller "
+        "everywhere also has a lower variance, for example c < 1 if all R > c.\n\n"
+        f"{markdown_table(lowest_errors(table))}\n"
+        f"## Last position, KL < {largest:g}\n\nIQM over games, 95 % bootstrap interval; the CSV file has every "
+        f"position and step size.\n\n{markdown_table(shown)}"
+    )
+    return _report("factor_rules", text, table, study, factor_rules_figure(study))
 
 
 def report_improvement(study: xr.Dataset) -> Report:

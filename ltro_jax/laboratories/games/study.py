@@ -1,5 +1,6 @@
 """The exact studies: measure the paper's claims on random games, and write labelled datasets, tables and plots."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,10 +12,16 @@ from ltro_jax.analysis.results import write_results
 from ltro_jax.config import SettingsError
 from ltro_jax.config.studies import VARIANCE_ACTIONS, TheorySettings
 from ltro_jax.laboratories.games import GameHypers, exact_gradient_step, exact_trust_region_step, float64
-from ltro_jax.laboratories.games.problems import Problems, courses, random_problems, weight_moments
+from ltro_jax.laboratories.games.problems import Problems, courses, moments_by_rule, random_problems, weight_moments
 from ltro_jax.laboratories.games.rates import log_spaced
-from ltro_jax.laboratories.games.reports import report_gap, report_improvement, report_variance
+from ltro_jax.laboratories.games.reports import (
+    report_factor_rules,
+    report_gap,
+    report_improvement,
+    report_variance,
+)
 from ltro_jax.laboratories.games.tables import MOMENTS
+from ltro_jax.laboratories.games.weights import RuleMoments
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 
 AGENT_UPDATES = {  # name in tables and datasets → step
@@ -43,11 +50,35 @@ def measure_variance(settings: TheorySettings, say: Say) -> xr.Dataset:
     coordinates = {
         "kl_threshold": list(settings.kl_thresholds),
         "factor_clip": list(settings.factor_clips),
-        "agents": ("place", np.repeat(settings.agents, settings.agents)),
-        "position": ("place", np.concatenate([np.arange(1, agents + 1) for agents in settings.agents])),
-    }
+    } | _places(settings)
     variables = {name: (dims, np.concatenate(column, axis=-1)) for name, column in columns.items()}
     return xr.Dataset(variables, coordinates, _attributes(settings, num_actions=VARIANCE_ACTIONS))
+
+
+def measure_factor_rules(settings: TheorySettings, say: Say) -> xr.Dataset:
+    """Bias and variance of each weight of the factor, on one trust-region update of each game without a clamp."""
+    labels, weights = list(settings.weights), settings.weights.values()
+    rules, parameters = (tuple(column) for column in zip(*weights, strict=True))
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in RuleMoments._fields}
+    for agents in settings.agents:
+        say(f"factor_rules: {agents} agents")
+        problems = _problems(settings, agents, VARIANCE_ACTIONS)
+        measured = [
+            moments_by_rule(problems, GameHypers(math.inf, kl), np.array(parameters), rules=rules)
+            for kl in settings.kl_thresholds
+        ]
+        for name, column in columns.items():
+            column.append(np.array([getattr(moments, name) for moments in measured]))
+    dims = ("kl_threshold", "weight", "game", "place")
+    coordinates = {
+        "kl_threshold": list(settings.kl_thresholds),
+        "weight": labels,
+        "rule": ("weight", list(rules)),
+        "parameter": ("weight", list(parameters)),
+    } | _places(settings)
+    variables = {name: (dims, np.concatenate(column, axis=-1)) for name, column in columns.items()}
+    attributes = _attributes(settings, num_actions=VARIANCE_ACTIONS)
+    return xr.Dataset(variables, coordinates, attributes | {"num_samples": list(settings.num_samples)})
 
 
 def measure_improvement(settings: TheorySettings, say: Say) -> xr.Dataset:
@@ -110,6 +141,7 @@ def measure_gap(settings: TheorySettings, say: Say) -> xr.Dataset:
 
 MEASURES = {
     "variance": (measure_variance, report_variance),
+    "factor_rules": (measure_factor_rules, report_factor_rules),
     "improvement": (measure_improvement, report_improvement),
     "nash_gap": (measure_gap, report_gap),
 }
@@ -146,6 +178,12 @@ def run_studies(names: Sequence[str], settings: TheorySettings, directory: Path,
 
 def _problems(settings: TheorySettings, num_agents: int, num_actions: int) -> Problems:
     return random_problems(settings.seed, settings.games, num_agents, settings.num_states, num_actions, settings.gamma)
+
+
+def _places(settings: TheorySettings) -> dict[str, tuple[str, np.ndarray]]:
+    """Coordinates of the dimension `place`: every position of every number of agents."""
+    positions = np.concatenate([np.arange(1, agents + 1) for agents in settings.agents])
+    return {"agents": ("place", np.repeat(settings.agents, settings.agents)), "position": ("place", positions)}
 
 
 def _attributes(settings: TheorySettings, **others: float) -> dict[str, float]:

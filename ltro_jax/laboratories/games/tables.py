@@ -11,12 +11,13 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from ltro_jax.analysis.statistics import Interval, iqm_interval
-from ltro_jax.analysis.tables import interval_columns
+from ltro_jax.analysis.tables import HIGH, LOW, interval_columns
 from ltro_jax.laboratories.games.problems import WeightMoments
 from ltro_jax.laboratories.games.rates import power_law_slopes
 from ltro_jax.laboratories.variance.tables import growth_rate
 
 GAP_FLOOR = 1e-9  # below it a gap counts as zero: rewards are in [−1, 1], the solves are good to about 1e-12
+BIAS_FLOOR = 1e-12  # below it a bias in units of max |A| is rounding and counts as zero
 GAP_REACHED = 1e-3  # a game with a smaller gap counts as closed
 MOMENTS = WeightMoments._fields
 
@@ -65,6 +66,47 @@ def growth_table(study: xr.Dataset) -> pd.DataFrame:
         for over, rate in rates.items():
             columns = labels | {"over": over} | interval_columns("rate", rate)
             rows.append(columns | {"factor_per_agent": np.exp(rate.point)})
+    return pd.DataFrame(rows)
+
+
+def factor_rules_table(study: xr.Dataset) -> pd.DataFrame:
+    """A row for each step size, weight of the factor, number of agents and position.
+
+    Args:
+        study: `bias` and `variance` of dims (kl_threshold, weight, game, place), coordinates `rule` and `parameter`
+            along weight, `agents` and `position` (from 1) along place; attribute `num_samples`.
+    Returns:
+        With their intervals over games, in units of max |A| or its square: `bias`, its absolute value
+        `absolute_bias`, `standard_deviation` of a sample, and `mse_n` = bias² + variance / n for each n.
+    """
+    tables = []
+    for labels, part in _parts(study, "kl_threshold", "weight"):
+        columns = labels | {name: part[name].item() for name in ("rule", "parameter")}
+        columns |= {name: part[name].values for name in ("agents", "position")}
+        bias = np.where(np.abs(part["bias"].values) < BIAS_FLOOR, 0.0, part["bias"].values)
+        variance = part["variance"].values
+        values = {"bias": bias, "absolute_bias": np.abs(bias), "standard_deviation": np.sqrt(variance)}
+        values |= {f"mse_{n}": bias**2 + variance / n for n in np.atleast_1d(study.attrs["num_samples"])}
+        for name, of_games in values.items():
+            columns |= interval_columns(name, iqm_interval(of_games))
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def lowest_errors(table: pd.DataFrame) -> pd.DataFrame:
+    """The weight with the lowest mean squared error at the last position, for each step size, N and n.
+
+    Args:
+        table: `factor_rules_table`.
+    Returns:
+        A row for each step size and number of agents, and a column for each n.
+    """
+    last = table.query("agents == position").set_index("weight")
+    errors = [name for name in table.columns if name.startswith("mse_") and not name.endswith((LOW, HIGH))]
+    rows = [
+        {"kl_threshold": kl, "agents": agents} | {name: str(group[name].idxmin()) for name in errors}
+        for (kl, agents), group in last.groupby(["kl_threshold", "agents"])
+    ]
     return pd.DataFrame(rows)
 
 
