@@ -51,7 +51,8 @@ def main() -> None:
     for updates in options.updates:
         for title, run in runs.items():
             tables[f"{title}, {words(updates)}"] = controlled_table(run, num_updates=updates)
-    everything = pd.concat(tables, names=["run"]).reset_index("run")
+    moments = {label: of_run.moments for label, of_run in tables.items()}
+    everything = pd.concat(moments, names=["run"]).reset_index("run")
     by_updates = {
         words(updates): everything.query("updates == @updates and agents_before > 0") for updates in options.updates
     }

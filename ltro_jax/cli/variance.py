@@ -41,7 +41,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--controlled",
         action="store_true",
-        help="also hold two policies fixed and compare moments of the factor over fresh actions with exact ones",
+        help="also hold two policies fixed, compare moments of the factor over fresh actions with exact ones, and list "
+        "bias and variance of each factor_rule",
     )
     for name, words in CONTROLLED.items():
         parser.add_argument(f"--{name}", type=int, help=words)

@@ -10,12 +10,12 @@ from ltro_jax.cli import main
 
 SIZES = "--games 6 --num_states 2 --num_agents 2 --num_actions 2 --agents 2 3 --factor_clips 1 inf".split()
 STEPS = "--kl_thresholds 0.001 0.1 --iterations 40 --gap_iterations 40".split()  # one program for both
-STUDIES = ("variance", "improvement", "nash_gap")
+STUDIES = ("variance", "factor_rules", "improvement", "nash_gap")
 
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory):
-    """All three, small."""
+    """All four, small."""
     path = tmp_path_factory.mktemp("theory") / "out"
     assert main(["theory", "--quiet", *SIZES, *STEPS, "-o", str(path)]) == 0
     return path
@@ -43,6 +43,23 @@ def test_no_bound_is_violated(studies):
     assert {row["rule"] for row in improvement} == {"c = 1", "c = ∞", "simultaneous"} and len(improvement) == 6
     assert all(row["violations"] == row["falls_where_bound_not_negative"] == "0" for row in improvement)
     assert any(float(row["bound_above_rounding"]) > 0 for row in improvement)
+
+
+@pytest.mark.timeout(280)
+def test_every_weight_of_the_factor_is_measured(studies):
+    """R has no bias, and clamps and 1 do; the squared error is bias² + variance / n in each row."""
+    table = rows(studies / "factor_rules.csv")
+    assert len(table) == 2 * 13 * 5  # step sizes, weights, positions
+    last = {row["weight"]: row for row in table if (row["kl_threshold"], row["position"]) == ("0.1", "3")}
+    assert len(last) == 13 and last["none"]["parameter"] == "" and last["clamp, c = ∞"]["parameter"] == "inf"
+    assert float(last["clamp, c = ∞"]["bias"]) == float(last["self_normalised"]["bias"]) == 0.0
+    assert float(last["none"]["bias"]) < float(last["clamp, c = 1"]["bias"]) < -1e-3
+    assert float(last["clamp, c = 1"]["standard_deviation"]) < float(last["clamp, c = ∞"]["standard_deviation"])
+    moments = xr.load_dataset(studies / "factor_rules.nc.gz")
+    error = moments["bias"] ** 2 + moments["variance"] / 100
+    exact = error.sel(kl_threshold=0.1, weight="none").isel(place=-1)
+    assert float(last["none"]["mse_100_low"]) <= np.median(exact) <= float(last["none"]["mse_100_high"])
+    assert "| 0.1 | 3 |" in (studies / "factor_rules.md").read_text()
 
 
 @pytest.mark.timeout(280)
@@ -79,6 +96,9 @@ def test_it_prints_its_reports(studies, tmp_path, capsys):
         ("--gamma 1", "gamma = 1 must be at least 0 and less than 1"),
         ("--factor_clips 1 0", "factor_clips = 1 0 must be distinct numbers above 0"),
         ("--factor_clips nan", "factor_clips = nan must be distinct numbers above 0"),
+        ("--factor_epsilons 0", "factor_epsilons = 0 must be distinct numbers above 0"),
+        ("--factor_powers 0.5 -1", "factor_powers = 0.5 -1 must be distinct finite numbers of at least 0"),
+        ("--num_samples 10 10", "num_samples = 10 10 must be distinct numbers above 0"),
         ("--kl_thresholds 0.1 0.1", "kl_thresholds = 0.1 0.1 must be distinct numbers above 0"),
         ("--kl_thresholds inf", "kl_thresholds must be finite"),
         ("--agents 3", "agents = 3 is one number; the growth with the number of agents needs at least 2"),

@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 
 from ltro_jax import load_run
+from ltro_jax.algorithms.factor_rules import FACTOR_RULES
 from ltro_jax.cli import main
 from ltro_jax.storage import MetricStore
 
@@ -60,6 +61,11 @@ def test_controlled_measurement(study, tmp_path, capsys):
     assert [(row["seed"], row["agents_before"]) for row in rows] == [(s, m) for s in "01" for m in "0123"]
     assert float(rows[1]["exact"]) > 1.0 and float(rows[1]["raw_exact"]) > 0.0
     assert (tmp_path / "out" / "controlled.png").exists()
+    with open(tmp_path / "out" / "controlled_rules.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["rule"] for row in rows} == set(FACTOR_RULES) and len(rows) == 2 * 17 * 3
+    assert all(abs(float(row["bias"])) < 1e-12 for row in rows if row["rule"] == "none" and row["agents_before"] == "0")
+    assert f"| {run} | 2 | clamp, c = 1 |" in printed
     assert main([*measure[:-1], "--draws=1", "-o", str(tmp_path / "none")]) == 2
     assert "4 situations, 1 draws and 1 updates are too few" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()

@@ -7,6 +7,7 @@ import pytest
 
 from ltro_jax.laboratories.controlled.measure import enumerable, make_controlled
 from ltro_jax.laboratories.controlled.moments import second_moments, weighted_variances
+from ltro_jax.laboratories.controlled.rules import rule_cells, rule_table
 from ltro_jax.laboratories.games import joint_actions
 from ltro_jax.training import make_train
 
@@ -76,6 +77,32 @@ def test_estimates_agree_while_the_product_is_small(matching):
         distance = np.abs(variances["estimate"] - variances["exact"])
         assert np.all(distance <= 4.0 * variances["standard_error"])
         assert variances["exact"][0] == pytest.approx(1.0, rel=1e-6)
+
+
+def test_weights_of_the_factor_are_those_of_the_enumeration(matching):
+    """Bias and variance of min(R, 1), R and 1, from sums over the joint actions."""
+    _, _, enumeration = matching
+    weights = {"R": ("clamp", np.inf), "min(R, 1)": ("clamp", 1.0), "none": ("none", np.nan)}
+    table = rule_table(enumeration, weights)
+    assert table["weight"].tolist() == ["R"] * 3 + ["min(R, 1)"] * 3 + ["none"] * 3
+    assert table["agents_before"].tolist() == [0, 1, 2] * 3
+    probability = np.exp(enumeration.log_joint.astype(float))[..., None] / SITUATIONS
+    advantage, factor = enumeration.advantage.astype(float)[..., None], np.exp(enumeration.log_factor[..., :-1])
+    unit = np.sum(probability * advantage**2)
+    mean_raw = np.sum(probability * factor * advantage, (0, 1))
+    for label, weight in {"R": factor, "min(R, 1)": np.minimum(factor, 1.0), "none": np.ones_like(factor)}.items():
+        rows = table[table["weight"] == label]
+        mean = np.sum(probability * weight * advantage, (0, 1))
+        variance = np.sum(probability * (weight * advantage - mean) ** 2, (0, 1))
+        np.testing.assert_allclose(rows["bias"], (mean - mean_raw) / np.sqrt(unit), atol=1e-6)
+        np.testing.assert_allclose(rows["variance"], variance / unit, rtol=1e-5)
+    assert table["bias"].iloc[5] < -1e-3  # the clamp removes part of what the agents before gained
+    cells = rule_cells("a run", table.assign(seed=0))
+    assert cells["weight"].tolist() == list(weights) and cells["agents before"].tolist() == [2, 2, 2]
+    np.testing.assert_allclose(cells["standard deviation"], np.sqrt(table["variance"].iloc[2::3]))
+    silent = enumeration._replace(advantage=0.0 * enumeration.advantage)
+    with pytest.raises(ValueError, match="the advantage of every action is 0"):
+        rule_table(silent, weights)
 
 
 @pytest.mark.parametrize("settings", [{"continuous_actions": True, "task": "probe/target"}, {"recurrent": True}])

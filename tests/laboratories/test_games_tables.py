@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ltro_jax.laboratories.games.plots import gap_figure, improvement_figure, variance_figure
-from ltro_jax.laboratories.games.tables import gap_table, growth_table, improvement_table, variance_table
+from ltro_jax.laboratories.games.plots import factor_rules_figure, gap_figure, improvement_figure, variance_figure
+from ltro_jax.laboratories.games.tables import (
+    factor_rules_table,
+    gap_table,
+    growth_table,
+    improvement_table,
+    lowest_errors,
+    variance_table,
+)
 
 
 def improvements(improvement, bound) -> xr.Dataset:
@@ -80,6 +87,45 @@ def test_the_plot_of_variances_shows_means_over_games():
         first = 0.15 * (1.5**2 if weight == "R" else 1.0)
         np.testing.assert_allclose(line.get_xydata(), [(2, first), (3, heights[-1])])
     np.testing.assert_allclose(lines_by_label(above)["bound on E[(min(R, 1)·A)²]"].get_ydata(), 0.55)
+
+
+def trade_offs() -> xr.Dataset:
+    """R with bias 0 and variance 4, min(R, 1) with bias −0.1 and variance 1, and 1 with bias −0.5 and variance 2.25."""
+    bias, variance = np.array([-1e-17, -0.1, -0.5]), np.array([4.0, 1.0, 2.25])
+    dims = ("kl_threshold", "weight", "game", "place")
+    values = {
+        name: (dims, np.broadcast_to(x[:, None, None], (1, 3, 4, 3)))
+        for name, x in (("bias", bias), ("variance", variance))
+    }
+    coordinates = {"kl_threshold": [0.1], "weight": ["R", "min(R, 1)", "none"]}
+    coordinates |= {"rule": ("weight", ["clamp", "clamp", "none"]), "parameter": ("weight", [np.inf, 1.0, np.nan])}
+    coordinates |= {"agents": ("place", [1, 2, 2]), "position": ("place", [1, 1, 2])}
+    return xr.Dataset(values, coordinates, {"num_samples": [100, 10_000]})
+
+
+def test_errors_of_batch_means():
+    """0.01 + 1/n against 4/n: the clamp is better for n < 300; a bias of 1e-17 is rounding."""
+    table = factor_rules_table(trade_offs())
+    assert len(table) == 9 and table["bias"].tolist() == [0.0] * 3 + [-0.1] * 3 + [-0.5] * 3
+    np.testing.assert_allclose(table["mse_100"], np.repeat([0.04, 0.02, 0.2725], 3))
+    np.testing.assert_allclose(table["mse_10000"], np.repeat([0.0004, 0.0101, 0.250225], 3))
+    np.testing.assert_allclose(table["standard_deviation_high"], np.repeat([2.0, 1.0, 1.5], 3))
+    rows = lowest_errors(table).to_dict("records")
+    assert [(row["agents"], row["mse_100"], row["mse_10000"]) for row in rows] == [
+        (1, "min(R, 1)", "R"),
+        (2, "min(R, 1)", "R"),
+    ]
+
+
+def test_the_plot_of_trade_offs_has_a_curve_for_each_rule():
+    panels = factor_rules_figure(trade_offs()).axes
+    assert [axes.get_title() for axes in panels] == ["N = 1", "N = 2"]
+    for axes in panels:
+        clamp, none, _ = axes.lines
+        np.testing.assert_allclose(np.asarray(clamp.get_xydata()), [(0.1, 1.0), (0.0, 2.0)], atol=1e-12)
+        np.testing.assert_allclose(np.asarray(none.get_xydata()), [(0.5, 1.5)])
+        assert (clamp.get_label(), none.get_label()) == ("clamp", "none")
+        assert [text.get_text() for text in axes.texts] == ["1"]  # neither ∞ nor a rule without a parameter
 
 
 def lines_by_label(axes):

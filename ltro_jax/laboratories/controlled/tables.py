@@ -1,7 +1,8 @@
 """The controlled measurement on the policies of finished runs: its table, and its report as Markdown."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,10 @@ import pandas as pd
 
 from ltro_jax.analysis.tables import markdown_table
 from ltro_jax.config import SettingsError
+from ltro_jax.config.studies import TheorySettings
 from ltro_jax.laboratories.controlled.measure import Draws, Enumeration, make_controlled
 from ltro_jax.laboratories.controlled.moments import agreement, second_moments, weighted_variances, within_two_errors
+from ltro_jax.laboratories.controlled.rules import rule_cells, rule_table
 from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.load import Run
 from ltro_jax.training import make_train
@@ -27,11 +30,21 @@ the draws with E_s Π(1 + χ²), where R is the product of the ratios of the fir
 is within two standard errors, estimated from the same draws. `needed`: draws for a relative standard error of 10 %,
 from E[R⁴].
 """
+RULES = """\
+Bias E[w·A] − E[R·A] and standard deviation of w·A for each weight w of the factor, by enumeration, in units of the
+standard deviation of A. Last position, median over seeds; the file `controlled_rules.csv` has every position and seed.
+self_normalised is a ratio estimator: its values are those of many samples.
+"""
 
 
-def controlled_table(
-    run: Run, num_situations: int = 256, num_draws: int = 65_536, num_updates: int = 1
-) -> pd.DataFrame:
+class Controlled(NamedTuple):
+    """The tables of the controlled measurement of a run."""
+
+    moments: pd.DataFrame  # a row for each healthy seed and number of preceding agents
+    rules: pd.DataFrame | None  # a row for each seed, weight of the factor and position; None if not enumerable
+
+
+def controlled_table(run: Run, num_situations: int = 256, num_draws: int = 65_536, num_updates: int = 1) -> Controlled:
     """Measure each member's newest policy π against the policy π' some updates later; the run itself does not change.
 
     Args:
@@ -39,8 +52,9 @@ def controlled_table(
         num_draws: fresh pairs of a situation and a joint action.
         num_updates: from π to π'.
     Returns:
-        A row for each healthy seed and number of preceding agents, m = 0 … N, with the columns of `second_moments`. If
-        joint actions can be enumerated, also `raw_…` and `used_…` of `weighted_variances`, which are NaN at m = N.
+        `moments`: a row for each healthy seed and number of preceding agents, m = 0 … N, with the columns of
+        `second_moments`. If joint actions can be enumerated, also `raw_…` and `used_…` of `weighted_variances`, which
+        are NaN at m = N, and `rules`: the columns of `rule_table` for the weights of `TheorySettings`.
     Raises:
         SettingsError: fewer than 1 situation, 2 draws or 1 update; or every seed is frozen.
         RunError: the run has no intact checkpoint.
@@ -58,7 +72,7 @@ def controlled_table(
         raise SettingsError(
             f"every seed of {run.path} is frozen, so no update changes its policy; train with a smaller actor_lr"
         )
-    tables = []
+    tables, by_rule = [], []
     for index in np.flatnonzero(failed_at < 0):
         member = run.config.members[index]
         state = jax.tree.map(lambda leaf, i=index: leaf[i], restored.state)
@@ -68,10 +82,17 @@ def controlled_table(
         moments = moment_table(*measured, factor_clip=float(member.hypers.factor_clip))
         labels = {"seed": member.seed, "iteration": restored.iteration, "updates": num_updates}
         tables.append(moments.assign(**labels))
+        if (enumeration := measured[1]) is not None:
+            by_rule.append(rule_table(enumeration, TheorySettings().weights).assign(**labels))
     static, num_agents = run.config.static, program.parts.spec.num_agents
-    table = pd.concat(tables, ignore_index=True)
-    table = table.assign(task=static.task, algorithm=static.algorithm, agents=num_agents)
-    first = ["task", "algorithm", "agents", "seed", "iteration", "updates", "agents_before"]
+    of_run = {"task": static.task, "algorithm": static.algorithm, "agents": num_agents}
+    return Controlled(_joined(tables, of_run), _joined(by_rule, of_run) if by_rule else None)
+
+
+def _joined(tables: Sequence[pd.DataFrame], of_run: Mapping[str, object]) -> pd.DataFrame:
+    """The tables of all seeds, with what identifies a row in the first columns."""
+    table = pd.concat(tables, ignore_index=True).assign(**of_run)
+    first = [*of_run, "seed", "iteration", "updates", "agents_before"]
     return table.reindex(columns=[*first, *table.columns.difference(first, sort=False)])
 
 
@@ -86,12 +107,13 @@ def moment_table(draws: Draws, enumeration: Enumeration | None, factor_clip: flo
     return pd.DataFrame(columns).rename_axis("agents_before").reset_index()
 
 
-def controlled_markdown(tables: Mapping[str, pd.DataFrame]) -> str:
-    """How far the estimates agree with the exact values, by their size; and the variances that could be enumerated.
+def controlled_markdown(controlled: Mapping[str, Controlled]) -> str:
+    """How far the estimates agree with the exact values, by their size; and what could be enumerated.
 
     Args:
-        tables: label → `controlled_table`.
+        controlled: label → `controlled_table`.
     """
+    tables = {label: of_run.moments for label, of_run in controlled.items()}
     by_size = agreement(pd.concat(tables.values()))
     parts = [
         INTRODUCTION,
@@ -105,6 +127,9 @@ def controlled_markdown(tables: Mapping[str, pd.DataFrame]) -> str:
             "Variance of min(R, c)·A in units of Var(A): estimates from the draws, and exact values by enumeration.\n",
             markdown_table(pd.concat(enumerated), form=".4f"),
         ]
+    by_rule = [rule_cells(label, of_run.rules) for label, of_run in controlled.items() if of_run.rules is not None]
+    if by_rule:
+        parts += [RULES, markdown_table(pd.concat(by_rule), form=".4f")]
     return "\n".join(parts)
 
 

@@ -18,7 +18,8 @@ from ltro_jax.analysis.tables import interval_text
 from ltro_jax.laboratories.games.tables import GAP_FLOOR
 
 TITLES = {"gradient_step": "gradient steps", "trust_region_step": "trust-region steps"}
-MARKERS = ("o", "s", "^", "D", "v", "X")
+# Marker of each rule, and where the text of its parameter is relative to it, in points.
+MARKERS = (("o", (4, 4)), ("s", (-15, -3)), ("^", (4, -9)), ("D", (4, 4)), ("v", (4, 4)), ("X", (4, 4)))
 _SCATTERED = 1000  # most points of a rule in a panel; the tables count all
 _LINEAR = 1e-4  # the axes of the improvement are linear between −_LINEAR and _LINEAR
 
@@ -96,15 +97,17 @@ def _draw_trade_offs(axes: Axes, part: xr.Dataset) -> None:
     """A curve or point for each rule; the parameter of each point in small text."""
     bias, deviation = iqm(np.abs(part["bias"].values), axis=1), iqm(np.sqrt(part["variance"].values), axis=1)
     rules = part["rule"].values
-    for rule, (dashes, colour), marker in zip(dict.fromkeys(rules), LINES, MARKERS, strict=False):
+    for rule, (dashes, colour), (marker, offset) in zip(dict.fromkeys(rules), LINES, MARKERS, strict=False):
         chosen = np.flatnonzero(rules == rule)
         chosen = chosen[np.argsort(part["parameter"].values[chosen])]
         axes.plot(bias[chosen], deviation[chosen], color=colour, linestyle=dashes, marker=marker, ms=5, label=str(rule))
         for index in chosen:
-            value = part["parameter"].values[index]
+            value, at = part["parameter"].values[index], (bias[index], deviation[index])
             if np.isfinite(value):
-                at = (bias[index], deviation[index])
-                axes.annotate(f"{value:g}", at, (4, 4), textcoords="offset points", fontsize=6, color=colour)
+                axes.annotate(f"{value:g}", at, offset, textcoords="offset points", fontsize=6, color=colour)
+    axes.set_ylim(0.0, 1.08 * deviation.max())
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.margins(x=0.08)  # room for the texts
     axes.axvline(0.0, color="0.6", linewidth=0.8)
 
 

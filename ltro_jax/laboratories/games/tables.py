@@ -103,10 +103,10 @@ def lowest_errors(table: pd.DataFrame) -> pd.DataFrame:
     """
     last = table.query("agents == position").set_index("weight")
     errors = [name for name in table.columns if name.startswith("mse_") and not name.endswith((LOW, HIGH))]
-    rows = [
-        {"kl_threshold": kl, "agents": agents} | {name: str(group[name].idxmin()) for name in errors}
-        for (kl, agents), group in last.groupby(["kl_threshold", "agents"])
-    ]
+    rows = []
+    for kl, agents in last[["kl_threshold", "agents"]].drop_duplicates().itertuples(index=False):
+        group = last.query("kl_threshold == @kl and agents == @agents")
+        rows.append({"kl_threshold": kl, "agents": agents} | {name: str(group[name].idxmin()) for name in errors})
     return pd.DataFrame(rows)
 
 

@@ -72,15 +72,18 @@ def rule_moments(
     Source: delta method for self-normalised weights, Owen 2013, section 9.2.
     """
     require_float64(log_factor=factors.log_factor, advantage=advantage)
-    probability = state_distribution[:, None] * jnp.exp(factors.log_joint)
+    probability = (state_distribution[:, None] * jnp.exp(factors.log_joint))[None]
+    weight, per_position = FACTOR_WEIGHTS[rule](factors, parameter), advantage[None]
 
     def mean(x: Array) -> Array:
-        return jnp.sum(probability * x, axis=(1, 2))
+        return jnp.sum(probability * x, axis=(1, 2), keepdims=True)
 
-    weight = FACTOR_WEIGHTS[rule](factors, parameter)
-    scale = mean(weight) if rule in RATIO_ESTIMATORS else jnp.ones(len(weight))
-    expected = mean(weight * advantage) / scale
-    centre = expected[:, None, None]
-    error = weight * (advantage - centre) if rule in RATIO_ESTIMATORS else weight * advantage - centre
+    if rule in RATIO_ESTIMATORS:
+        weight = weight / mean(weight)
+        expected = mean(weight * per_position)
+        error = weight * (per_position - expected)
+    else:
+        expected = mean(weight * per_position)
+        error = weight * per_position - expected
     target = expectation(factors.log_joint, factors.log_factor[:-1], advantage) @ state_distribution
-    return RuleMoments(expected - target, mean(jnp.square(error)) / jnp.square(scale))
+    return RuleMoments(expected[:, 0, 0] - target, mean(jnp.square(error))[:, 0, 0])

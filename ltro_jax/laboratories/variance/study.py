@@ -15,7 +15,7 @@ from ltro_jax.analysis.tables import csv_text
 from ltro_jax.config import Config, SettingsError
 from ltro_jax.config.coercion import number_text
 from ltro_jax.laboratories.controlled.moments import agreement_figure
-from ltro_jax.laboratories.controlled.tables import controlled_markdown
+from ltro_jax.laboratories.controlled.tables import Controlled, controlled_markdown
 from ltro_jax.laboratories.variance.plots import variance_figures
 from ltro_jax.laboratories.variance.reports import curves_by_agents, variance_markdown
 from ltro_jax.laboratories.variance.tables import by_position, healthy, variance_table
@@ -82,13 +82,13 @@ def train_all(configs: Mapping[str, Config], directory: Path, progress: Mode, co
 
 
 def write_study(
-    runs: Mapping[str, Run], directory: Path, controlled: Mapping[str, pd.DataFrame] | None = None
+    runs: Mapping[str, Run], directory: Path, controlled: Mapping[str, Controlled] | None = None
 ) -> list[Path]:
     """Write tables, datasets and plots of runs; everything is computed before the first file is written.
 
     Args:
         runs: label → run.
-        controlled: label → table of `controlled_table`; None = not measured.
+        controlled: label → `controlled_table`; None = not measured.
     Returns:
         The paths of all files.
     Raises:
@@ -107,14 +107,22 @@ def write_study(
             curves, xlabel="agents", ylabel="advantage variance, last position", title=title
         )
     if controlled:
-        everything = pd.concat(controlled, names=["run"]).reset_index("run")
-        texts |= {"controlled.csv": csv_text(everything), "controlled.md": controlled_markdown(controlled)}
-        figures["controlled"] = agreement_figure(controlled, "Fresh actions, fixed policies")
+        moments = {label: of_run.moments for label, of_run in controlled.items()}
+        by_rule = {label: of_run.rules for label, of_run in controlled.items() if of_run.rules is not None}
+        texts |= {"controlled.csv": _joined_csv(moments), "controlled.md": controlled_markdown(controlled)}
+        if by_rule:
+            texts["controlled_rules.csv"] = _joined_csv(by_rule)
+        figures["controlled"] = agreement_figure(moments, "Fresh actions, fixed policies")
     files = {name: text.encode() for name, text in texts.items()}
     for label, dataset in metrics.items():
         means = by_position(dataset).drop_vars("agent", errors="ignore")
         files[f"datasets/{file_name(label)}.nc"] = bytes(means.to_netcdf(engine="scipy"))
     return write_results(directory, files, figures)
+
+
+def _joined_csv(tables: Mapping[str, pd.DataFrame]) -> str:
+    """The tables of all runs as CSV, with the label of the run in the first column."""
+    return csv_text(pd.concat(tables, names=["run"]).reset_index("run"))
 
 
 def _figures_by_task(metrics: Mapping[str, xr.Dataset]) -> dict[str, Figure]:
