@@ -63,7 +63,7 @@ class Transition(struct.PyTreeNode):
 
 
 class TeamBatch(struct.PyTreeNode):
-    """What all agents of a rollout have in common, `[T, B]`."""
+    """The samples that all agents of a rollout share, `[T, B]`."""
 
     reward: Array  # [T, B] float32, team reward
     terminated: Array  # [T, B] bool
@@ -89,16 +89,16 @@ class AgentBatch(struct.PyTreeNode):
 
     def of_agent(self, index: Array | int) -> "AgentBatch":
         """The samples of agent `index` of a batch of all agents."""
-        own = jax.tree.map(lambda leaf: leaf[index], self.replace(team=None))
-        return own.replace(team=self.team)
+        samples = jax.tree.map(lambda leaf: leaf[index], self.replace(team=None))
+        return samples.replace(team=self.team)
 
     def learnable(self) -> "AgentBatch":
-        """Without what only advantages are computed from."""
+        """The batch without the fields that only advantages need."""
         return self.replace(value=None, next_value=None, critic_output=None, team=None)
 
 
 class CriticBatch(struct.PyTreeNode):
-    """What the update of one critic sees, `[T, B, …]`; where it values every agent's state, B counts these."""
+    """The samples of one critic, `[T, B, …]`; if the critic values the state of each agent, B counts these states."""
 
     state: Array  # [T, B, G]
     value: Array  # [T, B] float32, normalised units, at rollout time
@@ -139,7 +139,7 @@ class CriticState(struct.PyTreeNode):
 
 
 class Best(struct.PyTreeNode):
-    """The actors that have done best in an evaluation so far."""
+    """The actors with the highest evaluation score so far."""
 
     params: Params  # leaves [P, …]; zeros before the first evaluation
     iteration: Array  # [] int32, after which they were evaluated; 0 = none yet
@@ -155,7 +155,7 @@ class EpisodeTally(struct.PyTreeNode):
 
 
 class RunnerState(struct.PyTreeNode):
-    """Everything a member needs to go on: exactly this is checkpointed."""
+    """Everything a member needs to resume: a checkpoint holds exactly this."""
 
     iteration: Array  # [] int32, iterations done
     train_key: Array  # [] key, folded with `iteration` for each iteration
@@ -172,7 +172,7 @@ class RunnerState(struct.PyTreeNode):
 
 
 class Metrics(NamedTuple):
-    """One iteration's figures: names map to scalars, per-position `[N]` or per-agent `[N]` arrays."""
+    """The metrics of one iteration: names map to scalars, per-position `[N]` or per-agent `[N]` arrays."""
 
     scalar: dict[str, Array]
     position: dict[str, Array]

@@ -1,22 +1,23 @@
-"""The setting `agent_order`: the order of the agents in a round. One line is one order."""
+"""The setting `agent_order`: the order of the agents in a round. Each order is one line."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int, Key
 
 from ltro_jax.ops import advantage_scores, greedy_order, random_picks, semi_greedy_order
 from ltro_jax.types import AgentBatch, Array
 
 
-def scores(batch: AgentBatch) -> Array:
-    """mean |A / V| of each agent, `[N]`. Source: Wang et al. 2023."""
+def scores(batch: AgentBatch) -> Float[Array, " N"]:
+    """mean |A / V| of each agent. Source: Wang et al. 2023."""
     assert batch.critic_output is not None  # a rollout, not a minibatch
     return advantage_scores(batch.advantage, batch.critic_output)
 
 
-def semi_greedy(key: Array, batch: AgentBatch) -> Array:
-    """The best of the remaining agents and a random one, alternately, `[N]` int32. Source: Wang et al. 2023."""
+def semi_greedy(key: Key[Array, ""], batch: AgentBatch) -> Int[Array, " N"]:
+    """The best of the remaining agents and a random agent, alternately. Source: Wang et al. 2023."""
     return semi_greedy_order(scores(batch), random_picks(key, batch.log_prob.shape[0]))
 
 

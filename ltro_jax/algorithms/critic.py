@@ -3,29 +3,30 @@
 from typing import NamedTuple
 
 import jax
+from jaxtyping import Float, Key
 
-from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, take, training_samples
+from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, take_rows, training_samples
 from ltro_jax.algorithms.optimizer import gradient_step
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import Critic
 from ltro_jax.ops import clipped_value_loss, normalise, update_value_norm
-from ltro_jax.types import Array, CriticBatch, CriticState
+from ltro_jax.types import Array, CriticBatch, CriticState, Params
 
 
 class CriticInfo(NamedTuple):
-    """One row per gradient step, `[K · M]` float32, each before the step it describes."""
+    """Metrics of each of the G = K · M gradient steps, computed before the step."""
 
-    value_loss: Array  # normalised units
-    grad_norm: Array  # before clipping
+    value_loss: Float[Array, " G"]  # normalised units
+    grad_norm: Float[Array, " G"]  # before clipping
 
 
 def critic_update(
-    key: Array, state: CriticState, batch: CriticBatch, critic: Critic, static: Static, hypers: Hypers
+    key: Key[Array, ""], state: CriticState, batch: CriticBatch, critic: Critic, static: Static, hypers: Hypers
 ) -> tuple[CriticState, CriticInfo]:
-    """K epochs over one critic's rollout.
+    """Train one critic on its rollout for K epochs.
 
-    Every minibatch step first takes its targets into the value normaliser, then regresses on the targets normalised by
-    the updated statistics.
+    Each minibatch step first updates the value normaliser with its targets, then regresses on the targets that the
+    updated statistics normalise.
 
     Args:
         state: one critic, without the leading C.
@@ -35,13 +36,13 @@ def critic_update(
     samples = training_samples(batch, static.sequence_length)
 
     def step(state: CriticState, rows: Rows) -> tuple[CriticState, CriticInfo]:
-        own = take(samples, rows)
-        value_norm = update_value_norm(state.value_norm, own.value_target)
-        target = normalise(value_norm, own.value_target)
+        minibatch = take_rows(samples, rows)
+        value_norm = update_value_norm(state.value_norm, minibatch.value_target)
+        target = normalise(value_norm, minibatch.value_target)
 
-        def loss(params):
-            value, _ = critic.unroll(params, own.state, own.hidden, own.start, own.state_mask)
-            return clipped_value_loss(value, own.value, target, hypers.clip_eps, hypers.huber_delta)
+        def loss(params: Params) -> Float[Array, ""]:
+            value, _ = critic.unroll(params, minibatch.state, minibatch.hidden, minibatch.start, minibatch.state_mask)
+            return clipped_value_loss(value, minibatch.value, target, hypers.clip_eps, hypers.huber_delta)
 
         value_loss, gradient = jax.value_and_grad(loss)(state.params)
         params, opt_state, norm = gradient_step(
@@ -54,9 +55,9 @@ def critic_update(
 
 
 def update_critics(
-    key: Array, state: CriticState, batch: CriticBatch, critic: Critic, static: Static, hypers: Hypers
+    key: Key[Array, ""], state: CriticState, batch: CriticBatch, critic: Critic, static: Static, hypers: Hypers
 ) -> tuple[CriticState, CriticInfo]:
-    """Every critic on its own batch, one after another (memory of one).
+    """Train each critic on its batch, in sequence, so that only one occupies memory.
 
     Args:
         state: leaves `[C, …]`.
@@ -64,8 +65,7 @@ def update_critics(
     """
     keys = jax.random.split(key, batch.value.shape[0])
 
-    def one(inputs: tuple[Array, CriticState, CriticBatch]) -> tuple[CriticState, CriticInfo]:
-        one_key, one_state, one_batch = inputs
-        return critic_update(one_key, one_state, one_batch, critic, static, hypers)
+    def update(inputs: tuple[Array, CriticState, CriticBatch]) -> tuple[CriticState, CriticInfo]:
+        return critic_update(*inputs, critic, static, hypers)
 
-    return jax.lax.map(one, (keys, state, batch))
+    return jax.lax.map(update, (keys, state, batch))

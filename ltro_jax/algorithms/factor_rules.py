@@ -1,4 +1,4 @@
-"""The setting `factor_rule`: which function of the factor weights an agent's samples. One line is one rule."""
+"""The setting `factor_rule`: the function of the factor that weights an agent's samples. Each rule is one line."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,8 +14,8 @@ class FactorRule(NamedTuple):
     """A weight as a function of the agents already updated.
 
     weight: `(log_product [*samples], batch, hypers) → [*samples]` float32 ≥ 0.
-    reads: the hyper-parameters that it reads.
-    term: `(log_ratio [*samples], hypers) → [*samples]`, what an updated agent adds to `log_product`; None = its log
+    reads: the hyper-parameters that the rule reads.
+    term: `(log_ratio [*samples], hypers) → [*samples]`, what an updated agent adds to `log_product`; None adds its log
         ratio, so that the product is the raw factor R.
     """
 

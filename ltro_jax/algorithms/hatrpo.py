@@ -5,6 +5,7 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Bool, Float, Int, Key
 
 from ltro_jax.algorithms.minibatches import to_samples, training_samples
 from ltro_jax.algorithms.policy import policy
@@ -13,51 +14,57 @@ from ltro_jax.config import Hypers, Static
 from ltro_jax.distributions import Distribution
 from ltro_jax.networks import Actor
 from ltro_jax.ops import LineSearch, backtrack, bounded, conjugate_gradient, masked_mean, probability_ratio
-from ltro_jax.types import AgentBatch, AgentState, Array, Params
+from ltro_jax.types import AgentBatch, AgentState, Array, Params, Scalar
 
 TRUST_REGION = frozenset(
     {"kl_threshold", "kl_shares", "accept_ratio", "backtrack_coeff", "ls_steps", "cg_iterations"}
 )  # settings
 DAMPING = 0.1
-LARGE_GRADIENT = 1e6  # no entry of what is solved for exceeds it: beyond, squares would overflow
+LARGE_GRADIENT = 1e6  # the right-hand side is scaled so that no entry exceeds it: squares would overflow
 
 
 class TrustRegionInfo(NamedTuple):
-    """Metrics of one agent's step; all scalars."""
+    """Metrics of one agent's step."""
 
-    accepted: Array  # bool; False leaves the parameters bitwise as they were
-    backtracks: Array  # int32, candidates refused
-    step_kl: Array  # nats, KL(old ‖ new) averaged over all samples, of the last candidate tried
-    gain: Array  # of the surrogate, last candidate tried
-    expected_gain: Array  # its linear prediction
-    policy_loss: Array  # minus the surrogate before the step
-    grad_norm: Array  # of the surrogate
+    accepted: Bool[Array, ""]  # False: the parameters are bitwise unchanged
+    backtracks: Int[Array, ""]  # int32, rejected candidates
+    step_kl: Float[Array, ""]  # nats, KL(old ‖ new) averaged over all samples, of the last candidate
+    gain: Float[Array, ""]  # of the surrogate, at the last candidate
+    expected_gain: Float[Array, ""]  # its linear prediction
+    policy_loss: Float[Array, ""]  # minus the surrogate before the step
+    grad_norm: Float[Array, ""]  # of the surrogate
 
 
 class Direction(NamedTuple):
-    """Natural-gradient direction at the old parameters; vectors are flat `[D]`."""
+    """Natural-gradient direction at the old parameters, which are one flat vector of D entries."""
 
-    surrogate: Array  # [] objective before the step
-    gradient: Array  # [D]
-    direction: Array  # [D] x of F x = g; shorter where g has very large entries: its length does not matter
-    product: Array  # [D] F x, damping included
-    step_size: Array  # [] √(2δ / xᵀF x), 0 where that is impossible
-    possible: Array  # [] bool, xᵀF x is positive and finite
+    surrogate: Float[Array, ""]  # objective before the step
+    gradient: Float[Array, " D"]
+    vector: Float[Array, " D"]  # x of F x = g; scaled down if g has very large entries: its length does not matter
+    product: Float[Array, " D"]  # F x, damping included
+    step_size: Float[Array, ""]  # √(2δ / xᵀF x), or 0 if that is impossible
+    possible: Bool[Array, ""]  # xᵀF x is positive and finite
 
 
-def surrogate(distribution: Distribution, batch: AgentBatch, weight: Array) -> Array:
-    """L = mean_active( w · r · A ), scalar, to be maximised; `distribution` is the new policy on the batch."""
+def surrogate(distribution: Distribution, batch: AgentBatch, weight: Float[Array, "*samples"]) -> Float[Array, ""]:
+    """L = mean_active( w · r · A ), to be maximised; `distribution` is the new policy on the batch."""
     ratio = probability_ratio(distribution.log_prob(batch.action) - batch.log_prob)
     return masked_mean(weight * ratio * batch.advantage, batch.active_mask)
 
 
 def natural_direction(
-    actor: Actor, params: Params, batch: AgentBatch, weight: Array, hypers: Hypers, cg_iterations: int
+    actor: Actor,
+    params: Params,
+    batch: AgentBatch,
+    weight: Float[Array, "*samples"],
+    hypers: Hypers,
+    cg_iterations: int,
 ) -> Direction:
-    """Solve F x = g by conjugate gradient, F = Fisher matrix averaged over all samples + 0.1 I.
+    """Solve F x = g by conjugate gradient, where F is the Fisher matrix averaged over all samples + 0.1 I.
 
-    The product is Gauss–Newton: push v through the linearised policy, apply the distribution's own Fisher matrix, pull
-    back. At the old parameters this is the Hessian of KL(old ‖ new), at a lower price. The policy is linearised once.
+    The product is in Gauss–Newton form: push v through the linearised policy, apply the distribution's Fisher matrix,
+    pull back. At the old parameters this equals the Hessian of KL(old ‖ new) and costs less. The policy is linearised
+    once.
 
     Source: Schulman et al. 2015; Kuba et al. 2022; Gauss–Newton form: Schraudolph 2002, Martens 2020.
     """
@@ -84,70 +91,68 @@ def natural_direction(
 
 
 class Step(NamedTuple):
-    """All that one trust-region step found out."""
+    """The direction and the line search of one trust-region step."""
 
-    found: Direction
+    direction: Direction
     search: LineSearch
 
 
-def candidate(params: Params, found: Direction, scale: Array) -> Params:
+def candidate(params: Params, direction: Direction, scale: Float[Array, ""]) -> Params:
     """θ + scale · full step."""
     flat, unravel = ravel_pytree(params)
-    return unravel(flat + scale * found.step_size * found.direction)
+    return unravel(flat + scale * direction.step_size * direction.vector)
 
 
 def trust_region_step(
-    actor: Actor, params: Params, batch: AgentBatch, weight: Array, hypers: Hypers, static: Static
+    actor: Actor, params: Params, batch: AgentBatch, weight: Float[Array, "*samples"], hypers: Hypers, static: Static
 ) -> tuple[Params, Step]:
-    """Direction, then backtracking; refused steps leave the parameters bitwise as they were.
+    """Compute the direction, then backtrack; a rejected step leaves the parameters bitwise unchanged.
 
     Source: Schulman et al. 2015; Kuba et al. 2022 (HATRPO); Le & Ta 2025 (clip-HATRPO).
     """
-    found = natural_direction(actor, params, batch, weight, hypers, static.cg_iterations)
+    direction = natural_direction(actor, params, batch, weight, hypers, static.cg_iterations)
     old = policy(actor, params, batch, hypers)
 
     def evaluate(scale: Array) -> tuple[Array, Array]:
-        new = policy(actor, candidate(params, found, scale), batch, hypers)
-        return jnp.mean(old.kl(new)), surrogate(new, batch, weight) - found.surrogate
+        new = policy(actor, candidate(params, direction, scale), batch, hypers)
+        return jnp.mean(old.kl(new)), surrogate(new, batch, weight) - direction.surrogate
 
     search = backtrack(
         evaluate,
-        jnp.vdot(found.gradient, found.step_size * found.direction),
-        found.possible,
+        jnp.vdot(direction.gradient, direction.step_size * direction.vector),
+        direction.possible,
         kl_threshold=hypers.kl_threshold,
         accept_ratio=hypers.accept_ratio,
         backtrack_coeff=hypers.backtrack_coeff,
         num_steps=static.ls_steps,
     )
-    stepped = candidate(params, found, search.scale)
+    stepped = candidate(params, direction, search.scale)
     params = jax.tree.map(lambda new, before: jnp.where(search.accepted, new, before), stepped, params)
-    return params, Step(found, search)
+    return params, Step(direction, search)
 
 
 class HATRPO(UpdateRule):
-    """One full-batch trust-region step per agent, no epochs and no entropy bonus. Source: Kuba et al. 2022."""
+    """One full-batch trust-region step per agent, without epochs or entropy bonus. Source: Kuba et al. 2022."""
 
     summary: ClassVar = "sequential trust-region steps, factor_clip = inf (Kuba et al. 2022)"
-    reads: ClassVar = frozenset(
-        {"kl_threshold", "kl_shares", "accept_ratio", "backtrack_coeff", "ls_steps", "cg_iterations"}
-    )
+    reads: ClassVar = TRUST_REGION
     defaults: ClassVar = {"factor_clip": float("inf")}
 
     def init(self, params: Params) -> tuple[()]:
-        """Nothing is remembered from step to step."""
+        """The step keeps no state."""
         return ()
 
     def update(
         self,
-        key: Array,
+        key: Key[Array, ""],
         agent: AgentState,
         batch: AgentBatch,
-        advantage: Array,
-        weight: Array,
+        advantage: Float[Array, "T B"],
+        weight: Float[Array, "T B"],
         position: Position,
         hypers: Hypers,
     ) -> tuple[AgentState, TrustRegionInfo]:
-        """One step; refused, it leaves the parameters bitwise as they were."""
+        """Take one step; a rejected step leaves the parameters bitwise unchanged."""
         length = self.static.sequence_length
         samples = training_samples(batch.replace(advantage=advantage), length)
         hypers = hypers.replace(kl_threshold=self.kl_budget(position, hypers))
@@ -161,13 +166,13 @@ class HATRPO(UpdateRule):
             step_kl=search.kl[last],
             gain=search.gain[last],
             expected_gain=search.expected_gain[last],
-            policy_loss=-step.found.surrogate,
-            grad_norm=jnp.linalg.norm(bounded(step.found.gradient)),
+            policy_loss=-step.direction.surrogate,
+            grad_norm=jnp.linalg.norm(bounded(step.direction.gradient)),
         )
         return agent.replace(params=params), info
 
-    def kl_budget(self, position: Position, hypers: Hypers) -> Array:
-        """δ of the agent at `position`, nats: `kl_threshold`, or its share of N · `kl_threshold` by `kl_shares`."""
+    def kl_budget(self, position: Position, hypers: Hypers) -> Scalar:
+        """δ of the agent at `position`, in nats: `kl_threshold`, or its share of N · `kl_threshold` by `kl_shares`."""
         shares = self.static.kl_shares
         if not shares:
             return hypers.kl_threshold

@@ -1,19 +1,23 @@
 """From a rollout to gradient steps: training sequences, and epochs of shuffled minibatches."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Integer, Key, UInt
 
 from ltro_jax.types import AgentBatch, Array, CriticBatch
 
 BatchT = TypeVar("BatchT", AgentBatch, CriticBatch)
-Rows = Array | None  # indices `[n]` of the samples in a minibatch; None = all, as they are
+TreeT = TypeVar("TreeT")
+CarryT = TypeVar("CarryT")
+InfoT = TypeVar("InfoT")
+Rows = Integer[Array, " n"] | None  # indices of the samples in a minibatch; None = all samples, in their order
 
 
-def to_samples(tree: Any, length: int | None) -> Any:
-    """What can be shuffled: leaves `[T, B, …]` → `[T·B, …]`, or sequences `[T/L·B, L, …]` if a length L is given."""
+def to_samples(tree: TreeT, length: int | None) -> TreeT:
+    """Flatten a rollout: leaves `[T, B, …]` → samples `[T·B, …]`, or sequences `[T/L·B, L, …]` of length L."""
 
     def cut(x: Array) -> Array:
         if length is None:
@@ -25,21 +29,21 @@ def to_samples(tree: Any, length: int | None) -> Any:
 
 
 def training_samples(batch: BatchT, length: int | None) -> BatchT:
-    """As `to_samples`; each sequence keeps the hidden state before its first step, `[T, B, …]` → `[T/L·B, …]`."""
+    """Like `to_samples`; each sequence keeps the hidden state before its first step, `[T, B, …]` → `[T/L·B, …]`."""
     hidden = jax.tree.map(lambda leaf: leaf[::length].reshape(-1, *leaf.shape[2:]), batch.hidden)
     return to_samples(batch.replace(hidden=()), length).replace(hidden=hidden)
 
 
-def take(tree: Any, rows: Rows, axis: int = 0) -> Any:
-    """The samples `rows` of leaves that have them on `axis`."""
+def take_rows(tree: TreeT, rows: Rows, axis: int = 0) -> TreeT:
+    """The samples `rows` of leaves whose samples are on `axis`."""
     return tree if rows is None else jax.tree.map(lambda x: x.take(rows, axis, mode="clip"), tree)
 
 
-def shuffled(key: Array, num_samples: int) -> Array:
-    """0 … n−1 in random order, `[n]` uint32, by one sort of single words: random high bits, the number in the low ones.
+def shuffled(key: Key[Array, ""], num_samples: int) -> UInt[Array, " n"]:
+    """0 … n−1 in random order, uint32, by one sort of words: the high bits are random, the low bits hold the index.
 
     `jax.random.permutation` sorts pairs twice, which took a quarter of an iteration with 16 small minibatches on a CPU.
-    Where high bits coincide the order stays; they are 32 − log₂ n.
+    Indices whose 32 − log₂ n high bits coincide keep their order.
     """
     low = (num_samples - 1).bit_length()
     words = jax.random.bits(key, (num_samples,)) >> low << low | jnp.arange(num_samples, dtype=jnp.uint32)
@@ -47,27 +51,27 @@ def shuffled(key: Array, num_samples: int) -> Array:
 
 
 def scan_minibatches(
-    key: Array,
-    carry: Any,
-    step: Callable[[Any, Rows], tuple[Any, Any]],
+    key: Key[Array, ""],
+    carry: CarryT,
+    step: Callable[[CarryT, Rows], tuple[CarryT, InfoT]],
     num_samples: int,
     num_epochs: int,
     num_minibatches: int,
-) -> tuple[Any, Any]:
-    """Run `step(carry, rows) → (carry, info)` over minibatches of the samples, freshly shuffled in each epoch.
+) -> tuple[CarryT, InfoT]:
+    """Run `step(carry, rows) → (carry, info)` over minibatches of the samples, shuffled in each epoch.
 
-    One minibatch is the whole batch: it is not shuffled, which would only reorder a sum.
+    A single minibatch is the whole batch. It is not shuffled, which would only reorder a sum.
 
     Args:
         key: typed key for the permutations.
         num_samples: n, divisible by `num_minibatches`.
     Returns:
-        The last carry, and the infos stacked `[num_epochs · num_minibatches, …]`.
+        The last carry and the infos, stacked `[num_epochs · num_minibatches, …]`.
     """
     if num_minibatches == 1:
         return jax.lax.scan(lambda c, _: step(c, None), carry, length=num_epochs)
 
-    def epoch(carry: Any, epoch_key: Array) -> tuple[Any, Any]:
+    def epoch(carry: CarryT, epoch_key: Key[Array, ""]) -> tuple[CarryT, InfoT]:
         indices = shuffled(epoch_key, num_samples).reshape(num_minibatches, -1)
         return jax.lax.scan(step, carry, indices)
 

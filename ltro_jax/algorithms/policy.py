@@ -1,4 +1,4 @@
-"""One agent's policy on stored samples, and its probability ratio to the policy that acted."""
+"""One agent's policy on stored samples, and its probability ratio to the policy that acted in the rollout."""
 
 from jaxtyping import Float
 

@@ -4,9 +4,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Key
 
 from ltro_jax.algorithms import optimizer
-from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, take, to_samples, training_samples
+from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, take_rows, to_samples, training_samples
 from ltro_jax.algorithms.policy import policy
 from ltro_jax.algorithms.update_rule import Position, UpdateRule
 from ltro_jax.config import Hypers
@@ -17,12 +18,20 @@ GRADIENT_ASCENT = frozenset({"actor_lr", "ent_coef", "actor_epochs", "actor_mini
 
 
 class PPOInfo(NamedTuple):
-    """One row per gradient step, `[K · M]` float32, each before the step it describes."""
+    """Metrics of each of the G = K · M gradient steps, computed before the step."""
 
-    policy_loss: Array  # minus the surrogate, without the entropy term
-    entropy: Array  # nats, mean over active samples
-    grad_norm: Array  # before clipping, with the entropy term
-    mean_ratio: Array  # over all samples of the minibatch
+    policy_loss: Float[Array, "*G"]  # minus the surrogate, without the entropy term
+    entropy: Float[Array, "*G"]  # nats, mean over active samples
+    grad_norm: Float[Array, "*G"]  # before clipping, with the entropy term
+    mean_ratio: Float[Array, "*G"]  # over all samples of the minibatch
+
+
+class Objective(NamedTuple):
+    """The terms of the loss on one minibatch."""
+
+    surrogate: Float[Array, ""]
+    entropy: Float[Array, ""]  # nats
+    mean_ratio: Float[Array, ""]
 
 
 class PPO(UpdateRule):
@@ -37,9 +46,15 @@ class PPO(UpdateRule):
     shareable: ClassVar = True
 
     def surrogate(
-        self, ratio: Array, advantage: Array, weight: Array, mask: Array, position: Position, hypers: Hypers
-    ) -> Array:
-        """What is maximised, `[]`: mean_active( w · min(r·A, clip(r, 1−ε, 1+ε)·A) ).
+        self,
+        ratio: Float[Array, "*samples"],
+        advantage: Float[Array, "*samples"],
+        weight: Float[Array, "*samples"],
+        mask: Bool[Array, "*samples"],
+        position: Position,
+        hypers: Hypers,
+    ) -> Float[Array, ""]:
+        """The surrogate, to be maximised: mean_active( w · min(r·A, clip(r, 1−ε, 1+ε)·A) ).
 
         Source: Kuba et al. 2022; Le & Ta 2025.
         """
@@ -49,50 +64,50 @@ class PPO(UpdateRule):
         self,
         agent: AgentState,
         samples: AgentBatch,
-        advantage: Array,
-        weight: Array,
+        advantage: Float[Array, "*samples"],
+        weight: Float[Array, "*samples"],
         position: Position,
         hypers: Hypers,
     ) -> tuple[AgentState, PPOInfo]:
-        """One step of `static.optimizer`."""
+        """Take one step of `static.optimizer`."""
 
-        def loss(params: Params) -> tuple[Array, tuple[Array, Array, Array]]:
+        def loss(params: Params) -> tuple[Float[Array, ""], Objective]:
             distribution = policy(self.actor, params, samples, hypers)
             ratio = probability_ratio(distribution.log_prob(samples.action) - samples.log_prob)
             surrogate = self.surrogate(ratio, advantage, weight, samples.active_mask, position, hypers)
             entropy = masked_mean(distribution.entropy(), samples.active_mask)
-            return -(surrogate + hypers.ent_coef * entropy), (surrogate, entropy, jnp.mean(ratio))
+            return -(surrogate + hypers.ent_coef * entropy), Objective(surrogate, entropy, jnp.mean(ratio))
 
-        gradient, (surrogate, entropy, ratio) = jax.grad(loss, has_aux=True)(agent.params)
+        gradient, terms = jax.grad(loss, has_aux=True)(agent.params)
         params, opt_state, norm = optimizer.gradient_step(
             self.static.optimizer, agent.params, agent.opt_state, gradient, hypers.actor_lr, hypers
         )
-        return AgentState(params, opt_state), PPOInfo(-surrogate, entropy, norm, ratio)
+        return AgentState(params, opt_state), PPOInfo(-terms.surrogate, terms.entropy, norm, terms.mean_ratio)
 
     def update(
         self,
-        key: Array,
+        key: Key[Array, ""],
         agent: AgentState,
         batch: AgentBatch,
-        advantage: Array,
-        weight: Array,
+        advantage: Float[Array, "T B"],
+        weight: Float[Array, "T B"],
         position: Position,
         hypers: Hypers,
     ) -> tuple[AgentState, Any]:
-        """K epochs over the rollout, M minibatches each; one row of metrics per `gradient_step`."""
+        """Train for K epochs of M minibatches; the metrics have one row per `gradient_step`."""
         static = self.static
         samples = training_samples(batch.replace(advantage=advantage), static.sequence_length)
         weight = to_samples(weight, static.sequence_length)
 
         def step(agent: AgentState, rows: Rows) -> tuple[AgentState, Any]:
-            minibatch, its_weight = take((samples, weight), rows)
-            return self.gradient_step(agent, minibatch, minibatch.advantage, its_weight, position, hypers)
+            minibatch, minibatch_weight = take_rows((samples, weight), rows)
+            return self.gradient_step(agent, minibatch, minibatch.advantage, minibatch_weight, position, hypers)
 
         return scan_minibatches(key, agent, step, len(weight), static.actor_epochs, static.actor_minibatches)
 
 
 class HAPPO(PPO):
-    """Sequential PPO, weighted by the factor of the agents before. Source: Kuba et al. 2022."""
+    """Sequential PPO, weighted by the factor of the agents before it. Source: Kuba et al. 2022."""
 
     summary: ClassVar = "sequential PPO, factor_clip = inf (Kuba et al. 2022)"
     defaults: ClassVar = {"factor_clip": float("inf")}
@@ -106,7 +121,7 @@ class ClipHAPPO(PPO):
 
 
 class MAPPO(PPO):
-    """All agents at once, one central critic. Source: Yu et al. 2022."""
+    """All agents at once, with one central critic. Source: Yu et al. 2022."""
 
     summary: ClassVar = "simultaneous PPO, central critic (Yu et al. 2022)"
     defaults: ClassVar = {"factor_clip": float("inf")}
@@ -114,7 +129,7 @@ class MAPPO(PPO):
 
 
 class IPPO(MAPPO):
-    """All agents at once, one critic for each. Source: de Witt et al. 2020."""
+    """All agents at once, with one critic per agent. Source: de Witt et al. 2020."""
 
     summary: ClassVar = "simultaneous PPO, one critic per agent (de Witt et al. 2020)"
     critic_input: ClassVar = "observation"
@@ -127,7 +142,13 @@ class HAA2C(PPO):
     defaults: ClassVar = {"factor_clip": float("inf")}
 
     def surrogate(
-        self, ratio: Array, advantage: Array, weight: Array, mask: Array, position: Position, hypers: Hypers
-    ) -> Array:
-        """Mean_active( w · r · A )."""
+        self,
+        ratio: Float[Array, "*samples"],
+        advantage: Float[Array, "*samples"],
+        weight: Float[Array, "*samples"],
+        mask: Bool[Array, "*samples"],
+        position: Position,
+        hypers: Hypers,
+    ) -> Float[Array, ""]:
+        """The surrogate, to be maximised: mean_active( w · r · A )."""
         return clipped_surrogate(ratio, advantage, weight, jnp.inf, mask)

@@ -1,6 +1,6 @@
-"""Algorithm names → update rules. A new algorithm is one file with a subclass of `UpdateRule`, and one line here.
+"""Algorithm names → update rules. A new algorithm is one file with a subclass of `UpdateRule` and one line here.
 
-A setting that some rule names is read by the algorithms that name it; all others are read by every algorithm.
+If any rule names a setting, only the algorithms that name it read it. All algorithms read the other settings.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,8 @@ def get_rule(algorithm: str) -> type[UpdateRule]:
     """The update rule of an algorithm: a name of `ALGORITHMS`, an entry point, or `module:attribute`.
 
     Raises:
-        SettingsError: unknown name, a module that may not be imported, is not there or fails, or no update rule.
+        SettingsError: the name is unknown, the module may not be imported, is missing or fails, or the attribute is not
+            an update rule.
     """
     if algorithm in ALGORITHMS:
         return ALGORITHMS[algorithm]
@@ -40,10 +41,10 @@ def get_rule(algorithm: str) -> type[UpdateRule]:
         known = ", ".join([*ALGORITHMS, *points])
         raise SettingsError(f"algorithm = {algorithm!r} is unknown; allowed are {known}, and module:rule for your own")
     try:
-        found = references.load_registered(points[algorithm]) if algorithm in points else references.resolve(algorithm)
+        rule = references.load_registered(points[algorithm]) if algorithm in points else references.resolve(algorithm)
     except ReferenceProblem as problem:
         raise SettingsError(f"algorithm = {algorithm!r} {problem}") from problem.__cause__
-    return _checked(algorithm, found)
+    return _checked(algorithm, rule)
 
 
 def _checked(algorithm: str, rule: Any) -> type[UpdateRule]:
@@ -59,10 +60,12 @@ def _checked(algorithm: str, rule: Any) -> type[UpdateRule]:
 
 
 def with_rule(config: Config, rule: Any) -> Config:
-    """`config` with `rule` as its algorithm, and the rule's defaults for settings that were not given; None = as it is.
+    """`config` with `rule` as its algorithm and the rule's defaults for settings that the user did not give.
 
+    Args:
+        rule: a subclass of `UpdateRule`; None returns `config` unchanged.
     Raises:
-        SettingsError: `rule` is no update rule, or `config` was given another algorithm.
+        SettingsError: `rule` is not an update rule, or `config` names another algorithm.
     """
     if rule is None:
         return config
@@ -73,10 +76,12 @@ def with_rule(config: Config, rule: Any) -> Config:
 
 
 def stands_for(algorithm: str, rule: Any) -> None:
-    """Use `rule` in this process for the reference `algorithm` of a run; None = look the reference up.
+    """Use `rule` in this process for the reference `algorithm` of a run.
 
+    Args:
+        rule: a subclass of `UpdateRule`; None = import the reference.
     Raises:
-        SettingsError: `rule` is no update rule, or the run has an algorithm of the package.
+        SettingsError: `rule` is not an update rule, or the run has an algorithm of the package.
     """
     if rule is None:
         return
@@ -95,17 +100,17 @@ def _checked_class(rule: Any) -> type[UpdateRule]:
 
 
 def default_settings(algorithm: str) -> Mapping[str, Any]:
-    """Settings whose defaults the algorithm changes; none of an unknown name."""
+    """Settings whose defaults the algorithm changes; empty if the name is unknown."""
     known = algorithm in ALGORITHMS or is_outside(algorithm)
     return get_rule(algorithm).defaults if known else {}
 
 
 def readers(setting: str) -> list[str]:
-    """The algorithms of `ALGORITHMS` that read `setting`; all of them where none names it."""
+    """The algorithms of `ALGORITHMS` that read `setting`; all of them if none names it."""
     named = [name for name, rule in ALGORITHMS.items() if setting in rule.settings()]
     return named or list(ALGORITHMS)
 
 
 def is_read(setting: str, rule: type[UpdateRule]) -> bool:
-    """Whether the rule reads `setting`: it names it, or no algorithm does."""
+    """Whether the rule reads `setting`: the rule names the setting, or no algorithm does."""
     return setting in rule.settings() or not any(setting in other.settings() for other in ALGORITHMS.values())

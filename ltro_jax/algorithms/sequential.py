@@ -1,25 +1,27 @@
-"""The sequential update: agents one after another in a random order, each weighted by the factor of those before it.
+"""The sequential update: agents one by one in a random order, each weighted by the factor of the agents before it.
 
     order = random permutation;  R = 1
     for i in order:
         θ_i ← update(θ_i, batch_i, weight = min(R, c))
         R   ← R · π_i_new(a_i|o_i) / π_i_old(a_i|o_i)
 
-c = 1 is the paper's low-variance method, c = ∞ plain HAPPO/HATRPO. Source: Le & Ta 2025, Algorithm 1. Simultaneous
-algorithms (MAPPO, IPPO) are the same loop with weight 1 and a fixed order, in which the factor is only measured.
+c = 1 is the paper's low-variance method, c = ∞ is plain HAPPO or HATRPO. Source: Le & Ta 2025, Algorithm 1.
+Simultaneous algorithms (MAPPO, IPPO) are the same loop with weight 1 and a fixed order; it only measures the factor.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int, Integer, Key
 
 from ltro_jax.algorithms.update_rule import Position, UpdateRule
 from ltro_jax.config import Hypers, SettingsError
 from ltro_jax.types import AgentBatch, AgentState, Array
 
-# of UpdateRule: update, and its log_ratio
+TreeT = TypeVar("TreeT")
+# UpdateRule.update and UpdateRule.log_ratio, or functions of the same form
 Update = Callable[..., tuple[AgentState, Any]]
 LogRatio = Callable[[AgentState, AgentBatch, Hypers], Array]
 # (log_factor, weight, log_ratio, batch, hypers) → metrics of one position in the order
@@ -32,35 +34,35 @@ class SequentialResult(NamedTuple):
     agents: AgentState  # leaves [P, …]
     info: Any  # leaves [N, …] in agent order, what `update` reports
     measured: Any  # leaves [N, …] in update order, what `measure` reports
-    agent_order: Array  # [N] int32, agent at each position
+    agent_order: Int[Array, " N"]  # int32, agent at each position
 
 
 class Carry(NamedTuple):
-    """What one position hands to the next."""
+    """What one position passes to the next."""
 
     agents: AgentState  # leaves [P, …]
-    log_factor: Array  # [*samples] log R
-    log_product: Array | None  # [*samples], what the weight reads; None = log R
-    remaining: Array  # [N] bool, not yet updated
+    log_factor: Float[Array, "*samples"]  # log R
+    log_product: Float[Array, "*samples"] | None  # what the weight reads; None = log R
+    remaining: Bool[Array, " N"]  # True = not yet updated
 
 
 def sequential_update(
-    key: Array,
+    key: Key[Array, ""],
     agents: AgentState,
     batch: AgentBatch,
     hypers: Hypers,
     *,
     rule: UpdateRule,
     measure: Measure,
-    order: Array | None = None,
+    order: Int[Array, " N"] | None = None,
 ) -> SequentialResult:
-    """Update all agents, each with parameters of its own.
+    """Update all agents, which do not share parameters.
 
     Args:
-        key: typed key, for the order and the agents' updates.
+        key: for the order and the agents' updates.
         agents: leaves `[N, …]`.
         batch: leaves `[N, T, B, …]`; dead agents' samples stay in the factor.
-        order: a permutation `[N]` int32; None = the rule's.
+        order: a permutation; None = the order of the rule.
     """
     num_agents = batch.log_prob.shape[0]
     order_key, update_key = jax.random.split(key)
@@ -70,11 +72,11 @@ def sequential_update(
 
 
 def update_in_order(
-    keys: Array | None,
+    keys: Key[Array, " N"] | None,
     agents: AgentState,
     batch: AgentBatch,
     hypers: Hypers,
-    plan: Array,
+    plan: Int[Array, " N"],
     *,
     rule: UpdateRule,
     measure: Measure,
@@ -82,24 +84,24 @@ def update_in_order(
     update: Update | None = None,
     log_ratio: LogRatio | None = None,
 ) -> SequentialResult:
-    """The scan over positions, carrying from one agent to the next the raw factor and the parameters.
+    """Scan over the positions; the carry takes the raw factor and the parameters from one agent to the next.
 
-    The product is carried as its logarithm: over many agents the product itself can overflow, and ∞ · 0 is NaN.
+    The carry holds the logarithm of the factor: the product over many agents can overflow, and ∞ · 0 is NaN.
 
     Args:
-        keys: `[N]` typed keys of the positions, or None where the rule's update draws nothing.
+        keys: of the positions; None = the update draws no random numbers.
         agents: leaves `[P, …]`.
         batch: leaves `[N, *samples, …]`.
-        plan: `[N]` int32, see `UpdateRule.choose`.
-        groups: index in 0 … P−1 of the parameters of each of the N agents; None = each its own.
-        update, log_ratio: in place of the rule's, where the samples are not a rollout `[T, B]`.
+        plan: see `UpdateRule.choose`.
+        groups: index in 0 … P−1 of the parameters of each of the N agents; None = the agents share none.
+        update, log_ratio: replace those of the rule if the samples are not a rollout `[T, B]`.
     """
     num_agents = batch.log_prob.shape[0]
     update, log_ratio = update or rule.update, log_ratio or rule.log_ratio
     of_agent = jnp.asarray(range(num_agents) if groups is None else groups)
 
-    def body(carry: Carry, turn: tuple[Array | None, Array]) -> tuple[Carry, tuple[Any, Any, Array]]:
-        key, position = turn[0], Position(turn[1], num_agents)
+    def body(carry: Carry, inputs: tuple[Array | None, Array]) -> tuple[Carry, tuple[Any, Any, Array]]:
+        key, position = inputs[0], Position(inputs[1], num_agents)
         index = rule.choose(plan, position, carry.remaining, carry.log_factor, batch, hypers)
         agent, samples = take(carry.agents, of_agent[index]), batch.of_agent(index)
         product = carry.log_factor if carry.log_product is None else carry.log_product
@@ -126,10 +128,10 @@ def update_in_order(
 
 
 def same_form(rule: UpdateRule, before: AgentState, result: Any) -> tuple[AgentState, Any]:
-    """What an update returned, if it is an agent of the same form and a NamedTuple of metrics; costs no operation.
+    """Return the result of an update if it is an agent of the same form and a NamedTuple of metrics; adds no operation.
 
     Raises:
-        SettingsError: it names the rule and the first leaf whose place, shape or dtype differs.
+        SettingsError: the message names the rule and the first leaf whose path, shape or dtype differs.
     """
     name = f"{type(rule).__module__}:{type(rule).__qualname__}"
     if not isinstance(result, tuple) or len(result) != 2 or not hasattr(result[1], "_asdict"):
@@ -146,7 +148,7 @@ def same_form(rule: UpdateRule, before: AgentState, result: Any) -> tuple[AgentS
         if wanted != got:
             raise SettingsError(f"the update of {name} returns {got} for {leaf}; it must return {wanted}")
     if jax.tree.structure(before) != jax.tree.structure(result[0]):
-        raise SettingsError(f"the update of {name} returns another structure than the AgentState that it takes")
+        raise SettingsError(f"the update of {name} must return an AgentState of the structure that it receives")
     return result
 
 
@@ -155,11 +157,11 @@ def _form(leaf: Any) -> str:
     return f"{dtype}[{','.join(map(str, shape))}]"
 
 
-def take(stack: Any, index: Array) -> Any:
+def take(stack: TreeT, index: Integer[Array, "..."]) -> TreeT:
     """Entries `index` of leaves `[P, …]`."""
     return jax.tree.map(lambda leaf: leaf[index], stack)
 
 
-def put(stack: Any, index: Array, entry: Any) -> Any:
+def put(stack: TreeT, index: Integer[Array, ""], entry: TreeT) -> TreeT:
     """The stack with `entry` at `index`."""
     return jax.tree.map(lambda leaf, new: leaf.at[index].set(new), stack, entry)

@@ -1,4 +1,4 @@
-"""Agents that share parameters, all or by group: epochs outside, agents inside.
+"""Agents that share parameters, all or by group: epochs are the outer loop, agents the inner loop.
 
     for each epoch (and minibatch):
         R = 1
@@ -10,13 +10,13 @@ Source: Le & Ta 2025, published implementation.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int, Key, Shaped
 
-from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, training_samples
-from ltro_jax.algorithms.minibatches import take as take_rows
+from ltro_jax.algorithms.minibatches import Rows, scan_minibatches, take_rows, training_samples
 from ltro_jax.algorithms.policy import log_ratio
 from ltro_jax.algorithms.sequential import Measure, SequentialResult, put, same_form, take, update_in_order
 from ltro_jax.algorithms.update_rule import Position, UpdateRule
@@ -25,7 +25,7 @@ from ltro_jax.types import AgentBatch, AgentState, Array
 
 
 def shared_update(
-    key: Array,
+    key: Key[Array, ""],
     agents: AgentState,
     batch: AgentBatch,
     hypers: Hypers,
@@ -33,16 +33,16 @@ def shared_update(
     rule: UpdateRule,
     measure: Measure,
     groups: Sequence[int],
-    order: Array | None = None,
+    order: Int[Array, " N"] | None = None,
 ) -> SequentialResult:
-    """The round over all agents, in the form of `sequential_update`.
+    """Update all agents; the counterpart of `sequential_update`.
 
     Args:
         agents: leaves `[P, …]`.
         batch: leaves `[N, T, B, …]`.
         groups: index in 0 … P−1 of the parameters of each agent.
     Returns:
-        As `sequential_update`. What is measured is that of the last pass, on its minibatch.
+        As for `sequential_update`; `measured` describes the last pass, on its minibatch.
     """
     order_key, update_key = jax.random.split(key)
     plan = rule.order(order_key, batch, hypers) if order is None else order
@@ -56,31 +56,33 @@ def shared_update(
 
 
 def shared_passes(
-    key: Array,
+    key: Key[Array, ""],
     agents: AgentState,
     batch: AgentBatch,
     hypers: Hypers,
-    plan: Array,
+    plan: Int[Array, " N"],
     *,
     rule: UpdateRule,
     measure: Measure,
     groups: Sequence[int],
 ) -> tuple[AgentState, SequentialResult]:
-    """K epochs × M minibatches, each a round of one gradient step per agent.
+    """Run K epochs × M minibatches, each a pass of one gradient step per agent.
 
-    All agents of a pass take the same rows, so that the factor is needed on these rows only. The ratio of a recurrent
-    actor is that of the minibatch's sequences, each from its stored hidden state, as in the gradient step.
+    All agents of a pass use the same rows, so the factor is needed on these rows only. A recurrent actor computes its
+    ratio on the sequences of the minibatch, each from its stored hidden state, as in the gradient step.
 
     Returns:
-        The agents, and every pass, leaves `[K · M, N, …]`.
+        The agents, and the results of all passes, leaves `[K · M, N, …]`.
     """
     static = rule.static
-    samples = jax.vmap(lambda own: training_samples(own, static.sequence_length))(batch.learnable())  # [N, n, …]
+    samples = jax.vmap(lambda rollout: training_samples(rollout, static.sequence_length))(
+        batch.learnable()
+    )  # [N, n, …]
 
     def update(key: Array | None, *arguments: Any) -> tuple[AgentState, Any]:
         return rule.gradient_step(*arguments)
 
-    def ratio(agent: AgentState, minibatch: AgentBatch, hypers: Hypers) -> Array:
+    def ratio(agent: AgentState, minibatch: AgentBatch, hypers: Hypers) -> Float[Array, "*samples"]:
         return log_ratio(rule.actor, agent.params, minibatch, hypers)
 
     def one_pass(agents: AgentState, rows: Rows) -> tuple[AgentState, SequentialResult]:
@@ -93,18 +95,22 @@ def shared_passes(
     return scan_minibatches(key, agents, one_pass, num_samples, static.actor_epochs, static.actor_minibatches)
 
 
+class NoMetrics(NamedTuple):
+    """The metrics of a position that only measures the factor."""
+
+
 def joint_update(
-    key: Array,
+    key: Key[Array, ""],
     agents: AgentState,
     batch: AgentBatch,
     hypers: Hypers,
-    plan: Array,
+    plan: Int[Array, " N"],
     *,
     rule: UpdateRule,
     measure: Measure,
     groups: Sequence[int],
 ) -> SequentialResult:
-    """All agents of a group at once: their samples are one batch, with weight 1; then the factor is measured."""
+    """Update all agents of a group at once, on one batch of their samples with weight 1; then measure the factor."""
     infos: list[Any] = [None] * len(groups)
     samples = batch.learnable()
     for group in range(max(groups) + 1):
@@ -120,13 +126,13 @@ def joint_update(
         for index in members:
             infos[index] = info
 
-    def keep(key: Array | None, agent: AgentState, *others: Any) -> tuple[AgentState, tuple[()]]:
-        return agent, ()
+    def keep(key: Array | None, agent: AgentState, *others: Any) -> tuple[AgentState, NoMetrics]:
+        return agent, NoMetrics()
 
     result = update_in_order(None, agents, batch, hypers, plan, rule=rule, measure=measure, groups=groups, update=keep)
     return result._replace(info=jax.tree.map(lambda *rows: jnp.stack(rows), *infos))
 
 
-def as_environments(x: Array) -> Array:
-    """`[N, T, B, …]` → `[T, N·B, …]`: the environments of every agent side by side."""
+def as_environments(x: Shaped[Array, "N T B *feature"]) -> Shaped[Array, "T NB *feature"]:
+    """`[N, T, B, …]` → `[T, N·B, …]`: the environments of all agents side by side."""
     return jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1, *x.shape[3:])

@@ -1,6 +1,6 @@
-"""The contract of an algorithm: what one agent does when its position in the round comes.
+"""The contract of an algorithm: how to update one agent at its position in the round.
 
-A subclass holds a whole algorithm in one file. Everything but `update` has a default, that of HAPPO's family.
+A subclass holds a whole algorithm in one file. Everything but `update` has a default, which suits HAPPO's family.
 """
 
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int, Key
 
 from ltro_jax.algorithms.agent_orders import ORDERS
 from ltro_jax.algorithms.factor_rules import FACTOR_RULES
@@ -21,7 +22,7 @@ from ltro_jax.types import AgentBatch, AgentState, Array, Params
 class Position(NamedTuple):
     """A place in the order of a round."""
 
-    index: Array  # [] int32, 0 = first
+    index: Int[Array, ""]  # int32, 0 = first
     num_agents: int  # N
 
 
@@ -31,11 +32,11 @@ class UpdateRule:
 
     Class attributes:
         summary: one line for `ltro presets`.
-        reads: settings that it reads and that others may not; a setting that no algorithm names is read by all.
-        defaults: settings whose default differs from the global one.
+        reads: settings that this algorithm reads and others may not; all algorithms read a setting that none names.
+        defaults: settings whose default differs from the global default.
         simultaneous: True updates all agents at once, with weight 1 in a fixed order.
         critic_input: None = the setting `critic_input`; a name overrides it (`"observation"`: one critic per agent).
-        shareable: agents may share parameters; then `gradient_step` is used instead of `update`.
+        shareable: whether agents may share parameters; they then learn by `gradient_step`, not `update`.
     Fields:
         actor: the network of one agent as functions.
         static: the settings of the compiled program.
@@ -53,7 +54,7 @@ class UpdateRule:
 
     @classmethod
     def settings(cls) -> frozenset[str]:
-        """All settings that it reads and that another algorithm may not."""
+        """All settings that this algorithm reads and another may not."""
         of_factor = (
             frozenset()
             if cls.simultaneous
@@ -62,47 +63,58 @@ class UpdateRule:
         return cls.reads | of_factor | (frozenset({"critic_input"}) if cls.critic_input is None else frozenset())
 
     def init(self, params: Params) -> Any:
-        """Optimizer state of a parameter stack; leaves `[P, …]`, or `()`."""
+        """Initial optimizer state of a parameter stack; leaves `[P, …]`, or `()`."""
         return init_optimizer(self.static.optimizer, params)
 
-    def order(self, key: Array, batch: AgentBatch, hypers: Hypers) -> Array:
-        """The planned order of a round, `[N]` int32, from the batch of all agents `[N, T, B, …]`."""
+    def order(self, key: Key[Array, ""], batch: AgentBatch, hypers: Hypers) -> Int[Array, " N"]:
+        """The planned order of a round, from the batch of all agents `[N, T, B, …]`."""
         return ORDERS["fixed" if self.simultaneous else self.static.agent_order](key, batch)
 
     def choose(
-        self, plan: Array, position: Position, remaining: Array, log_factor: Array, batch: AgentBatch, hypers: Hypers
-    ) -> Array:
-        """The agent at `position`, `[]` int32, chosen inside the scan from the `remaining` ones (`[N]` bool).
+        self,
+        plan: Int[Array, " N"],
+        position: Position,
+        remaining: Bool[Array, " N"],
+        log_factor: Float[Array, "*samples"],
+        batch: AgentBatch,
+        hypers: Hypers,
+    ) -> Int[Array, ""]:
+        """The agent at `position`, chosen inside the scan from the `remaining` agents.
 
         Args:
-            plan: what `order` returned; the default follows it.
-            log_factor: log R of the agents already updated, `[T, B]`.
+            plan: the result of `order`; the default follows it.
+            remaining: True = not yet updated.
+            log_factor: log R of the agents already updated.
             batch: all agents, `[N, T, B, …]`.
         """
         return plan[position.index]
 
-    def advantage(self, log_factor: Array, batch: AgentBatch, position: Position, hypers: Hypers) -> Array:
-        """The advantage that the agent at `position` learns from, `[T, B]`; the default is the one of the rollout."""
+    def advantage(
+        self, log_factor: Float[Array, "*samples"], batch: AgentBatch, position: Position, hypers: Hypers
+    ) -> Float[Array, "*samples"]:
+        """The advantage that the agent at `position` learns from; the default is the advantage of the rollout."""
         return batch.advantage
 
-    def term(self, log_ratio: Array, hypers: Hypers) -> Array | None:
-        """What an updated agent adds to the logarithm that `weight` reads; None = log r: `weight` reads log R."""
+    def term(self, log_ratio: Float[Array, "*samples"], hypers: Hypers) -> Float[Array, "*samples"] | None:
+        """What an updated agent adds to the logarithm that `weight` reads; None adds log r, so `weight` reads log R."""
         term = FACTOR_RULES[self.static.factor_rule].term
         return None if term is None or self.simultaneous else term(log_ratio, hypers)
 
-    def weight(self, log_product: Array, batch: AgentBatch, hypers: Hypers) -> Array:
-        """The weight of the agent's samples, `[T, B]` float32 ≥ 0; the default is the setting `factor_rule`."""
+    def weight(
+        self, log_product: Float[Array, "*samples"], batch: AgentBatch, hypers: Hypers
+    ) -> Float[Array, "*samples"]:
+        """The weight of the agent's samples, ≥ 0; the default follows the setting `factor_rule`."""
         if self.simultaneous:
             return jnp.ones_like(log_product)
         return FACTOR_RULES[self.static.factor_rule].weight(log_product, batch, hypers)
 
     def update(
         self,
-        key: Array,
+        key: Key[Array, ""],
         agent: AgentState,
         batch: AgentBatch,
-        advantage: Array,
-        weight: Array,
+        advantage: Float[Array, "T B"],
+        weight: Float[Array, "T B"],
         position: Position,
         hypers: Hypers,
     ) -> tuple[AgentState, Any]:
@@ -112,7 +124,7 @@ class UpdateRule:
             key: typed key of this agent in this round.
             agent: without the leading P.
             batch: leaves `[T, B, …]`.
-            advantage, weight: `[T, B]`, what `advantage` and `weight` returned.
+            advantage, weight: the results of `advantage` and `weight`.
         Returns:
             The agent, of the same structure, and a NamedTuple of metrics (scalars or one row per gradient step).
         """
@@ -122,19 +134,18 @@ class UpdateRule:
         self,
         agent: AgentState,
         samples: AgentBatch,
-        advantage: Array,
-        weight: Array,
+        advantage: Float[Array, "*samples"],
+        weight: Float[Array, "*samples"],
         position: Position,
         hypers: Hypers,
     ) -> tuple[AgentState, Any]:
-        """One gradient step on a minibatch; needed where agents share parameters.
+        """Take one gradient step on a minibatch; required if agents share parameters.
 
         Args:
             samples: leaves `[n, …]`, or sequences `[n, L, …]` if recurrent.
-            advantage, weight: `[n]` or `[n, L]`.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no gradient_step")
 
-    def log_ratio(self, agent: AgentState, batch: AgentBatch, hypers: Hypers) -> Array:
-        """log π_new(a|o) − stored log-probability over the rollout, `[T, B]`."""
+    def log_ratio(self, agent: AgentState, batch: AgentBatch, hypers: Hypers) -> Float[Array, "T B"]:
+        """log π_new(a|o) − stored log-probability over the rollout."""
         return rollout_log_ratio(self.actor, agent.params, batch, hypers)

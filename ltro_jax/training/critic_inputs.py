@@ -1,7 +1,7 @@
-"""What the critics see: the global state, every agent's state, or each agent's own observation.
+"""The input of the critics: the global state, the state of each agent, or the observation of each agent.
 
-A critic input arranges the rollout for C critics and turns their values back into those of N agents. Everything that
-differs between the three is here.
+A critic input arranges the rollout for C critics and converts their values back to the values of N agents. This module
+holds everything that differs between the three inputs.
 """
 
 from collections.abc import Callable
@@ -9,24 +9,25 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Shaped
 
 from ltro_jax.envs import EnvSpec
 from ltro_jax.types import Array, TimeStep
 
 
 class CriticInput(NamedTuple):
-    """One of the three, for one environment.
+    """One critic input for one environment.
 
-    see: `TimeStep → [G]`, or `[N, G]` where each agent has an input of its own; leading axes stay.
-    to_critics: rollout `[T, B, …]` of what `see` gives `→ [C, T, B', …]`; B' counts every sequence of one critic.
-    spread: `[T, B]`, the same for all agents `→ [C, T, B']`.
-    to_agents: values `[C, T, B'] → [N, T, B]`, or `[1, T, B]` where all agents have the same.
+    see: `TimeStep → [G]`, or `[N, G]` if the input differs between agents; keeps leading axes.
+    to_critics: rollout of the results of `see`, `[T, B, …] → [C, T, B', …]`; B' counts the sequences of one critic.
+    spread: `[T, B] → [C, T, B']`, for data that all agents share.
+    to_agents: values `[C, T, B'] → [N, T, B]`, or `[1, T, B]` if all agents have the same values.
     from_agents: the inverse of `to_agents`.
-    state_sizes: C true sizes of what a critic sees.
+    state_sizes: true input sizes of the C critics.
     mask: `[N, G]` bool, entries that exist; None = all.
-    sequences: of one critic in one environment, B' / B.
-    joint: the advantages of all agents are one set, standardised together.
-    enumerable: the value is that of the global state alone.
+    sequences: sequences of one critic per environment, B' / B.
+    joint: whether the advantages of all agents are one set, standardised together.
+    enumerable: whether the value depends on the global state alone.
     """
 
     see: Callable[[TimeStep], Array]
@@ -46,7 +47,7 @@ class CriticInput(NamedTuple):
         return len(self.state_sizes)
 
 
-def agent_major(x: Array) -> Array:
+def agent_major(x: Shaped[Array, "T B N *feature"]) -> Shaped[Array, "N T B *feature"]:
     """`[T, B, N, …]` → `[N, T, B, …]`."""
     return jnp.moveaxis(x, 2, 0)
 
@@ -68,13 +69,13 @@ def shared_state(spec: EnvSpec) -> CriticInput:
 
 
 def agent_state(spec: EnvSpec) -> CriticInput:
-    """One critic of every agent's state: the global one before the agent's observation. Source: Yu et al. 2022."""
+    """One critic of the state of each agent: the global state, then the agent's observation. Source: Yu et al. 2022."""
     num_agents, mask = spec.num_agents, spec.observation_mask
 
     def see(timestep: TimeStep) -> Array:
-        own = timestep.observation
-        state = jnp.broadcast_to(timestep.state[..., None, :], (*own.shape[:-1], timestep.state.shape[-1]))
-        return jnp.concatenate([state, own], axis=-1)
+        observation = timestep.observation
+        state = jnp.broadcast_to(timestep.state[..., None, :], (*observation.shape[:-1], timestep.state.shape[-1]))
+        return jnp.concatenate([state, observation], axis=-1)
 
     def to_critics(x: Array) -> Array:
         return x.reshape(1, x.shape[0], -1, *x.shape[3:])
@@ -94,7 +95,7 @@ def agent_state(spec: EnvSpec) -> CriticInput:
 
 
 def observation(spec: EnvSpec) -> CriticInput:
-    """N critics, each of its agent's own observation. Source: de Witt et al. 2020."""
+    """N critics, one of the observation of each agent. Source: de Witt et al. 2020."""
     return CriticInput(
         see=lambda timestep: timestep.observation,
         to_critics=agent_major,

@@ -1,15 +1,28 @@
-"""Evaluation inside the program: whole episodes in environments and with keys of their own."""
+"""Evaluation inside the program: whole episodes in separate environments and with separate keys."""
+
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Key
 
 from ltro_jax.config import Hypers
 from ltro_jax.networks import apply_agents
 from ltro_jax.ops import compensated_add
 from ltro_jax.training.parts import Parts
-from ltro_jax.types import Array, Best, RunnerState
+from ltro_jax.types import Array, Best, Hidden, RunnerState, TimeStep
 
 KINDS = ("greedy", "sampled")
+
+
+class Carry(NamedTuple):
+    """What one step of the E episodes passes to the next."""
+
+    env_state: Any
+    timestep: TimeStep  # [E, …]
+    hidden: Hidden  # [E, N, H]
+    running: Bool[Array, " E"]  # the episode has not ended
+    sums: dict[str, tuple[Float[Array, " E"], Float[Array, " E"]]]  # total and its rounding error, by metric
 
 
 def evaluate(
@@ -18,15 +31,15 @@ def evaluate(
     parts: Parts,
     num_episodes: int | None = None,
     kinds: tuple[str, ...] = KINDS,
-) -> dict[str, Array]:
-    """Mean return and length of whole episodes, of each kind as many, in one pass.
+) -> dict[str, Float[Array, ""]]:
+    """Mean return and length of whole episodes, in one pass for all kinds.
 
     Args:
-        num_episodes: of each kind; None takes the setting `eval_episodes`.
-        kinds: of `KINDS`, how the actors act.
+        num_episodes: number of episodes of each kind; None = the setting `eval_episodes`.
+        kinds: how the actors act, a subset of `KINDS`.
     Returns:
-        `eval_return_greedy`, `eval_return_sampled`, `eval_length_greedy`, `eval_length_sampled`, and where there is
-        something to win `eval_win_rate_greedy`, `eval_win_rate_sampled`: scalars float32.
+        `eval_return_greedy`, `eval_return_sampled`, `eval_length_greedy`, `eval_length_sampled`, and if the task can be
+        won, `eval_win_rate_greedy`, `eval_win_rate_sampled`.
     """
     per_kind = num_episodes or parts.static.eval_episodes
     spec, count = parts.spec, len(kinds) * per_kind
@@ -34,44 +47,44 @@ def evaluate(
     reset_key, act_key = jax.random.split(jax.random.fold_in(state.eval_key, state.iteration))
     env_state, timestep = jax.vmap(parts.env.reset)(jax.random.split(reset_key, count))
 
-    def act_and_step(carry, keys):
-        env_state, timestep, hidden, running, figures = carry
+    def act_and_step(carry: Carry, keys: Key[Array, " keys"]) -> tuple[Carry, None]:
+        timestep = carry.timestep
         distribution, hidden = apply_agents(
             parts.actor,
             state.agents.params,
             timestep.observation,
-            hidden,
+            carry.hidden,
             timestep.action_mask,
             parts.observation_mask,
             hypers,
         )
         mode, sample = distribution.mode(), distribution.sample(keys[0])
         action = jnp.where(greedy.reshape(-1, *[1] * (mode.ndim - 1)), mode, sample)
-        env_state, timestep = jax.vmap(parts.env.step)(keys[1:], env_state, action)
+        env_state, timestep = jax.vmap(parts.env.step)(keys[1:], carry.env_state, action)
         new = {"return": timestep.reward, "length": jnp.ones(count)}
         if timestep.won is not None:
             new["win_rate"] = timestep.won.astype(jnp.float32)
-        figures = {
-            name: compensated_add(total, rest, jnp.where(running, new[name], 0.0))
-            for name, (total, rest) in figures.items()
+        sums = {
+            name: compensated_add(total, rest, jnp.where(carry.running, new[name], 0.0))
+            for name, (total, rest) in carry.sums.items()
         }
-        return (env_state, timestep, hidden, running & ~timestep.done, figures), None
+        return Carry(env_state, timestep, hidden, carry.running & ~timestep.done, sums), None
 
     hidden = parts.actor.initial_hidden((count, spec.num_agents))
     names = ("return", "length", *(["win_rate"] if spec.winnable else []))
-    figures = {name: (jnp.zeros(count), jnp.zeros(count)) for name in names}
-    carry = (env_state, timestep, hidden, jnp.ones(count, bool), figures)
+    sums = {name: (jnp.zeros(count), jnp.zeros(count)) for name in names}
+    carry = Carry(env_state, timestep, hidden, jnp.ones(count, bool), sums)
     carry, _ = jax.lax.scan(act_and_step, carry, jax.random.split(act_key, (spec.episode_length, count + 1)))
     return {
-        f"eval_{name}_{kind}": jnp.mean(rows)
-        for name, (values, _) in carry[-1].items()
-        for kind, rows in zip(kinds, values.reshape(len(kinds), per_kind), strict=True)
+        f"eval_{name}_{kind}": jnp.mean(episodes)
+        for name, (values, _) in carry.sums.items()
+        for kind, episodes in zip(kinds, values.reshape(len(kinds), per_kind), strict=True)
     }
 
 
-def keep_best(state: RunnerState, score: Array) -> RunnerState:
-    """`state` with its actors as its best where `score` `[]` is higher than any before; frozen actors never are."""
-    assert state.best is not None  # where there are evaluations
+def keep_best(state: RunnerState, score: Float[Array, ""]) -> RunnerState:
+    """Store the actors as `best` if `score` is the highest so far and the member is not frozen."""
+    assert state.best is not None  # if the settings ask for evaluations
     better = (score > state.best.score) & (state.failed_at < 0)
     now = Best(state.agents.params, state.iteration, score)
     return state.replace(best=jax.tree.map(lambda new, old: jnp.where(better, new, old), now, state.best))

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Integer
 
 from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.config import Hypers
@@ -12,13 +13,13 @@ from ltro_jax.training.rollout import new_tally
 from ltro_jax.types import AgentState, Array, Best, CriticState, RunnerState
 
 
-def init(seed: Array | int, hypers: Hypers, parts: Parts) -> RunnerState:
-    """Networks, optimisers and environments of the member with this seed.
+def init(seed: Integer[Array, ""] | int, hypers: Hypers, parts: Parts) -> RunnerState:
+    """Initialise the networks, optimizers and environments of the member with this seed.
 
-    Its keys come from the seed alone, so that a seed draws the same numbers alone and in any sweep.
+    All keys come from the seed, so a seed draws the same numbers alone and in any sweep.
 
     Args:
-        seed: `[]` uint32.
+        seed: uint32.
         hypers: reads `std_x_coef`.
     """
     seed = jnp.asarray(seed, jnp.uint32)

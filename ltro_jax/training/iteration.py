@@ -1,10 +1,11 @@
-"""One training iteration: rollout, returns, actors one after another, critic."""
+"""One training iteration: rollout, returns, actors in sequence, critic."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Float, Key, Shaped
 
 from ltro_jax.algorithms.critic import CriticInfo, update_critics
 from ltro_jax.algorithms.factor_statistics import factor_statistics
@@ -21,7 +22,7 @@ OF_EPISODES = ("episode_return", "episode_length", "win_rate")  # mean over the 
 
 
 def iterate(state: RunnerState, hypers: Hypers, parts: Parts) -> tuple[RunnerState, Metrics]:
-    """One iteration of one member; a member whose parameters become non-finite is frozen as it was before."""
+    """Run one iteration of one member; if its parameters become non-finite, freeze it at its previous state."""
     hypers = annealed(hypers, state.iteration, parts)
     iteration_key = jax.random.fold_in(state.train_key, state.iteration)
     rollout_key, actor_key, critic_key = jax.random.split(iteration_key, 3)
@@ -37,8 +38,10 @@ def iterate(state: RunnerState, hypers: Hypers, parts: Parts) -> tuple[RunnerSta
     return after, metrics
 
 
-def update_actors(key: Array, agents: AgentState, batch: AgentBatch, hypers: Hypers, parts: Parts) -> SequentialResult:
-    """One round over all agents: an actor for each, or actors that several share."""
+def update_actors(
+    key: Key[Array, ""], agents: AgentState, batch: AgentBatch, hypers: Hypers, parts: Parts
+) -> SequentialResult:
+    """Update all agents in one round; each has an actor, or several share one."""
     settings: dict[str, Any] = {"rule": parts.rule, "measure": factor_statistics}
     if parts.shared:
         return shared_update(key, agents, batch, hypers, groups=parts.groups, **settings)
@@ -46,12 +49,12 @@ def update_actors(key: Array, agents: AgentState, batch: AgentBatch, hypers: Hyp
 
 
 def freeze_if_not_finite(before: RunnerState, after: RunnerState) -> RunnerState:
-    """`after` while every parameter is finite; else `before`, marked with the iteration that failed.
+    """`after` if every parameter is finite; otherwise `before`, marked with the iteration that failed.
 
-    The iteration counter goes on, so that all members of a sweep stay in step.
+    The iteration counter always advances, so that all members of a sweep stay in step.
     """
     learned, _ = ravel_pytree((after.agents.params, after.critic.params))
-    finite = jnp.all(jnp.isfinite(learned))  # one reduction: one for each leaf costs seconds of compile time
+    finite = jnp.all(jnp.isfinite(learned))  # a single reduction: one per leaf costs seconds of compile time
     healthy = finite & (before.failed_at < 0)
     kept = jax.tree.map(lambda new, old: jnp.where(healthy, new, old), after, before)
     iteration = before.iteration + 1
@@ -61,17 +64,17 @@ def freeze_if_not_finite(before: RunnerState, after: RunnerState) -> RunnerState
 
 def iteration_metrics(
     episodes: Episodes,
-    reward: Array,
+    reward: Float[Array, "T B"],
     batch: CriticBatch,
     critic: CriticState,
     critic_info: CriticInfo,
     updated: SequentialResult,
 ) -> Metrics:
-    """The figures of one iteration; those `OF_EPISODES` are means over the episodes that ended in it, 0 if none did."""
+    """The metrics of one iteration; `OF_EPISODES` are means over the episodes that ended in it, 0 if none did."""
     count = jnp.sum(episodes.ended, dtype=jnp.int32)
 
-    def over_ended(x: Array) -> Array:
-        """Never NaN, at which JAX_DEBUG_NANS would stop a healthy run; a dataset has NaN where `episodes` is 0."""
+    def over_ended(x: Shaped[Array, "T B"]) -> Float[Array, ""]:
+        """Never NaN, because JAX_DEBUG_NANS would stop a healthy run; a dataset has NaN where `episodes` is 0."""
         return masked_mean(x.astype(jnp.float32), episodes.ended)
 
     value_mean, value_variance = value_norm_moments(jax.tree.map(lambda leaf: leaf[0], critic.value_norm))
@@ -90,7 +93,7 @@ def iteration_metrics(
     if episodes.won is not None:
         scalar["win_rate"] = over_ended(episodes.won)
     position = updated.measured._asdict() | {"agent_order": updated.agent_order}
-    agent = {  # the mean over an agent's gradient steps, where it makes several
-        name: jnp.mean(rows.reshape(rows.shape[0], -1), axis=-1) for name, rows in updated.info._asdict().items()
+    agent = {  # mean over the gradient steps of an agent
+        name: jnp.mean(steps.reshape(steps.shape[0], -1), axis=-1) for name, steps in updated.info._asdict().items()
     }
     return Metrics(scalar, position, agent)

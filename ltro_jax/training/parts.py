@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jaxtyping import Bool, Integer
 
 from ltro_jax.algorithms import ALGORITHMS, FACTOR_RULES, UpdateRule, get_rule, is_read, readers
 from ltro_jax.config import Config, Hypers, SettingsError, Static
@@ -38,8 +39,8 @@ class Parts(NamedTuple):
         return len(set(self.groups)) < len(self.groups)
 
     @property
-    def observation_mask(self) -> Array | None:
-        """`[N, O]` bool, or None when all agents are equally wide."""
+    def observation_mask(self) -> Bool[Array, "N O"] | None:
+        """`[N, O]` bool, entries that exist; None if all observations have the same size."""
         mask = self.env.spec.observation_mask
         return None if mask is None else jnp.asarray(mask)
 
@@ -48,12 +49,12 @@ def make_parts(config: Config) -> Parts:
     """Build the parts.
 
     Raises:
-        SettingsError: unknown task or algorithm, options that do not fit the task, a given one without effect, or
-            JAX in float64.
+        SettingsError: the task or algorithm is unknown, an option does not fit the task, a given setting has no effect,
+            or JAX is in float64 mode.
     """
     if jnp.result_type(float) != jnp.float32:
         raise SettingsError(
-            "JAX_ENABLE_X64 is on, but training is in float32: unset it, or train and load runs inside "
+            "JAX_ENABLE_X64 is on, but training uses float32; unset it, or train and load runs inside "
             "`with jax.enable_x64(False):`"
         )
     static = config.static
@@ -84,7 +85,7 @@ def widest(sizes: Sequence[int], groups: Sequence[int]) -> tuple[int, ...]:
     return tuple(max(size for size, other in pairs if other == group) for group in sorted(set(groups)))
 
 
-# A static setting, the value that leaves others without effect, and these
+# (static setting, value, settings that have no effect with this value)
 UNUSED = (
     ("recurrent", False, {"chunk_length", "core"}),
     ("actor_epochs", 0, {"actor_lr", "ent_coef", "actor_minibatches"}),
@@ -97,10 +98,10 @@ UNUSED = (
 
 
 def _refuse_ineffective(config: Config, rule: type[UpdateRule], spec: EnvSpec) -> None:
-    """Refuse what a user chose and the program does not read; values of a preset or of a stored run are let be.
+    """Reject a setting that the user gave and the program does not read; accept values of presets and stored runs.
 
     Raises:
-        SettingsError: it names the setting, why it has no effect, and the remedy.
+        SettingsError: the message names the setting, the reason, and the remedy.
     """
     static, settings = config.static, config.to_dict()
     axes = [name for name, _ in config.run.grid if "grid" in config.given]
@@ -110,10 +111,10 @@ def _refuse_ineffective(config: Config, rule: type[UpdateRule], spec: EnvSpec) -
         if name in ("std_x_coef", "std_y_coef") and spec.discrete:
             raise SettingsError(f"{words} has no meaning on {spec.name} with discrete actions; leave it out")
         if not is_read(name, rule):
-            reason = ", whose critics see the agents' own observations" if name == "critic_input" else ""
+            reason = ", whose critics read the observation of each agent" if name == "critic_input" else ""
             raise SettingsError(
-                f"{words} has no meaning with algorithm = {static.algorithm!r}{reason}; leave it out (it is read by "
-                f"{', '.join(readers(name))})"
+                f"{words} has no meaning with algorithm = {static.algorithm!r}{reason}; leave it out (only "
+                f"{', '.join(readers(name))} read it)"
             )
         of_factor = {reader for reader, other in FACTOR_RULES.items() if name in other.reads}
         if of_factor and static.factor_rule not in of_factor:
@@ -130,8 +131,8 @@ def _refuse_ineffective(config: Config, rule: type[UpdateRule], spec: EnvSpec) -
                 raise SettingsError(f"{words} has no effect with {other} = {value}; leave it out or change {other}")
 
 
-def annealed(hypers: Hypers, iteration: Array, parts: Parts) -> Hypers:
-    """Learning rates at `iteration`: constant, or falling linearly to 0 over the run."""
+def annealed(hypers: Hypers, iteration: Integer[Array, ""], parts: Parts) -> Hypers:
+    """`hypers` with the learning rates at `iteration`: constant, or falling linearly to 0 over the run."""
     if not parts.static.anneal_lr:
         return hypers
     remaining = (parts.num_iterations - iteration).astype(jnp.float32) / parts.num_iterations

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer
 
 from ltro_jax.config import Config, Hypers
 from ltro_jax.process.references import is_outside
@@ -23,20 +24,20 @@ class Train(NamedTuple):
     iterate: `(state, hypers) → (state, metrics)`
     evaluate: `(state, hypers) → {name: scalar}`
     advance: `(state, hypers, num_iterations) → (state, metrics, evaluation)`, one device call: up to `eval_interval`
-        iterations (traced count; rows beyond it are 0), metrics `[eval_interval, …]`, then an evaluation, whose best
-        actors so far are `state.best`.
-    parts: the environment, networks and update rule behind them (`parts.spec` tells names and sizes).
+        iterations (the count is traced; rows beyond it are 0), metrics `[eval_interval, …]`, then an evaluation.
+        `state.best` holds the best actors so far.
+    parts: the environment, networks and update rule of the program (`parts.spec` holds names and sizes).
     """
 
-    init: Callable[[Array | int, Hypers], RunnerState]
+    init: Callable[[Integer[Array, ""] | int, Hypers], RunnerState]
     iterate: Callable[[RunnerState, Hypers], tuple[RunnerState, Metrics]]
-    evaluate: Callable[..., dict[str, Array]]
-    advance: Callable[[RunnerState, Hypers, Array | int], tuple[RunnerState, Metrics, dict[str, Array]]]
+    evaluate: Callable[..., dict[str, Float[Array, ""]]]
+    advance: Callable[[RunnerState, Hypers, Integer[Array, ""] | int], tuple[RunnerState, Metrics, dict[str, Array]]]
     parts: Parts
 
 
 def make_train(config: Config) -> Train:
-    """The training program of `config`. Baked in are its static settings, and its length if `anneal_lr` is on.
+    """Build the training program of `config`. It contains the static settings, and its length if `anneal_lr` is on.
 
     Example:
         train = make_train(Config.from_dict({"task": "mpe/simple_spread"}))
@@ -44,7 +45,7 @@ def make_train(config: Config) -> Train:
         states, metrics = jax.jit(jax.vmap(train.iterate, in_axes=(0, None)))(states, config.hypers)
 
     Raises:
-        SettingsError: unknown task or algorithm, or options that do not fit the task.
+        SettingsError: the task or algorithm is unknown, or an option does not fit the task.
     """
     parts = make_parts(config)
 
@@ -59,34 +60,40 @@ def make_train(config: Config) -> Train:
     return Train(bound(init), bound(iterate), bound(evaluate), bound(advance), parts)
 
 
+class Carry(NamedTuple):
+    """What one iteration of a device call passes to the next."""
+
+    state: RunnerState
+    rows: Metrics  # [eval_interval, …], 0 from this iteration on
+
+
 def refuse_ill_formed(train: Train, hypers: Hypers) -> None:
-    """Trace an iteration with an update rule from outside the package, so that its errors come before a run begins.
+    """Trace an iteration with an update rule from outside the package, to raise its errors before a run starts.
 
     Raises:
-        SettingsError: its update returns an agent of another form.
+        SettingsError: the update returns an agent of another form.
     """
     if is_outside(train.parts.static.algorithm):
         jax.eval_shape(train.iterate, jax.eval_shape(train.init, 0, hypers), hypers)
 
 
 def advance(
-    state: RunnerState, hypers: Hypers, num_iterations: Array | int, parts: Parts
+    state: RunnerState, hypers: Hypers, num_iterations: Integer[Array, ""] | int, parts: Parts
 ) -> tuple[RunnerState, Metrics, dict[str, Array]]:
-    """Up to `eval_interval` iterations and an evaluation; see `Train`.
+    """Run up to `eval_interval` iterations and an evaluation; see `Train`.
 
-    The count is traced, so that the last, shorter call of a run is the same program.
+    The count is traced, so the last, shorter call of a run uses the same program.
     """
     step = jax.jit(functools.partial(iterate, parts=parts))  # traced once, for the shapes and for the loop
     _, shapes = jax.eval_shape(step, state, hypers)
     length = parts.static.eval_interval
     rows = jax.tree.map(lambda leaf: jnp.zeros((length, *leaf.shape), leaf.dtype), shapes)
 
-    def body(index: Array, carry: tuple[RunnerState, Metrics]) -> tuple[RunnerState, Metrics]:
-        state, rows = carry
-        state, metrics = step(state, hypers)
-        return state, jax.tree.map(lambda all_rows, row: all_rows.at[index].set(row), rows, metrics)
+    def body(index: Array, carry: Carry) -> Carry:
+        state, metrics = step(carry.state, hypers)
+        return Carry(state, jax.tree.map(lambda rows, row: rows.at[index].set(row), carry.rows, metrics))
 
-    state, rows = jax.lax.fori_loop(0, jnp.minimum(num_iterations, length), body, (state, rows))
+    state, rows = jax.lax.fori_loop(0, jnp.minimum(num_iterations, length), body, Carry(state, rows))
     if not parts.static.eval_episodes:
         return state, rows, {}
     evaluation = evaluate(state, hypers, parts)

@@ -1,38 +1,37 @@
-"""From a rollout to what actors and critics learn from: values, advantages, return targets."""
-
-from typing import Any
+"""From a rollout to the batches of actors and critics: values, advantages, return targets."""
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from ltro_jax.config import Hypers
 from ltro_jax.ops import denormalise, generalised_advantage, standardise
 from ltro_jax.training.critic_inputs import agent_major
 from ltro_jax.training.parts import Parts
 from ltro_jax.training.values import values
-from ltro_jax.types import AgentBatch, Array, CriticBatch, RunnerState, TeamBatch, Transition
+from ltro_jax.types import AgentBatch, Array, CriticBatch, Hidden, RunnerState, TeamBatch, Transition
 
 
 def returns(
     transitions: Transition, before: RunnerState, hypers: Hypers, parts: Parts
-) -> tuple[AgentBatch, CriticBatch, Any]:
-    """Advantages and return targets with the critics and the normaliser as they were during the rollout.
+) -> tuple[AgentBatch, CriticBatch, Hidden]:
+    """Compute advantages and return targets with the critics and the normaliser of the rollout.
 
     Args:
-        before: state that the rollout set out from; reads `critic` and `critic_hidden`.
+        before: state at the start of the rollout; reads `critic` and `critic_hidden`.
     Returns:
         The agents' batches `[N, T, B, …]` with standardised advantages, the critics' batches `[C, T, B, …]`, and the
         critics' hidden state after the last step.
     """
     view = parts.critic_input
     done = transitions.terminated | transitions.truncated
-    start = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])  # hidden states of a rollout start out reset
+    start = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])  # the hidden states at step 0 are already reset
     state, next_state = view.to_critics(transitions.state), view.to_critics(transitions.next_state)
     critic_start, critic_done = view.spread(start), view.spread(done)
     state_mask = None
     if view.mask is not None:
         state_mask = view.to_critics(jnp.broadcast_to(view.mask, transitions.state.shape))
-    found = values(
+    estimates = values(
         before.critic.params,
         state,
         next_state,
@@ -43,7 +42,7 @@ def returns(
         parts.critic,
     )
 
-    def estimate(value: Array, next_value: Array) -> Array:
+    def advantage_of(value: Float[Array, "T B"], next_value: Float[Array, "T B"]) -> Float[Array, "T B"]:
         return generalised_advantage(
             transitions.reward,
             value,
@@ -57,9 +56,9 @@ def returns(
 
     to_reward_units = jax.vmap(denormalise)
     raw_value, raw_next_value = (
-        view.to_agents(to_reward_units(before.critic.value_norm, x)) for x in (found.value, found.next_value)
+        view.to_agents(to_reward_units(before.critic.value_norm, x)) for x in (estimates.value, estimates.next_value)
     )
-    advantage = jax.vmap(estimate)(raw_value, raw_next_value)  # [N, T, B], or [1, T, B] the same for all
+    advantage = jax.vmap(advantage_of)(raw_value, raw_next_value)  # [N, T, B], or [1, T, B] if all agents have the same
     recurrent = parts.actor.recurrent
     active_mask = agent_major(transitions.active_mask)
     agent_batch = AgentBatch(
@@ -74,24 +73,26 @@ def returns(
         start=jnp.broadcast_to(start, active_mask.shape) if recurrent else None,
         value=jnp.broadcast_to(raw_value, active_mask.shape),
         next_value=jnp.broadcast_to(raw_next_value, active_mask.shape),
-        critic_output=jnp.broadcast_to(view.to_agents(found.value), active_mask.shape),
+        critic_output=jnp.broadcast_to(view.to_agents(estimates.value), active_mask.shape),
         team=TeamBatch(transitions.reward, transitions.terminated, transitions.truncated),
     )
     critic_batch = CriticBatch(
         state=state,
-        value=found.value,
+        value=estimates.value,
         value_target=view.from_agents(advantage + raw_value),
         state_mask=state_mask,
-        hidden=found.hidden,
+        hidden=estimates.hidden,
         start=critic_start if recurrent else None,
     )
-    return agent_batch, critic_batch, found.last_hidden
+    return agent_batch, critic_batch, estimates.last_hidden
 
 
-def standardised(advantage: Array, active_mask: Array, parts: Parts) -> Array:
-    """Advantages `[N, T, B]` standardised over active samples, those of each group of parameters together.
+def standardised(
+    advantage: Float[Array, "N T B"], active_mask: Bool[Array, "N T B"], parts: Parts
+) -> Float[Array, "N T B"]:
+    """Advantages standardised over active samples, together for agents that share parameters.
 
-    A critic of every agent's state gives one set of advantages: these are standardised together.
+    The advantages from a critic of the state of each agent are one set: they are standardised together.
     """
     groups = (0,) * len(parts.groups) if parts.critic_input.joint else parts.groups
     if len(set(groups)) == len(groups):
@@ -104,6 +105,6 @@ def standardised(advantage: Array, active_mask: Array, parts: Parts) -> Array:
     return every[of_group, jnp.arange(len(groups))]
 
 
-def _observation_mask(transitions: Transition, parts: Parts) -> Array | None:
+def _observation_mask(transitions: Transition, parts: Parts) -> Bool[Array, "N T B O"] | None:
     mask = parts.observation_mask
     return None if mask is None else agent_major(jnp.broadcast_to(mask, transitions.observation.shape))

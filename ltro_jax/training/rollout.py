@@ -1,10 +1,11 @@
-"""Collect T steps in B environments with every agent's current policy."""
+"""Collect T steps in B environments with the current policies of all agents."""
 
 import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int, Key, Shaped
 
 from ltro_jax.config import Hypers
 from ltro_jax.distributions import sampling_noise
@@ -12,42 +13,46 @@ from ltro_jax.envs import step_and_reset
 from ltro_jax.networks import apply_agents
 from ltro_jax.ops import compensated_add
 from ltro_jax.training.parts import Parts
-from ltro_jax.types import Array, EpisodeTally, RunnerState, TimeStep, Transition
+from ltro_jax.types import Array, EpisodeTally, Hidden, RunnerState, TimeStep, Transition
 
 
 class Episodes(NamedTuple):
-    """What ended at each step, `[T, B]`."""
+    """Episodes and their ends, at each step."""
 
-    ended: Array  # bool
-    episode_return: Array  # float32, sum of the team rewards of the episode so far
-    episode_length: Array  # int32, steps of the episode so far
-    won: Array | None  # bool, the episode was won; None where nothing can be won
+    ended: Bool[Array, "T B"]
+    episode_return: Float[Array, "T B"]  # sum of the team rewards of the episode so far
+    episode_length: Int[Array, "T B"]  # steps of the episode so far
+    won: Bool[Array, "T B"] | None  # the step wins the episode; None if the task cannot be won
 
 
 class Carry(NamedTuple):
-    """What one environment step hands to the next; parts of the `RunnerState`."""
+    """What one environment step passes to the next; fields of `RunnerState`."""
 
     env_state: Any
     timestep: TimeStep
-    actor_hidden: Any
+    actor_hidden: Hidden
     tally: EpisodeTally
 
 
 def new_tally(num_envs: int) -> EpisodeTally:
-    """Every environment at the start of an episode."""
+    """The tally of environments that all start an episode."""
     return EpisodeTally(jnp.zeros(num_envs), jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32))
 
 
-def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tuple[RunnerState, Transition, Episodes]:
-    """Act for T steps; environments whose episode ends start a new one.
+def rollout(
+    key: Key[Array, ""], state: RunnerState, hypers: Hypers, parts: Parts
+) -> tuple[RunnerState, Transition, Episodes]:
+    """Act for T steps; an environment whose episode ends starts another episode.
 
     Returns:
-        The state to go on from, the transitions `[T, B, …]`, and the episodes' accounting.
+        The state after the last step, the transitions `[T, B, …]`, and the episodes.
     """
     num_steps, num_envs = parts.static.rollout_length, parts.static.num_envs
 
-    def restarted(done: Array, new: Array, leaf: Array) -> Array:
-        """`new` where an episode starts; `done` is `[B]`, both leaves `[B, …]`."""
+    def restarted(
+        done: Bool[Array, " B"], new: Shaped[Array, " B *feature"], leaf: Shaped[Array, " B *feature"]
+    ) -> Shaped[Array, " B *feature"]:
+        """`new` where an episode starts."""
         return jnp.where(done.reshape(-1, *[1] * (leaf.ndim - 1)), new, leaf)
 
     def act_and_step(carry: Carry, drawn: tuple[Array, Array]) -> tuple[Carry, tuple[Transition, Episodes]]:
@@ -93,6 +98,8 @@ def rollout(key: Array, state: RunnerState, hypers: Hypers, parts: Parts) -> tup
     action_keys, env_keys = keys[:, 0], keys[:, 1:]
     spec = parts.spec
     shape = (num_envs, spec.num_agents, spec.action_size)
-    noise = jax.vmap(lambda own: sampling_noise(own, shape, spec.discrete))(action_keys)  # not step by step: slow
+    noise = jax.vmap(lambda step_key: sampling_noise(step_key, shape, spec.discrete))(
+        action_keys
+    )  # per step it is slow
     carry, (transitions, episodes) = jax.lax.scan(act_and_step, carry, (noise, env_keys))
     return state.replace(**carry._asdict()), transitions, episodes

@@ -1,56 +1,70 @@
 """The values of the critics over a rollout."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from ltro_jax.networks import Critic
-from ltro_jax.types import Array, Params
+from ltro_jax.types import Array, Hidden, Params
 
 
 class Values(NamedTuple):
-    """Critics over a rollout; B counts every agent's sequences where one critic values every agent's state."""
+    """Values of all critics; B counts the sequences of all agents if one critic values the state of each agent."""
 
-    value: Array  # [C, T, B] normalised units, V(s_t)
-    next_value: Array  # [C, T, B] normalised units, V(true next state)
-    hidden: Any  # [C, T, B, H] before each step, or ()
-    last_hidden: Any  # [C, B, H] after the last step, or ()
+    value: Float[Array, "C T B"]  # normalised units, V(s_t)
+    next_value: Float[Array, "C T B"]  # normalised units, V(true next state)
+    hidden: Hidden  # [C, T, B, H] before each step
+    last_hidden: Hidden  # [C, B, H] after the last step
+
+
+class Inputs(NamedTuple):
+    """The arguments of one critic; see `values`."""
+
+    params: Params
+    state: Float[Array, "T B G"]
+    next_state: Float[Array, "T B G"]
+    state_mask: Bool[Array, "T B G"] | None
+    hidden: Hidden  # [B, H]
+    start: Bool[Array, "T B"]
+    done: Bool[Array, "T B"]
 
 
 def values(
     params: Params,
-    state: Array,
-    next_state: Array,
-    state_mask: Array | None,
-    hidden: Any,
-    start: Array,
-    done: Array,
+    state: Float[Array, "C T B G"],
+    next_state: Float[Array, "C T B G"],
+    state_mask: Bool[Array, "C T B G"] | None,
+    hidden: Hidden,
+    start: Bool[Array, "C T B"],
+    done: Bool[Array, "C T B"],
     critic: Critic,
 ) -> Values:
-    """Every critic on its own input, one after another (memory of one).
+    """Evaluate each critic on its input, in sequence, so that only one occupies memory.
 
     Args:
         params: leaves `[C, …]`.
-        state, next_state: `[C, T, B, G]`; `state_mask` likewise, bool, or None.
-        hidden: `[C, B, H]` before the first step, or `()`.
-        start, done: `[C, T, B]` bool, the step is the first or the last of an episode.
+        state_mask: entries of the states that exist; None = all.
+        hidden: `[C, B, H]` before the first step.
+        start, done: whether the step is the first or the last of an episode.
     """
 
-    def feed_forward(inputs: tuple[Any, ...]) -> Values:
-        params, state, next_state, state_mask, hidden, _, _ = inputs
-        value, next_value = (critic.unroll(params, x, (), None, state_mask)[0] for x in (state, next_state))
-        return Values(value, next_value, hidden, hidden)
+    def feed_forward(inputs: Inputs) -> Values:
+        value, next_value = (
+            critic.unroll(inputs.params, x, (), None, inputs.state_mask)[0] for x in (inputs.state, inputs.next_state)
+        )
+        return Values(value, next_value, inputs.hidden, inputs.hidden)
 
-    def recurrent(inputs: tuple[Any, ...]) -> Values:
-        """The true next state is valued with the hidden state after the step, before any reset."""
+    def recurrent(inputs: Inputs) -> Values:
+        """Values the true next state with the hidden state after the step, before any reset."""
         params, state, next_state, state_mask, hidden, start, done = inputs
         state, next_state, state_mask, start = jax.tree.map(
             lambda x: x.swapaxes(0, 1), (state, next_state, state_mask, start)
         )  # [B, T, …]
         value, after = critic.unroll(params, state, hidden, start, state_mask)
-        of_one, mask_of_one = next_state[:, :, None], None if state_mask is None else state_mask[:, :, None]
-        next_value, _ = critic.unroll(params, of_one, after, jnp.zeros((*start.shape, 1), bool), mask_of_one)
+        next_step, next_mask = next_state[:, :, None], None if state_mask is None else state_mask[:, :, None]
+        next_value, _ = critic.unroll(params, next_step, after, jnp.zeros((*start.shape, 1), bool), next_mask)
         initial = critic.initial_hidden(done.shape)
 
         def kept(new: Array, leaf: Array) -> Array:
@@ -61,5 +75,5 @@ def values(
         before = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), hidden, after)
         return Values(value.T, next_value[..., 0].T, before, jax.tree.map(lambda leaf: leaf[-1], after))
 
-    one = recurrent if critic.recurrent else feed_forward
-    return jax.lax.map(one, (params, state, next_state, state_mask, hidden, start, done))
+    evaluate = recurrent if critic.recurrent else feed_forward
+    return jax.lax.map(evaluate, Inputs(params, state, next_state, state_mask, hidden, start, done))

@@ -55,13 +55,13 @@ def test_product_equals_the_hessian_of_the_kl(discrete):
         fisher = jax.jit(jax.hessian(mean_kl))(flat) + DAMPING * jnp.eye(flat.size)
         direction = jax.jit(lambda p: natural_direction(actor, p, batch, weight, hypers, cg_iterations=10))
         found = direction(params)
-        np.testing.assert_allclose(found.product, fisher @ found.direction, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(found.product, fisher @ found.vector, rtol=1e-9, atol=1e-12)
         objective = jax.jit(
             jax.grad(lambda theta: surrogate(policy(actor, unravel(theta), batch, hypers), batch, weight))
         )
         gradient = objective(flat)
         np.testing.assert_allclose(found.gradient, gradient, rtol=1e-12)
-        quadratic = 0.5 * found.step_size**2 * found.direction @ fisher @ found.direction
+        quadratic = 0.5 * found.step_size**2 * found.vector @ fisher @ found.vector
         np.testing.assert_allclose(quadratic, hypers.kl_threshold, rtol=1e-9)
 
 

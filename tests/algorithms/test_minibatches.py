@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ltro_jax.algorithms.minibatches import scan_minibatches, take, to_samples, training_samples
+from ltro_jax.algorithms.minibatches import scan_minibatches, take_rows, to_samples, training_samples
 from ltro_jax.types import CriticBatch
 
 
@@ -14,7 +14,7 @@ def visited(num_samples, epochs, minibatches, key=0):
     samples = {"index": jnp.arange(num_samples), "vector": jnp.arange(num_samples)[:, None] * jnp.ones((1, 2))}
 
     def step(count, rows):
-        return count + 1, take(samples, rows)
+        return count + 1, take_rows(samples, rows)
 
     count, seen = scan_minibatches(jax.random.key(key), 0, step, num_samples, epochs, minibatches)
     np.testing.assert_array_equal(seen["vector"][..., 0], seen["index"])  # leaves are taken alike
@@ -62,5 +62,5 @@ def test_a_sequence_sets_out_from_the_hidden_state_before_its_first_step():
 
 def test_rows_are_taken_on_the_axis_that_holds_them():
     samples = jnp.arange(12).reshape(2, 6)
-    np.testing.assert_array_equal(take(samples, jnp.array([4, 1]), axis=1), [[4, 1], [10, 7]])
-    assert take(samples, None, axis=1) is samples
+    np.testing.assert_array_equal(take_rows(samples, jnp.array([4, 1]), axis=1), [[4, 1], [10, 7]])
+    assert take_rows(samples, None, axis=1) is samples

@@ -75,13 +75,13 @@ def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, 
         params, step = trust_region_step(actor, agent.params, batch, weight, hypers, static)
         unravel = ravel_pytree(agent.params)[1]
         last_scale = jnp.power(hypers.backtrack_coeff, step.search.evaluations - 1)
-        last = policy(actor, candidate(agent.params, step.found, last_scale), batch, hypers)
+        last = policy(actor, candidate(agent.params, step.direction, last_scale), batch, hypers)
         info = {
-            "loss_grad": unravel(step.found.gradient),
-            "step_dir": unravel(step.found.direction),
-            "fvp_of_step_dir": unravel(step.found.product),
-            "step_size": step.found.step_size,
-            "surrogate_loss_before": step.found.surrogate,
+            "loss_grad": unravel(step.direction.gradient),
+            "step_dir": unravel(step.direction.vector),
+            "fvp_of_step_dir": unravel(step.direction.product),
+            "step_size": step.direction.step_size,
+            "surrogate_loss_before": step.direction.surrogate,
             "line_search_evaluations": step.search.evaluations,
             "accepted": step.search.accepted,
             "kl": step.search.kl,

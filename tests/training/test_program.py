@@ -193,13 +193,13 @@ def test_every_task_keeps_the_shape_of_its_state(task, settings, tiny):
         ),
         (
             {"algorithm": "ippo", "critic_input": "agent_state"},
-            "critic_input = 'agent_state' has no meaning with algorithm = 'ippo', whose critics see",
+            "critic_input = 'agent_state' has no meaning with algorithm = 'ippo', whose critics read",
         ),
         ({"std_y_coef": 0.3}, "std_y_coef = 0.3 has no meaning on probe/matching with discrete actions; leave it out"),
         (
             {"algorithm": "hatrpo", "actor_lr": 0.001},
-            "actor_lr = 0.001 has no meaning with algorithm = 'hatrpo'; leave it out (it is read by clip_happo, happo, "
-            "mappo, ippo)",
+            "actor_lr = 0.001 has no meaning with algorithm = 'hatrpo'; leave it out (only clip_happo, happo, "
+            "a2po, haa2c, mappo, ippo read it)",
         ),
         *(({"algorithm": "clip_hatrpo", name: 1}, f"{name} = 1") for name in ("actor_epochs", "actor_minibatches")),
         ({"algorithm": "hatrpo", "ent_coef": 0.01}, "ent_coef = 0.01 has no meaning with algorithm = 'hatrpo'"),
@@ -244,6 +244,6 @@ def test_what_nobody_chose_is_never_refused(algorithm, tiny):
 def test_float64_is_refused_in_one_sentence(program):
     with (
         jax.enable_x64(True),
-        pytest.raises(SettingsError, match="JAX_ENABLE_X64 is on, but training is in float32: un"),
+        pytest.raises(SettingsError, match="JAX_ENABLE_X64 is on, but training uses float32; un"),
     ):
         make_train(program.config)
