@@ -19,7 +19,7 @@ from ltro_jax.algorithms.ppo import HAPPO, MAPPO
 from ltro_jax.algorithms.update_rule import UpdateRule
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import make_actor
-from ltro_jax.types import AgentBatch, AgentState
+from ltro_jax.types import AgentBatch, AgentState, Array
 
 N, T, B, OBSERVATION, ACTIONS = 3, 5, 4, 6, 3
 KEY = jax.random.key(11)
@@ -200,11 +200,17 @@ def test_dead_samples_teach_their_agent_nothing_but_stay_in_the_factor():
 # ---- order, with agents simple enough to see through
 
 
+class Noted(NamedTuple):
+    """The metrics of `Toy`."""
+
+    number: Array
+
+
 class Toy(UpdateRule):
     """The agent notes the mean weight and reports its number; its ratio is given."""
 
     def update(self, key, agent, batch, advantage, weight, position, hypers):
-        return AgentState({"noted": jnp.mean(weight)}, agent.opt_state), advantage[0, 0]
+        return AgentState({"noted": jnp.mean(weight)}, agent.opt_state), Noted(advantage[0, 0])
 
     def log_ratio(self, agent, batch, hypers):
         return batch.log_prob
@@ -223,7 +229,7 @@ def toy(key, log_ratios, factor_clip=np.inf, order=None, rule=Toy, **settings):
 
 def test_results_come_back_in_agent_order_and_metrics_in_update_order():
     result = toy(KEY, np.log([2.0, 3.0, 5.0]), order=jnp.array([2, 0, 1]))
-    np.testing.assert_array_equal(result.info, [0, 1, 2])
+    np.testing.assert_array_equal(result.info.number, [0, 1, 2])
     np.testing.assert_allclose(result.agents.params["noted"], [5, 10, 1], rtol=1e-5)
     np.testing.assert_allclose(result.measured["before"].ravel(), [1, 5, 10], rtol=1e-5)
     np.testing.assert_array_equal(result.agent_order, [2, 0, 1])
