@@ -98,8 +98,7 @@ def rollout(
     action_keys, env_keys = keys[:, 0], keys[:, 1:]
     spec = parts.spec
     shape = (num_envs, spec.num_agents, spec.action_size)
-    noise = jax.vmap(lambda step_key: sampling_noise(step_key, shape, spec.discrete))(
-        action_keys
-    )  # per step it is slow
+    # all steps at once: step by step is slow
+    noise = jax.vmap(lambda step_key: sampling_noise(step_key, shape, spec.discrete))(action_keys)
     carry, (transitions, episodes) = jax.lax.scan(act_and_step, carry, (noise, env_keys))
     return state.replace(**carry._asdict()), transitions, episodes

@@ -5,6 +5,7 @@
 
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp

@@ -129,7 +129,9 @@ def test_one_group_is_shared_and_a_group_for_each_pass_is_itself():
 
     def run(agents, batch, groups):
         settings = {"rule": rule, "measure": measure, "groups": groups}
-        return jax.jit(lambda a, b: shared_update(KEY, a, b, hypers(), order=order[: len(groups)], **settings))(agents, batch)
+        return jax.jit(lambda a, b: shared_update(KEY, a, b, hypers(), order=order[: len(groups)], **settings))(
+            agents, batch
+        )
 
     grouped = run(two, batch, (0, 0, 1))
     pair = run(agents, jax.tree.map(lambda leaf: leaf[:2], batch), (0, 0))

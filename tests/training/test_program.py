@@ -189,7 +189,7 @@ def test_every_task_keeps_the_shape_of_its_state(task, settings, tiny):
         ({"task": "mpe/simple_reference", "num_agents": 3}, "num_agents = 3 cannot be chosen for mpe/simple_reference"),
         (
             {"algorithm": "hatrpo", "share_parameters": "all"},
-            "share_parameters = all is not possible with algorithm = 'hatrpo'; choose one of clip_happo, happo, mappo",
+            "share_parameters = all is not possible with algorithm = 'hatrpo'; choose one of clip_happo, happo, haa2c",
         ),
         (
             {"algorithm": "ippo", "critic_input": "agent_state"},
