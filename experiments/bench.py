@@ -3,10 +3,10 @@
     python experiments/bench.py                       # everything, about 6 minutes on 2 cores
     python experiments/bench.py --members 1 4 16 64   # other member counts
 
-Figures, each by its own name because they are different things:
+Measurements:
 - `ceiling`: best of 5 float32 [4000, 128] × [128, 128] product loops in this process, GFLOP/s.
 - `start`: a fresh process up to the first finished device call, with an empty and with a filled compilation cache.
-- `split`: one iteration and its parts as programs of their own, medians; `update_gflops` counts 2mnk for each matrix
+- `split`: one iteration and its parts as separate programs, medians; `update_gflops` counts 2mnk for each matrix
   product of the actor and critic updates, forward 1 and backward 2, over the time of these two parts.
 - `members`: steady environment steps/s of S members.
 - `algorithms`: one iteration of each algorithm against mappo, alternating, medians of the ratios.
@@ -161,7 +161,7 @@ def bench_algorithms(configs: dict[str, ltro_jax.Config], repeats: int) -> None:
     durations: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         jax.block_until_ready(call())
-    for _ in range(repeats):  # alternating, so that a noisy neighbour meets all alike
+    for _ in range(repeats):  # alternate, so that a noisy neighbour affects all equally
         for name, call in calls.items():
             start = time.perf_counter()
             jax.block_until_ready(call())
@@ -218,7 +218,7 @@ def bench_start() -> None:
 
 
 def child_start() -> None:
-    """What `ltro train` does up to its first device call, step by step."""
+    """The steps of `ltro train` up to its first device call."""
     use_compilation_cache()
     config, times = ltro_jax.load_preset(TASK), [time.perf_counter()]
     members = make_member_program(ltro_jax.make_train(config), 1)

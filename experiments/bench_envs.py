@@ -3,11 +3,11 @@
     python experiments/bench_envs.py                                   # about 10 minutes on 2 cores
     python experiments/bench_envs.py --tasks smax/3m --num_envs 128    # some of it
 
-Both sides play random legal actions in one jitted scan over vmapped environments, in the same process and in turn; the
-ratio is the median over rounds of theirs/ours in seconds, so that above 1 ours is faster. `reset_every_step` is our
-adapter with a reset computed at every step, as JaxMARL does it. MABrax has no loop of JaxMARL that steps the same
-environment, and is timed alone. `--train` times a whole iteration instead: of the preset, and with `--num_envs` of the
-same number of samples from so many environments.
+Both sides play random legal actions in one jitted scan over vmapped environments, alternating in one process; the ratio
+is the median over rounds of the time of JaxMARL divided by our time: above 1, ours is faster. `reset_every_step` is our
+adapter with a reset computed at every step, as JaxMARL does it. JaxMARL has no loop that steps the environment of
+MABrax, which is timed alone. `--train` times a whole iteration instead: of the preset, and with `--num_envs` of the
+same number of samples from that many environments.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def random_actions(key: jax.Array, mask: jax.Array, discrete: bool) -> jax.Array
 
 
 def ours(env: Environment, num_envs: int, num_steps: int, every_step: bool = False):
-    """A jitted loop; `every_step` computes a reset at each step and keeps it where an episode is over."""
+    """A jitted loop; `every_step` computes a reset at each step and uses it if an episode is over."""
 
     def always_reset(step_key, reset_key, env_state, action):
         stepped = env.step(step_key, env_state, action)
@@ -98,7 +98,7 @@ def bench_steps(task: str, num_envs: int, num_steps: int, rounds: int) -> None:
         compile_seconds[name] = round(time.perf_counter() - start, 1)
         jax.block_until_ready(loops[name](key))
         durations[name] = []
-    for _ in range(rounds):  # in turn, so that a noisy neighbour meets all alike
+    for _ in range(rounds):  # alternate, so that a noisy neighbour affects all equally
         for name, loop in loops.items():
             start = time.perf_counter()
             jax.block_until_ready(loop(key))
@@ -115,7 +115,7 @@ def bench_steps(task: str, num_envs: int, num_steps: int, rounds: int) -> None:
 def bench_training(task: str, num_envs: int | None, rounds: int) -> None:
     """One iteration of clip_happo: its compile time and environment steps/s.
 
-    None takes the preset as it is; a number of environments keeps the preset's samples per iteration.
+    None = the unchanged preset; a number of environments keeps the preset's samples per iteration.
     """
     config = ltro_jax.load_preset(task, "clip_happo")
     if num_envs:
@@ -133,9 +133,9 @@ def bench_training(task: str, num_envs: int | None, rounds: int) -> None:
         jax.block_until_ready(iterate(state, hypers))
         durations.append(time.perf_counter() - start)
     rate = config.static.steps_per_iteration / statistics.median(durations)
-    figures = {"steps_per_second": round(rate), "compile_seconds": round(seconds, 1)}
+    metrics = {"steps_per_second": round(rate), "compile_seconds": round(seconds, 1)}
     sizes = {"num_envs": config.static.num_envs, "rollout_length": config.static.rollout_length}
-    emit("training", task=task, algorithm="clip_happo", **sizes, **figures)
+    emit("training", task=task, algorithm="clip_happo", **sizes, **metrics)
 
 
 def emit(figure: str, **values: Any) -> None:

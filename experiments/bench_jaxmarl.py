@@ -1,15 +1,14 @@
-"""Training speed beside JaxMARL's own IPPO script, at its settings, in one process and in turn. JSON, an object a line.
+"""Training speed against JaxMARL's IPPO script with its settings, alternating in one process. Prints JSON lines.
 
     git clone https://github.com/FLAIROx/JaxMARL
     pip install -c constraints.txt distrax hydra-core six wandb             # what its script imports; gymnax needs six
     python experiments/bench_jaxmarl.py --script JaxMARL/baselines/IPPO/ippo_ff_mpe.py                 # about 2 minutes
     python experiments/bench_jaxmarl.py --activation relu --script …
 
-Both train on simple_spread with discrete actions, 16 environments × 128 steps, 4 epochs × 4 minibatches, a network of
-2 × 64 without LayerNorm that the agents share. The script's log to Weights & Biases, a host callback at every
-iteration, is left out. What differs: its settings have tanh where ours has ReLU (the script can have it too:
-`--activation relu`); its critic sees each agent's observation, ours the global state once; clip_happo steps on one
-agent's samples after another.
+Both train on simple_spread with discrete actions, 16 environments × 128 steps, 4 epochs × 4 minibatches, a network of 2
+× 64 without LayerNorm that the agents share. The script's log to Weights & Biases, a host callback at every iteration,
+is left out. Differences: its settings use tanh, ours ReLU (`--activation relu` switches the script); its critic reads
+the observation of each agent, ours the global state once; clip_happo updates on the samples of each agent in sequence.
 
 - `env_steps_per_second`: of the median call; a call is ten iterations from the start, compiled before.
 - `ratio`: median over calls of JaxMARL's duration divided by ours, of neighbouring calls.
@@ -80,7 +79,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--script", type=Path, required=True)
     parser.add_argument("--algorithms", nargs="*", default=["mappo", "clip_happo"])
-    parser.add_argument("--activation", choices=["tanh", "relu"], default="tanh", help="of the script's networks")
+    parser.add_argument(
+        "--activation", choices=["tanh", "relu"], default="tanh", help="activation of the networks of the script"
+    )
     parser.add_argument("--calls", type=int, default=20)
     options = parser.parse_args()
     versions = {"python": platform.python_version(), "jax": jax.__version__}

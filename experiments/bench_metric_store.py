@@ -1,12 +1,12 @@
-"""Metrics of a very large run on disk: seconds and memory to store them, to join them in one file, to read some back.
+"""Metrics of a very large run on disk: seconds and memory to store them, join them in one file, and read some back.
 
     python experiments/bench_metric_store.py          # 1,024 members × 2,500 iterations × 48 agents; 8 GB of disk
     python experiments/bench_metric_store.py --members 64 --iterations 500
 
-The numbers are random and nothing is trained. There are fewer metrics than a run records: `--agent_metrics` of each
+The values are random; nothing is trained. There are fewer metrics than a run records: `--agent_metrics` of each
 agent and three of each iteration. More of them make more segments of the same size. Rows come as from device calls of
 ten iterations and are stored as a run stores them between checkpoints. Each phase has its own process; `peak_mib`
-is its largest resident memory, and that of the phase "nothing" is what Python and the libraries take. Writes
+is its largest resident memory; the phase "nothing" shows the memory of Python and the libraries. Writes
 `results/metric_store.json`.
 """
 
@@ -35,7 +35,7 @@ RESULTS = Path(__file__).parent / "results" / "metric_store.json"
 
 
 def rows(first: int, size: argparse.Namespace) -> xr.Dataset:
-    """What one device call brings."""
+    """The rows of one device call."""
     draw, iterations = np.random.default_rng(first), np.arange(first, min(first + CALL, size.iterations + 1))
     shape = (size.members, iterations.size)
     each = ("member", "iteration")
@@ -53,11 +53,11 @@ def rows(first: int, size: argparse.Namespace) -> xr.Dataset:
 
 
 def nothing(size: argparse.Namespace, place: Path) -> None:
-    """What all phases have in common."""
+    """The part that all phases share."""
 
 
 def store(size: argparse.Namespace, place: Path) -> None:
-    """As the host loop does, with no checkpoint in between; the time to draw the numbers is in it."""
+    """Store as the host loop does, without checkpoints; includes the time to draw the values."""
     metrics, pending = MetricStore(place / "metrics"), []
     for first in range(1, size.iterations + 1, CALL):
         pending.append(rows(first, size))
@@ -67,17 +67,17 @@ def store(size: argparse.Namespace, place: Path) -> None:
 
 
 def consolidate(size: argparse.Namespace, place: Path) -> None:
-    """All in one file."""
+    """Join all metrics in one file."""
     MetricStore(place / "metrics").consolidate(place / "metrics.nc")
 
 
 def read_one_metric(size: argparse.Namespace, place: Path) -> None:
-    """Of each member and iteration, from the segments, as `ltro status` reads `finite`."""
+    """Read a metric of each member and iteration from the segments, as `ltro status` reads `finite`."""
     assert MetricStore(place / "metrics").load(only=("finite",))["finite"].values.all()
 
 
 def open_the_file(size: argparse.Namespace, place: Path) -> None:
-    """By xarray: the newest row of one metric of each agent, and whether it is what was stored."""
+    """Read the newest row of a metric of each agent by xarray and compare it with the stored row."""
     with xr.open_dataset(place / "metrics.nc") as opened:
         assert opened.sizes["iteration"] == size.iterations
         newest = opened["agent_0"][:, -1].values
@@ -88,7 +88,7 @@ def open_the_file(size: argparse.Namespace, place: Path) -> None:
 def measured(
     phase: Callable[[argparse.Namespace, Path], None], size: argparse.Namespace, place: Path
 ) -> dict[str, Any]:
-    """Runs in a separate process."""
+    """Run a phase in a separate process."""
     began = time.perf_counter()
     phase(size, place)
     seconds = time.perf_counter() - began
@@ -98,7 +98,7 @@ def measured(
 
 
 def main() -> None:
-    """All phases, one after another."""
+    """Run all phases in sequence."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--members", type=int, default=1024)
     parser.add_argument("--iterations", type=int, default=2500)
@@ -125,8 +125,8 @@ def main() -> None:
     what = {name: value for name, value in vars(size).items() if name != "output"}
     versions = {name: version(name) for name in ("xarray", "h5netcdf", "h5py", "numpy")}
     note = f"synthetic: {size.agent_metrics} metrics of each agent and 3 of each iteration, fewer than a run records"
-    found = {"note": note, "size": what, "stored": stored, "phases": phases, "python": platform.python_version()}
-    size.output.write_text(json.dumps(found | {"packages": versions}, indent=1) + "\n")
+    result = {"note": note, "size": what, "stored": stored, "phases": phases, "python": platform.python_version()}
+    size.output.write_text(json.dumps(result | {"packages": versions}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

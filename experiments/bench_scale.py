@@ -1,4 +1,4 @@
-"""How cost grows with agents, members and tasks: one comparable table. One JSON object per line.
+"""How cost grows with agents, members and tasks, in one comparable table. One JSON object per line.
 
     python experiments/bench_scale.py                                           # about 15 minutes on 2 quiet cores
     python experiments/bench_scale.py --agents 3 48 --tasks smax/3m             # some of it
@@ -9,9 +9,9 @@ updates, 2mnk, forward 1 and backward 2, over the time of the WHOLE iteration, s
 `share` (of the best product loop of this process), `compile_seconds`, `peak_mib` (arguments, results and temporaries as
 XLA plans them), `state_mib` (of a member).
 
-- `agents`: simple_spread, the paper's settings, N = 3 … 48, one member, clip_happo, and mappo as the ratio's base.
+- `agents`: simple_spread, the paper's settings, N = 3 … 48, one member, clip_happo, and mappo as the base of the ratio.
 - `members`: simple_spread, N = 3, S members.
-- `intervals`: simple_spread, a program that can do so many iterations in a call (the call timed does one).
+- `intervals`: simple_spread, a program of that many iterations per call (the timed call runs one).
 - `tasks`: presets, one member.
 - `small`: JaxMARL's IPPO settings (shared 2 × 64 network without LayerNorm, 16 environments × 128 steps, 4 epochs ×
   4 minibatches, discrete actions) with mappo and clip_happo.
@@ -49,7 +49,7 @@ SMALL = {
 
 
 def measure(config: ltro_jax.Config, calls: int, ceiling: float, label: dict[str, Any]) -> float:
-    """Emit one line; returns the seconds of an iteration of all members, median over `calls`."""
+    """Emit one line; return the seconds of an iteration of all members, the median over `calls`."""
     config = config.replace(eval_episodes=0)
     members = make_member_program(ltro_jax.make_train(config), len(config.members))
     seeds, hypers = members.place(stack_members(config.members))
@@ -62,11 +62,11 @@ def measure(config: ltro_jax.Config, calls: int, ceiling: float, label: dict[str
         states, *_ = jax.block_until_ready(advance(states, hypers, jnp.int32(1)))
         durations.append(time.perf_counter() - began)
     seconds, memory = statistics.median(durations[1:]), advance.memory_analysis()
-    assert memory is not None  # every platform of this benchmark tells
-    num_members, figures = len(config.members), {}
+    assert memory is not None  # every platform of this benchmark reports it
+    num_members, rates = len(config.members), {}
     if not config.static.recurrent:
         gflops = num_members * update_flops(config) / seconds / 1e9
-        figures = {"update_gflops": round(gflops, 1), "share": round(gflops / ceiling, 3)}
+        rates = {"update_gflops": round(gflops, 1), "share": round(gflops / ceiling, 3)}
     planned = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
     emit(
         **label,
@@ -75,7 +75,7 @@ def measure(config: ltro_jax.Config, calls: int, ceiling: float, label: dict[str
         compile_seconds=round(compile_seconds, 1),
         peak_mib=round((planned + memory.temp_size_in_bytes) / 2**20, 1),
         state_mib=round(memory.argument_size_in_bytes / num_members / 2**20, 2),
-        **figures,
+        **rates,
     )
     return seconds
 

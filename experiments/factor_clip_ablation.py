@@ -1,11 +1,11 @@
-"""What does the clamp c of the factor do to learning and to the advantage variance? c = 0.5, 1, 2 and ∞ (HAPPO).
+"""How does the clamp c of the factor affect learning and to the advantage variance? c = 0.5, 1, 2 and ∞ (HAPPO).
 
     python experiments/factor_clip_ablation.py                               # CPU size: 10 seeds, N = 3 and N = 8
     python experiments/factor_clip_ablation.py --total_env_steps 10_000_000  # the paper's length
 
-Interruptible with Ctrl-C: the same command goes on where it stopped. Everything but c is equal, seeds included (the
-paper's settings of simple_spread). Writes `experiments/results/factor_clip_ablation/`: every seed's curves (compressed
-NumPy arrays), a table, and two figures for each number of agents.
+After Ctrl-C, the same command resumes where it stopped. Everything but c is equal, seeds included (the paper's settings
+of simple_spread). Writes `experiments/results/factor_clip_ablation/`: every seed's curves (compressed NumPy arrays), a
+table, and two plots for each number of agents.
 """
 
 from study import compare

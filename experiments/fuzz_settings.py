@@ -3,7 +3,7 @@
     python experiments/fuzz_settings.py --cases 10000 --seed 0 -o experiments/results/fuzz_settings.json
 
 Each case is one command line, run in this process. It must end in one of three ways: the command reaches the point
-where it would compile, train or draw; it ends by itself; or it is refused with exit code 2 and one sentence on stderr.
+where it would compile, train or draw; it ends by itself; or it fails with exit code 2 and one sentence on stderr.
 Everything else is a finding, and the exit code is then 1.
 """
 
@@ -56,7 +56,7 @@ HOSTILE = [*NUMBERS, *WORDS, *PAIRS, *PLACES]
 PRESETS = ["mpe/simple_spread", "mpe/simple_reference", "probe/matching", "probe/target", "smax/3m", "nothing/here", ""]
 RUNS = ["run", "run/", "run/settings.json", "taken", "nowhere", "", "sweep", "damaged"]
 SMALL = ["--num_envs=2", "--rollout_length=4", "--hidden_sizes=8", "--total_env_steps=16", "--eval_episodes=2"]
-LEFT_OUT = {"help", "watch", "follow", "distributed"}  # the first ends by itself, the others wait for something
+LEFT_OUT = {"help", "watch", "follow", "distributed"}  # the first ends by itself, the others wait
 
 
 class ReachedError(BaseException):
@@ -67,7 +67,7 @@ def reached(*_: Any, **__: Any) -> Any:
     raise ReachedError
 
 
-STOPS = (  # where a command has checked everything that was typed
+STOPS = (  # points at which a command has checked all its arguments
     "ltro_jax.runs.train.Session.__init__",
     "ltro_jax.runs.forecast.compile_fitting",
     "ltro_jax.runs.load.evaluate_members",
@@ -105,7 +105,7 @@ def case(draw: random.Random, parsers: dict[str, Any]) -> list[str]:
 
 
 def given(draw: random.Random, action: argparse.Action) -> list[str]:
-    """An option with its values, most of them of the kind that it wants."""
+    """An option with values, most of them of the right type."""
     option = draw.choice(action.option_strings)
     if action.nargs == 0:
         return [option]
@@ -120,7 +120,7 @@ def given(draw: random.Random, action: argparse.Action) -> list[str]:
 
 
 def outcome(words: list[str]) -> tuple[str, str]:
-    """How a command line ended, and what speaks for it."""
+    """How a command line ended, and the evidence."""
     out, err = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -139,7 +139,7 @@ def outcome(words: list[str]) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def playground() -> Iterator[None]:
-    """A directory with a run of two iterations, a sweep that is not one, and something in the way."""
+    """A directory with a run of two iterations, an invalid sweep, and a file in the way."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         place = Path(folder) / "one" / "two"
         place.mkdir(parents=True)
@@ -158,7 +158,7 @@ def playground() -> Iterator[None]:
 
 
 def fuzz(cases: int, seed: int) -> tuple[Counter[str], list[dict[str, Any]]]:
-    """How many cases ended in which way, and those that ended in no allowed one."""
+    """The number of cases by outcome, and the cases with a forbidden outcome."""
     draw, counts, findings = random.Random(seed), Counter(), []
     with playground():
         parsers = {

@@ -3,9 +3,9 @@
     python experiments/learning_mpe.py                                # CPU size: 10 seeds, spread 0.5 M, others 0.25 M
     python experiments/learning_mpe.py --total_env_steps 10_000_000   # the paper's length
 
-`--tasks` and `--variants` choose some of them. Interruptible with Ctrl-C: the same command goes on where it stopped.
-Within a task everything but the algorithm is equal, seeds included (each has the paper's own hyper-parameters). Writes
-`experiments/results/learning_mpe/`: every seed's curves (compressed NumPy arrays), a table, a figure for each task.
+`--tasks` and `--variants` select some of them. After Ctrl-C, the same command resumes where it stopped. Within a task
+everything but the algorithm is equal, seeds included (each has its hyper-parameters from the paper). Writes
+`experiments/results/learning_mpe/`: every seed's curves (compressed NumPy arrays), a table, a plot for each task.
 """
 
 from study import compare

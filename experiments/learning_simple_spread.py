@@ -3,9 +3,8 @@
     python experiments/learning_simple_spread.py                              # CPU size: 10 seeds × 1 M steps each
     python experiments/learning_simple_spread.py --total_env_steps 10_000_000   # the paper's length
 
-Interruptible with Ctrl-C: the same command goes on where it stopped. Everything but the algorithm is equal, seeds
-included. Writes `experiments/results/learning_simple_spread/`: every seed's curves (compressed NumPy arrays), a
-table, two figures.
+After Ctrl-C, the same command resumes where it stopped. Everything but the algorithm is equal, seeds included. Writes
+`experiments/results/learning_simple_spread/`: every seed's curves (compressed NumPy arrays), a table, two plots.
 """
 
 import argparse
@@ -25,7 +24,7 @@ from ltro_jax.analysis.variances import VARIANCES
 TASK = "mpe/simple_spread"
 ALGORITHMS = ("clip_happo", "happo")
 SELF_COLLISION = 37.5  # PettingZoo's team sum over 25 steps is lower by this constant (N = 3)
-# The authors' implementation, seed 1, its own settings: mean training return, (env steps, clip_happo, happo).
+# The authors' implementation, seed 1, with its settings: mean training return, (env steps, clip_happo, happo).
 REFERENCE = [
     (40e3, -108.0, -108.0),
     (120e3, -100.3, -100.1),
@@ -54,7 +53,7 @@ def main() -> None:
         write_curves(dataset, KEPT, options.results / f"{name}.npz")
     random_return = random_policy_return(runs["clip_happo"].config)
     write_table(metrics, random_return, options.results / "table.md")
-    write_figures(metrics, random_return, options.results)
+    write_plots(metrics, random_return, options.results)
     print((options.results / "table.md").read_text())
 
 
@@ -76,7 +75,7 @@ def write_table(metrics: dict[str, xr.Dataset], random_return: float, path: Path
 
 
 def _intervals(metrics: dict[str, xr.Dataset]) -> dict[str, list[Interval]]:
-    """Title → intervals of final scores, and of variances by position averaged over training."""
+    """Title → intervals of final scores, and of variances by position, averaged over training."""
     first = next(iter(metrics.values()))
     rows = {}
     for name in ("eval_return_greedy", "eval_return_sampled", "episode_return"):
@@ -106,7 +105,7 @@ def _reference_table(metrics: dict[str, xr.Dataset], steps: int) -> pd.DataFrame
     return pd.DataFrame(rows, columns=["env steps", "clip_happo", "reference", "happo", "reference"])
 
 
-def write_figures(metrics: dict[str, xr.Dataset], random_return: float, results: Path) -> None:
+def write_plots(metrics: dict[str, xr.Dataset], random_return: float, results: Path) -> None:
     returns = {name: dataset["eval_return_greedy"] for name, dataset in metrics.items()}
     figure = learning_curves(
         returns, ylabel="greedy evaluation return", title=f"{TASK}, N = 3", baseline={"random": random_return}

@@ -3,9 +3,8 @@
     python experiments/learning_smax.py                                          # CPU size: 10 seeds × 0.3 M steps
     python experiments/learning_smax.py --tasks smax/27m_vs_30m --total_env_steps 10_000_000   # on a GPU
 
-Interruptible with Ctrl-C: the same command goes on where it stopped. Everything but the algorithm is equal, seeds
-included. Writes `experiments/results/learning_smax/`: every seed's curves (compressed NumPy arrays), a table, a figure
-for each task.
+After Ctrl-C, the same command resumes where it stopped. Everything but the algorithm is equal, seeds included. Writes
+`experiments/results/learning_smax/`: every seed's curves (compressed NumPy arrays), a table, a plot for each task.
 """
 
 from study import compare

@@ -3,8 +3,8 @@
     python experiments/nash_gap.py          # CPU size: 100 games of 4 agents, 4 states, 3 actions, 1000 iterations
     python experiments/nash_gap.py --games 500 --gap_iterations 3000        # full size
 
-Exact gradient and trust-region steps, one agent after another with factor_clip 0.5, 1, 2 and infinity, and all at once.
-Writes `experiments/results/nash_gap/`: table, figure, dataset.
+Exact gradient and trust-region steps, with agents in sequence (factor_clip 0.5, 1, 2 and infinity) and all agents at
+once. Writes `experiments/results/nash_gap/`: table, plot, dataset.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Does it matter in which order the agents are updated? A new random permutation each iteration against 1 … N.
+"""Does the order of the agents matter? A new random permutation in each iteration against 1 … N.
 
     python experiments/order_ablation.py                               # CPU size: 10 seeds × 0.1 M steps, N = 8
     python experiments/order_ablation.py --total_env_steps 10_000_000  # the paper's length
 
-Interruptible with Ctrl-C: the same command goes on where it stopped. Everything but the order and the clamp c (∞:
-HAPPO) is equal, seeds included (the paper's settings of simple_spread). Writes `experiments/results/order_ablation/`:
-every seed's curves (compressed NumPy arrays), a table, and two figures.
+After Ctrl-C, the same command resumes where it stopped. Everything but the order and the clamp c (∞: HAPPO) is equal,
+seeds included (the paper's settings of simple_spread). Writes `experiments/results/order_ablation/`: every seed's
+curves (compressed NumPy arrays), a table, and two plots.
 """
 
 from study import compare

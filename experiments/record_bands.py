@@ -1,10 +1,10 @@
-"""Record what presets score, for `ltro verify`. Writes `ltro_jax/presets/<task>.bands.json`.
+"""Record the scores of presets for `ltro verify`. Writes `ltro_jax/presets/<task>.bands.json`.
 
     python experiments/record_bands.py                            # all, about 25 minutes on 2 quiet cores
     python experiments/record_bands.py --tasks smax/3m            # some of it
 
-Interruptible: the same command goes on. A band belongs to the settings, seeds and lengths below, so these are kept
-short: it says whether training does what it did, not how far a preset gets.
+After an interruption, the same command resumes. A band belongs to the settings, seeds and lengths below, which are
+short: it shows whether training still gives the same result, not how good a preset is.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> None:
     for task, algorithm, settings in RECORDED:
         if task in options.tasks:
             config = load_preset(task, algorithm, **settings)
-            # Where many episodes end in each iteration their mean scatters less than a few evaluations do.
+            # If many episodes end in each iteration, their mean varies less than a few evaluations.
             metric = "episode_return" if task.startswith(("mpe/", "smax/")) else "eval_return_greedy"
             run = train_or_resume(config, RUNS / file_name(f"{task} {algorithm}"), progress=True, command=None)
             print(record(run, settings, metric, PRESETS), run.path)

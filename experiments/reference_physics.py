@@ -1,12 +1,12 @@
-"""Does training meet the authors' curve where the environment's physics do?
+"""Does training reproduce the authors' curve if the environment has their physics?
 
     python experiments/reference_physics.py      # 10 seeds × 0.6 M steps, about 8 minutes on 2 quiet cores
 
-The authors trained on PettingZoo 1.22, which moves an entity by its NEW velocity; JaxMARL (as newer PettingZoo)
-moves it by the old one, so that every action takes effect a step later. Here JaxMARL's integrator is replaced by the
-older one, and two settings do what the authors' code does: the advantage is masked at the time limit, and the entropy
-coefficient is 0.01 × 4000, because their bonus is a sum over the batch. Interruptible: the same command goes on.
-Writes `experiments/results/reference_physics.md`.
+The authors trained on PettingZoo 1.22, which moves an entity by its NEW velocity; JaxMARL (as newer PettingZoo) moves
+it by the old one, so that every action takes effect a step later. This script replaces the integrator of JaxMARL by the
+older one, and two settings follow the authors' code: the advantage is masked at the time limit, and the entropy
+coefficient is 0.01 × 4000, because their bonus is a sum over the batch. After an interruption, the same command
+resumes. Writes `experiments/results/reference_physics.md`.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ RESULT = Path("experiments/results/reference_physics.md")
 
 
 def integrate_by_new_velocity(self, force, position, velocity, mass, moveable, max_speed):
-    """One entity, as PettingZoo 1.22; no entity of simple_spread has a speed limit."""
+    """One entity, as in PettingZoo 1.22; no entity of simple_spread has a speed limit."""
     velocity = velocity * (1 - self.damping) + force / mass * self.dt * moveable
     return position + velocity * self.dt, velocity
 

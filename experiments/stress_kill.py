@@ -1,12 +1,12 @@
-"""SIGKILL at random moments: what a run loses, and whether it ends as if it had never been stopped.
+"""SIGKILL at random moments: what a run loses, and whether its result equals that of an uninterrupted run.
 
     python experiments/stress_kill.py
 
 Trains `mpe/simple_spread` with three seeds, a checkpoint every third iteration, and kills `ltro train`, `ltro resume`
 and `ltro sweep` over and over: while they start and compile, at any moment of training, inside checkpoint and metric
-writes. After every kill the run must open and its newest intact checkpoint may lack at most one interval of what was
-done; at the end all states and metrics must equal those of an uninterrupted run to the last bit (on a CPU). The first
-violation ends the script with exit code 1 and leaves the run as it is.
+writes. After every kill the run must open and its newest intact checkpoint may lack at most one interval of finished
+iterations; at the end all states and metrics must equal those of an uninterrupted run to the last bit (on a CPU). The
+first violation ends the script with exit code 1 and leaves the run as it is.
 """
 
 import argparse
@@ -65,22 +65,22 @@ class Life(NamedTuple):
 
     @property
     def killed(self) -> bool:
-        """Whether the signal found it alive."""
+        """Whether the signal hit a live process."""
         return self.code == -signal.SIGKILL
 
 
 @dataclass
 class Tally:
-    """What has happened so far."""
+    """The results so far."""
 
     rounds: int = 0
     kills: int = 0
-    places: Counter[str] = field(default_factory=Counter)  # where the kills fell, as the disk shows it
-    longest_loss: int = 0  # iterations that were done and had to be done again
+    places: Counter[str] = field(default_factory=Counter)  # stages of the kills, according to the disk
+    longest_loss: int = 0  # finished iterations that had to be repeated
 
 
 def live(arguments: Sequence[str], moment: Callable[[Callable[[], str], Callable[[], bool]], None] | None) -> Life:
-    """Run `ltro …` on a terminal of its own, where it reports every iteration; killed when `moment` returns.
+    """Run `ltro …` on a separate terminal, where it reports every iteration; kill it when `moment` returns.
 
     Args:
         moment: called with `shown() → str` and `alive() → bool`; None lets the process end by itself.
@@ -149,7 +149,7 @@ def intact_iteration(path: Path) -> int:
 
 
 def place_of_death(path: Path, shown: str, intact: int) -> str:
-    """Where in its work the process at `path` was killed, from what it said last and what it left on the disk."""
+    """The stage at which the process at `path` was killed, from its last output and the files on the disk."""
     if "iterations of" not in shown:
         return "start"
     if "compiled in" not in shown:
@@ -166,14 +166,14 @@ def place_of_death(path: Path, shown: str, intact: int) -> str:
 
 
 def judge(path: Path, life: Life, before: dict[str, int], tally: Tally) -> dict[str, int]:
-    """Check what a kill has left; returns the intact iteration of each run.
+    """Check the files after a kill; return the intact iteration of each run.
 
     Raises:
         AssertionError: more is lost than allowed.
         RunError: a run does not open.
     """
     if path.exists() and not is_sweep(path) and not (path / "settings.json").exists():
-        tally.places["start"] += 1  # while the directory was made: the same command makes it anew
+        tally.places["start"] += 1  # before the directory was complete: the same command creates it again
         return before
     runs, now = runs_at(path), {}
     *_, shown = re.split(r"\[\d+/\d+\] ", life.shown)
@@ -202,7 +202,9 @@ def assert_identical(path: Path, whole: Path) -> None:
         mine, theirs = (jax.tree.leaves(run.restore(one.config.num_iterations).state) for run in (one, other))
         assert list(map(_bits, mine)) == list(map(_bits, theirs)), f"state of {name or path} differs"
         assert one.metrics.identical(other.metrics), f"metrics of {name or path} differ"
-        for file in filter(Path.exists, (at / "metrics.nc", twin / "metrics.nc")):  # a kill may come just before it
+        for file in filter(
+            Path.exists, (at / "metrics.nc", twin / "metrics.nc")
+        ):  # the process may be killed just before it
             with xr.open_dataset(file) as opened:
                 assert opened.load().drop_encoding().identical(other.metrics), f"{file} differs"
         litter = [file.name for file in at.rglob(".*") if file.name != ".lock"]
@@ -218,11 +220,11 @@ def _bits(leaf: jax.Array) -> tuple[str, tuple[int, ...], bytes]:
 
 
 def stress(start: Sequence[str], whole: Path, wanted: int, seed: int) -> Tally:
-    """Kill what `start` began, and whatever goes on with it, until `wanted` kills have found a live process.
+    """Kill the command `start` and the commands that resume it, until `wanted` kills have hit a live process.
 
     Args:
         start: arguments of `ltro train` or `ltro sweep`, without --out.
-        whole: where the uninterrupted one goes; killed ones lie beside it.
+        whole: directory of the uninterrupted run; the killed runs are beside it.
     """
     random_number, tally = random.Random(seed), Tally()
     live([*start, "--out", str(whole)], None)  # fills the compilation cache
@@ -248,7 +250,7 @@ def stress(start: Sequence[str], whole: Path, wanted: int, seed: int) -> Tally:
 
 
 def main() -> None:
-    """Both stresses, and one JSON summary."""
+    """Run both stress tests and print a JSON summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=54, help="of ltro train and ltro resume")
     parser.add_argument("--sweep_kills", type=int, default=6, help="of ltro sweep and its ltro resume")

@@ -1,4 +1,4 @@
-"""What the studies share: runs that go on where they stopped, comparisons of variants, tables."""
+"""Code that the studies share: runs that resume, comparisons of variants, tables."""
 
 import argparse
 import sys
@@ -23,15 +23,15 @@ from ltro_jax.runs import train_or_resume
 
 
 def finished_run(config: ltro_jax.Config, path: Path) -> ltro_jax.Run:
-    """The run at `path`, trained or gone on with; leaves the script if it is stopped by Ctrl-C."""
+    """Train or resume the run at `path`; exit if Ctrl-C stops it."""
     run = train_or_resume(config, path)
     if not run.finished:
-        sys.exit(f"stopped; `{' '.join(sys.argv)}` goes on (not `ltro resume`)")
+        sys.exit(f"stopped; resume with `{' '.join(sys.argv)}` (not `ltro resume`)")
     return run
 
 
 def random_policy_return(config: ltro_jax.Config, num_episodes: int = 2000) -> float:
-    """Mean episode return of actions drawn uniformly: of those available, or from the action box [0, 1]."""
+    """Mean episode return of uniform random actions: of the available ones, or from the action box [0, 1]."""
     env = make_env(config.static)
 
     def episode(key):
@@ -55,7 +55,7 @@ def random_policy_return(config: ltro_jax.Config, num_episodes: int = 2000) -> f
 
 
 def write_curves(dataset: xr.Dataset, names: Sequence[str], path: Path) -> None:
-    """Every seed's curves of the metrics `names`, as compressed arrays under their names."""
+    """Write the curves of all seeds of the metrics `names` as compressed arrays."""
     arrays = {name: dataset[name].values for name in (*names, "env_steps", "seed")}
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
@@ -76,17 +76,17 @@ def compare(
     unit: str,
     positions: bool = False,
 ) -> None:
-    """Train variants on tasks with the same seeds; write every seed's curves, a table and a figure for each task.
+    """Train variants on tasks with the same seeds; write the curves of all seeds, a table, and a plot for each task.
 
     Args:
-        name: of the study, its script and its results.
+        name: name of the study, its script and its results.
         description: help of the command line.
-        tasks: title, whose first word is the task → settings of the CPU size, `total_env_steps` among them, on top of
-            the task's preset.
-        variants: label → the settings that are compared, `algorithm` among them.
-        scores: metrics whose final values the table shows; the first one is drawn.
-        unit: what a score is, one sentence.
-        positions: also draw the variance of the weighted advantage that was used, by position over training.
+        tasks: title, which starts with the task → settings of the CPU size, including `total_env_steps`, on top of the
+            preset of the task.
+        variants: label → the settings to compare, including `algorithm`.
+        scores: metrics whose final values the table shows; the plot shows the first.
+        unit: a sentence that explains the score.
+        positions: also plot the variance of the weighted advantage by position over training.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0:10")
@@ -99,7 +99,7 @@ def compare(
 
     options.results.mkdir(parents=True, exist_ok=True)
     lines = [f"# {name}", "", f"Made by `python experiments/{name}.py`. {unit}", ""]
-    lines += ["The last fifth of the evaluations (of the iterations for figures of training), IQM over seeds [95 %"]
+    lines += ["The last fifth of the evaluations (of the iterations for training metrics), IQM over seeds [95 %"]
     lines += ["bootstrap interval].", ""]
     length = {"total_env_steps": options.total_env_steps} if options.total_env_steps else {}
     for title in options.tasks:

@@ -3,9 +3,9 @@
     python experiments/variance_over_training.py                               # CPU size: N = 5, 10 seeds × 0.1 M steps
     python experiments/variance_over_training.py --total_env_steps 10_000_000  # the paper's length
 
-Interruptible: the same command goes on. Everything but the algorithm is equal (the paper's settings of simple_spread,
-with five agents). Followed by the controlled measurement on the last policies. Writes
-`experiments/results/variance_over_training/`: tables, figures (learning curves among them), datasets by position.
+After an interruption, the same command resumes. Everything but the algorithm is equal (the paper's settings of
+simple_spread, with five agents). The controlled measurement on the last policies follows. Writes
+`experiments/results/variance_over_training/`: tables, plots with learning curves, datasets by position.
 """
 
 import argparse

@@ -10,9 +10,9 @@
 | smax | 3, 8, 25, 27 marines (3m, 8m, 25m, 27m_vs_30m) | 5 seeds × 6 iterations: variance, no claim on learning |
 | probe | 2 … 64 in probe/target | 5 seeds × 20 k steps (5 iterations) |
 
-Interruptible: the same command goes on. Within a study everything but the algorithm and the number of agents is equal:
-the paper's settings of simple_spread, those of the preset smax/3m, the default settings. Each is followed by the
-controlled measurement on its last policies. Writes `experiments/results/variance_vs_agents/<study>/`.
+After an interruption, the same command resumes. Within a study everything but the algorithm and the number of agents is
+equal: the paper's settings of simple_spread, the preset smax/3m, the default settings. The controlled measurement on
+the last policies follows each study. Writes `experiments/results/variance_vs_agents/<study>/`.
 """
 
 import argparse

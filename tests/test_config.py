@@ -220,7 +220,7 @@ def test_numbers_as_text(value, text):
     assert number_text(value) == number_text(np.float32(value)) == text
 
 
-def test_values_of_the_grid_are_told_apart_as_the_program_does():
+def test_values_of_the_grid_differ_as_in_the_program():
     members = Config.from_dict({"grid": "gamma=0.9999999,1"})
     assert list(map(members.describe, members.members)) == ["gamma=0.9999999 seed 0", "gamma=1 seed 0"]
     repeats = "grid = gamma=0.99999999,1 repeats a value (all are float32 numbers); leave one out"

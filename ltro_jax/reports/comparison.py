@@ -1,4 +1,4 @@
-"""Series beside one another in one metric: their scores, their ranks, how they are drawn, and what to beware of."""
+"""Compare series in one metric: scores, ranks, line styles, and warnings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from ltro_jax.reports.series import Series
 from ltro_jax.runs.progress import short
 from ltro_jax.runs.scoring import metric_words
 
-MOST_CURVES = 12  # more cannot be told apart in a figure
+MOST_CURVES = 12  # more cannot be distinguished in a plot
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What all sections look at: series, and the metric in which they are compared; higher counts as better."""
+    """The series of a report and the metric that compares them; higher is better."""
 
     series: Sequence[Series]
     metric: str
@@ -57,22 +57,22 @@ class Comparison:
 
     @cached_property
     def ranked(self) -> list[str]:
-        """Labels, the best first: by the IQM of their normalised scores."""
+        """Labels by the IQM of their normalised scores, best first."""
         means = {label: iqm(np.concatenate(list(by_task.values()))) for label, by_task in self.normalised.items()}
         return sorted(means, key=lambda label: -np.nan_to_num(means[label]))
 
     @cached_property
     def lines(self) -> dict[str, Line]:
-        """Label → dashes and colour of what is drawn, in the order in which the runs were named."""
+        """Label → dashes and colour of the drawn series, in the order of the runs."""
         return default_lines(label for label in self.scores if label in self.ranked[:MOST_CURVES])
 
     def drawn(self, task: str) -> list[Series]:
-        """The series of a task that figures show."""
+        """The series of a task that plots show."""
         by_label = {entry.label: entry for entry in self.scored if entry.task == task}
         return [by_label[label] for label in self.lines if label in by_label]
 
     def can_be_drawn(self, label: str, task: str) -> bool:
-        """Whether the label is among those drawn and all its seeds have a score there."""
+        """Whether the label is drawn and all its seeds have a score on the task."""
         return label in self.lines and not np.isnan(self.scores[label].get(task, np.nan)).any()
 
     @property
@@ -81,7 +81,7 @@ class Comparison:
 
 
 def number(value: float) -> str:
-    """Four digits, or a dash where there is none."""
+    """Four digits, or a dash for NaN."""
     return "–" if np.isnan(value) else f"{value:#.4g}".removesuffix(".")
 
 
@@ -91,13 +91,13 @@ def share(value: float) -> str:
 
 
 def interval_text(interval: Interval, words: Callable[[float], str] = number) -> str:
-    """`point [low, high]`; the point alone where one seed gives no interval."""
+    """`point [low, high]`; only the point if a single seed gives no interval."""
     point, low, high = map(float, interval)
     return words(point) if np.isnan(low) else f"{words(point)} [{words(low)}, {words(high)}]"
 
 
 def thinned(curve: xr.DataArray, most: int) -> xr.DataArray:
-    """At most so many points along iteration, each the mean over a window and drawn at its end."""
+    """At most `most` points along iteration, each the mean over a window, at the end of the window."""
     curve = curve.dropna("iteration", how="all")
     window = -(-curve.sizes["iteration"] // most)
     if window <= 1:
@@ -106,7 +106,7 @@ def thinned(curve: xr.DataArray, most: int) -> xr.DataArray:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Sentences on what a reader must know before comparing."""
+    """Warnings that a reader must know before comparing."""
     tasks, sentences = comparison.tasks, []
 
     def names(series: list[Series]) -> str:
@@ -119,17 +119,17 @@ def notes(comparison: Comparison) -> list[str]:
     if unfinished:
         steps = [(names([entry]), *map(short, entry.done)) for entry in unfinished]
         done = ", ".join(f"{name} ({so_far} of {planned} steps)" for name, so_far, planned in steps)
-        sentences.append(f"Not finished: {done}. Scores are those reached so far.")
+        sentences.append(f"Not finished: {done}. Scores are preliminary.")
     unequal = [task for task in tasks if len({entry.done[0] for entry in comparison.scored if entry.task == task}) > 1]
     if unequal:
-        sentences.append(f"Runs of {', '.join(unequal)} differ in length; their final scores are of unlike budgets.")
+        sentences.append(f"Runs of {', '.join(unequal)} differ in length; their final scores have different budgets.")
     failed = [entry for entry in comparison.series if entry.failures]
     if failed:
         counts = ", ".join(f"{names([entry])} {len(entry.failures)} of {len(entry.seeds)}" for entry in failed)
         sentences.append(
-            f"Seeds became non-finite and were frozen: {counts}. They are in no statistic, which flatters that run."
+            f"Seeds became non-finite and were frozen: {counts}. No statistic includes them, which favours that run."
         )
     if len(comparison.scores) > len(comparison.lines):
         drawn = f"the {len(comparison.lines)} best of {len(comparison.scores)} runs"
-        sentences.append(f"Figures show {drawn}, tables show all.")
+        sentences.append(f"Plots show {drawn}; tables show all.")
     return sentences

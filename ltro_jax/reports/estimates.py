@@ -1,6 +1,6 @@
-"""Algorithms against one another, over seeds and tasks: aggregates, performance profiles, who beats whom, how early.
+"""Compare algorithms over seeds and tasks: aggregates, performance profiles, probability of improvement, speed.
 
-Each task is a stratum: its seeds are resampled on their own. Where any task has one seed there is no interval, and its
+Each task is a stratum: its seeds are resampled separately. If any task has one seed, there is no interval, and its
 bounds are NaN. As in `statistics`, a missing value is never skipped.
 """
 
@@ -14,7 +14,7 @@ from ltro_jax.analysis.statistics import Array, Interval, bootstrap, iqm, pooled
 
 
 class Aggregates(NamedTuple):
-    """One algorithm's scores in three figures, each with its interval."""
+    """Three estimates from the scores of an algorithm, each with its interval."""
 
     iqm: Interval
     mean: Interval
@@ -25,7 +25,7 @@ class Reach(NamedTuple):
     """When a learning curve first reaches a threshold."""
 
     env_steps: float  # of the interquartile mean over seeds; NaN = never
-    seeds: int  # seeds that reach it at some time
+    seeds: int  # seeds that ever reach it
 
 
 def aggregates(tasks: Sequence[ArrayLike]) -> Aggregates:
@@ -34,8 +34,8 @@ def aggregates(tasks: Sequence[ArrayLike]) -> Aggregates:
     Args:
         tasks: K arrays `[S_k]`; for K > 1 normalised to one scale.
     Returns:
-        The IQM pools all runs of all tasks. Mean and median are those over the means of the tasks; the median of one
-        task is that over its seeds.
+        The IQM pools all runs of all tasks. Mean and median are taken over the means of the tasks, the median of a
+        single task over its seeds.
     Raises:
         ValueError: no task, or only NaN.
     Source: Agarwal et al. 2021, section 4 (arXiv 2108.13264).
@@ -56,7 +56,7 @@ def performance_profile(tasks: Sequence[ArrayLike], thresholds: ArrayLike) -> In
     """Share of runs that score above each threshold, with a pointwise 95 % stratified bootstrap interval.
 
     Args:
-        tasks: K arrays `[S_k]`; for K > 1 normalised to one scale. Every task weighs the same.
+        tasks: K arrays `[S_k]`; for K > 1 normalised to one scale. All tasks have the same weight.
         thresholds: `[T]`.
     Returns:
         Interval of `[T]` arrays in [0, 1].
@@ -66,7 +66,7 @@ def performance_profile(tasks: Sequence[ArrayLike], thresholds: ArrayLike) -> In
     """
     samples = [np.asarray(task, float) for task in tasks]
     if any(np.isnan(sample).any() for sample in samples):
-        raise ValueError("a score is NaN, which is neither above nor below a threshold: leave that seed out")
+        raise ValueError("a score is NaN, which is neither above nor below a threshold; leave that seed out")
     thresholds = np.asarray(thresholds, float)
     return _estimate([(sample[:, None] > thresholds).astype(float) for sample in samples], _mean)
 
@@ -79,7 +79,7 @@ def mean_probability_of_improvement(x: Sequence[ArrayLike], y: Sequence[ArrayLik
     Returns:
         Interval of scalars in [0, 1]; 0.5 means no difference.
     Raises:
-        ValueError: no task, other numbers of tasks, or only NaN.
+        ValueError: no task, different numbers of tasks, or only NaN.
     Source: Agarwal et al. 2021, section 4.3 (arXiv 2108.13264); Mann and Whitney 1947.
     """
     if len(x) != len(y):
@@ -98,7 +98,7 @@ def normalised(scores: Mapping[str, Mapping[str, ArrayLike]]) -> dict[str, dict[
     Args:
         scores: label → task → `[S]`.
     Returns:
-        The same, in [0, 1]; ½ on a task on which all runs score alike.
+        The scores in [0, 1]; ½ on a task on which all runs have the same score.
     Source: Gorsane et al. 2022, section 4 (arXiv 2209.10485).
     """
     scaled: dict[str, dict[str, Array]] = {label: {} for label in scores}
@@ -114,17 +114,18 @@ def normalised(scores: Mapping[str, Mapping[str, ArrayLike]]) -> dict[str, dict[
 
 
 def held(values: ArrayLike) -> Array:
-    """Each seed's last value until its next one: `[S, E]` with gaps (no episode ended) → without; leading gaps stay."""
+    """Fill gaps in `[S, E]` (no episode ended) with the previous value of the seed; leading gaps stay."""
     values = np.asarray(values, float)
     columns = np.where(np.isnan(values), 0, np.arange(values.shape[1]))
     return np.take_along_axis(values, np.maximum.accumulate(columns, axis=1), axis=1)
 
 
 def reach(values: ArrayLike, env_steps: ArrayLike, threshold: float) -> Reach:
-    """Environment steps at which the IQM over seeds is first at or above a threshold, and how many seeds ever are.
+    """Environment steps at which the IQM over seeds first reaches a threshold, and the number of seeds that ever do.
 
     Args:
-        values: `[S, E]`; env_steps: `[E]`, increasing.
+        values: `[S, E]`.
+        env_steps: `[E]`, increasing.
     """
     values, steps = np.asarray(values, float), np.asarray(env_steps, float)
     above = iqm(values) >= threshold
@@ -137,7 +138,7 @@ def _mean(*parts: Array, axis: int) -> Array:
 
 
 def _estimate(tasks: Sequence[ArrayLike], statistic: Callable[..., Array], elements: int | None = None) -> Interval:
-    """`bootstrap`, or the estimate alone where a task has one seed."""
+    """`bootstrap`, or the estimate alone if a task has one seed."""
     samples = [np.asarray(task, float) for task in tasks]
     if samples and min(map(len, samples)) == 1:
         missing = np.any([np.isnan(sample).any(0) for sample in samples], axis=0)

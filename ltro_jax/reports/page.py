@@ -1,6 +1,6 @@
-"""A page of text, tables and figures, once as HTML that needs no other file, once as Markdown.
+"""A page of text, tables and plots, as self-contained HTML and as Markdown.
 
-Everything that is put into a page is plain text: it is escaped here and nowhere else.
+The content of a page is plain text; only this module escapes it.
 """
 
 import base64
@@ -23,19 +23,19 @@ class Text(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A paragraph that must not be overlooked."""
+    """A highlighted paragraph."""
 
     words: str
 
 
 class Code(NamedTuple):
-    """Text to be copied as it is."""
+    """Text to copy unchanged."""
 
     text: str
 
 
 class Table(NamedTuple):
-    """Cells in words; every row has a cell for each column."""
+    """Cells as text; every row has a cell for each column."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -43,16 +43,16 @@ class Table(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A figure as SVG."""
+    """A plot as SVG."""
 
-    name: str  # of its file, without suffix
+    name: str  # of the file, without suffix
     svg: bytes
-    alt: str  # what it shows, for those who do not see it
+    alt: str  # description for readers who cannot see the plot
     caption: str
 
 
 class Folded(NamedTuple):
-    """What is only seen when it is opened."""
+    """Blocks that a reader must unfold."""
 
     summary: str
     blocks: Sequence["Block"]
@@ -62,7 +62,7 @@ Block = Text | Note | Code | Table | Picture | Folded
 
 
 class Section(NamedTuple):
-    """A heading and what stands below it."""
+    """A heading and its blocks."""
 
     id: str
     title: str
@@ -70,7 +70,7 @@ class Section(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A title, one line that says it all, and sections."""
+    """A title, a summary in one line, and sections."""
 
     title: str
     summary: str
@@ -78,20 +78,20 @@ class Page(NamedTuple):
 
 
 def pictures(page: Page) -> list[Picture]:
-    """All figures, folded ones too, in their order."""
+    """All plots in order, including folded ones."""
 
     def within(blocks: Sequence[Block]) -> list[Picture]:
-        found = []
+        unfolded = []
         for block in blocks:
-            found += [block] if isinstance(block, Picture) else []
-            found += within(block.blocks) if isinstance(block, Folded) else []
-        return found
+            unfolded += [block] if isinstance(block, Picture) else []
+            unfolded += within(block.blocks) if isinstance(block, Folded) else []
+        return unfolded
 
     return [picture for section in page.sections for picture in within(section.blocks)]
 
 
 def html_page(page: Page) -> str:
-    """The page as one HTML file: style and figures are inside, it loads nothing and runs nothing."""
+    """The page as one HTML file with its style and plots; it loads nothing and runs nothing."""
     links = " ".join(f'<a href="#{section.id}">{_escaped(section.title)}</a>' for section in page.sections)
     sections = "\n".join(
         f'<section id="{section.id}">\n<h2>{_escaped(section.title)}</h2>\n{_html(section.blocks)}\n</section>'
@@ -120,11 +120,11 @@ def html_page(page: Page) -> str:
 """
 
 
-def markdown_page(page: Page, figures: str) -> str:
-    """The page as Markdown; the figures are looked for in the directory `figures`, as `<name>.svg`."""
+def markdown_page(page: Page, directory: str) -> str:
+    """The page as Markdown with links to the plots `<name>.svg` in `directory`."""
     parts = [f"# {_plain(page.title)}", _plain(page.summary)]
     for section in page.sections:
-        parts += [f"## {_plain(section.title)}", _markdown(section.blocks, figures)]
+        parts += [f"## {_plain(section.title)}", _markdown(section.blocks, directory)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -158,7 +158,7 @@ def _html_block(block: Block) -> str:
 
 
 def _cell(text: str) -> str:
-    words = _escaped(text).replace("/", "/<wbr>")  # a long path may be broken
+    words = _escaped(text).replace("/", "/<wbr>")  # a long path may wrap
     if re.match(r"[-+]?\d", text) or text in ("–", "inf"):
         return f'<td class="number">{words.replace(" [", " <wbr>[")}</td>'  # only before an interval
     return f"<td>{words}</td>"
@@ -173,11 +173,11 @@ def _style() -> str:
     return files("ltro_jax.reports").joinpath("page.css").read_text(encoding="utf-8")
 
 
-def _markdown(blocks: Sequence[Block], figures: str) -> str:
-    return "\n\n".join(_markdown_block(block, figures) for block in blocks)
+def _markdown(blocks: Sequence[Block], directory: str) -> str:
+    return "\n\n".join(_markdown_block(block, directory) for block in blocks)
 
 
-def _markdown_block(block: Block, figures: str) -> str:
+def _markdown_block(block: Block, directory: str) -> str:
     match block:
         case Text(words):
             return _plain(words)
@@ -189,9 +189,9 @@ def _markdown_block(block: Block, figures: str) -> str:
             table = pd.DataFrame(rows, columns=list(columns), dtype=object)
             return f"{_plain(caption)}\n\n{markdown_table(table, escape=_plain).rstrip()}"
         case Picture(name, _, alt, caption):
-            return f"![{_plain(alt)}]({figures}/{name}.svg)\n\n*{_plain(caption)}*"
+            return f"![{_plain(alt)}]({directory}/{name}.svg)\n\n*{_plain(caption)}*"
         case Folded(summary, inner):
-            return f"<details>\n<summary>{_escaped(summary)}</summary>\n\n{_markdown(inner, figures)}\n\n</details>"
+            return f"<details>\n<summary>{_escaped(summary)}</summary>\n\n{_markdown(inner, directory)}\n\n</details>"
 
 
 def _plain(text: str) -> str:

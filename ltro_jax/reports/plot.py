@@ -25,8 +25,8 @@ def plot(
 ) -> Figure:
     """Plot a metric of runs of one task: interquartile mean over seeds with its 95 % bootstrap interval.
 
-    Each run is one curve, and so is each point of a run's grid. A metric of positions gets one panel for each position,
-    a metric of agents one curve for each agent.
+    Each run, or each point of its grid, is one curve. A metric of positions has one panel for each position, a metric
+    of agents one curve for each agent.
 
     Args:
         runs: a run, a sweep, or the directory of one; or several of these.
@@ -60,7 +60,7 @@ def plot(
 
 
 def shared_metric(runs: Sequence[Run], metric: str | None = None) -> str:
-    """The metric to plot, checked: recorded by all runs, which are of one task and one team reward.
+    """Check the metric to plot: all runs record it and have the same task and team reward.
 
     Args:
         metric: as in `plot`.
@@ -79,7 +79,7 @@ def shared_metric(runs: Sequence[Run], metric: str | None = None) -> str:
 
 
 def _label(run: Run, runs: Sequence[Run]) -> str:
-    """The algorithm, with the run's path where several runs have that algorithm."""
+    """The algorithm, with the path of the run if several runs have that algorithm."""
     algorithm = run.config.static.algorithm
     same = [other for other in runs if other.config.static.algorithm == algorithm]
     return algorithm if len(same) == 1 else f"{algorithm} ({run.path})"

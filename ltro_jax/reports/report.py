@@ -30,7 +30,7 @@ from ltro_jax.reports.scores import (
     profile_section,
     score_section,
 )
-from ltro_jax.reports.series import Series, chosen_metric, differing, gather, not_begun
+from ltro_jax.reports.series import Series, chosen_metric, differing, gather, not_started
 from ltro_jax.reports.training import agent_section, failure_section, time_section, variance_section
 from ltro_jax.runs.progress import short
 from ltro_jax.runs.sweep import open_runs
@@ -48,33 +48,33 @@ def report(
     metric: str | None = None,
     title: str | None = None,
 ) -> Path:
-    """Write a report on runs, finished or not: an HTML page that needs no other file, and the same as Markdown.
+    """Write a report on runs, finished or not, as a self-contained HTML page and as Markdown.
 
     Args:
-        paths: directories of runs or sweeps; runs that differ in nothing but their seeds are put together.
-        out: the HTML file, or a directory for `report.html`; None = the directory of the one run or sweep, and of
-            several the working directory. Beside `x.html` stand `x.md` and its figures in `x_figures/`; what was there
-            is replaced.
-        metric: what is compared, higher counting as better; None = greedy evaluation where all runs have it, else the
+        paths: directories of runs or sweeps; runs that differ only in their seeds form one series.
+        out: the HTML file, or a directory for `report.html`; None = the directory of the run or sweep, or the working
+            directory for several. `x.html` comes with `x.md` and its plots in `x_figures/`; existing files are
+            replaced.
+        metric: the metric to compare, higher is better; None = the greedy evaluation if all runs have it, else the
             return of the training episodes.
         title: None = the algorithms and tasks.
     Returns:
         The HTML file.
     Raises:
-        SettingsError: an unknown metric, one that not all runs have, or an `out` that is no HTML file or directory.
-        RunError: a directory that is no run, damaged or without a value yet, or the disk refuses; nothing is written.
+        SettingsError: the metric is unknown or missing in a run, or `out` is neither an HTML file nor a directory.
+        RunError: a path is not a run, a run is damaged or has no value yet, or the report cannot be written.
     """
     paths = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     file = _place(paths, out)
     series = gather(open_runs(paths, with_metrics=True))
     comparison = Comparison(series, chosen_metric(series, metric))
-    page = _page(comparison, [*notes(comparison), *_gaps(not_begun(paths))], title)
-    figures = file.with_name(f"{file.stem}_figures")
+    page = _page(comparison, [*notes(comparison), *_gaps(not_started(paths))], title)
+    plots = file.with_name(f"{file.stem}_figures")
     with disk_errors(f"cannot write {file}", "choose another place with --out"):
-        figures.mkdir(parents=True, exist_ok=True)
+        plots.mkdir(parents=True, exist_ok=True)
         for picture in pictures(page):
-            write_atomically(figures / f"{picture.name}.svg", picture.svg)
-        write_atomically(file.with_suffix(".md"), markdown_page(page, figures.name).encode())
+            write_atomically(plots / f"{picture.name}.svg", picture.svg)
+        write_atomically(file.with_suffix(".md"), markdown_page(page, plots.name).encode())
         write_atomically(file, html_page(page).encode())
     return file
 
@@ -131,7 +131,7 @@ def _summary(comparison: Comparison) -> str:
 
 
 def _runs_section(series: Sequence[Series], warnings: Sequence[str]) -> Section:
-    """What to beware of; which runs, how they were started, with which settings and versions."""
+    """Warnings, the runs and their commands, settings and versions."""
     rows = []
     for entry in series:
         steps = " of ".join(dict.fromkeys(map(short, entry.done)))
@@ -139,7 +139,7 @@ def _runs_section(series: Sequence[Series], warnings: Sequence[str]) -> Section:
             started = run.directory.environment["started"][:16].replace("T", " ")
             rows.append([entry.label, entry.task, _seeds(run.config.run.seeds), steps, started, str(run.path)])
     columns = ["run", "task", "seeds", "steps", "started (UTC)", "directory"]
-    blocks: list[Block] = [*map(Note, warnings), Table(columns, rows, "Steps are those of each member.")]
+    blocks: list[Block] = [*map(Note, warnings), Table(columns, rows, "Steps are of each member.")]
     commands = list(dict.fromkeys(run.directory.environment["command"] for entry in series for run in entry.runs))
     typed = [command for command in commands if command]
     if typed:
@@ -149,14 +149,18 @@ def _runs_section(series: Sequence[Series], warnings: Sequence[str]) -> Section:
         blocks.append(Text(f"{which} started from Python, without a command."))
     common = [name for name in series[0].settings if name not in differing(series, series[0].settings)]
     rows = [[name, setting_text(series[0].settings[name])] for name in common]
-    everything = Table(["setting", "value"], rows, "The same for all runs; their seeds are above.")
+    everything = Table(
+        ["setting", "value"], rows, "Settings that are the same for all runs; the table above lists the seeds."
+    )
     blocks += [_settings(series), _versions(series), Folded("All other settings", [everything])]
     return Section("runs", "Runs and settings", blocks)
 
 
 def _settings(series: Sequence[Series]) -> Block:
-    """The settings that differ between the series; of a single one, from its preset."""
-    names = list(dict.fromkeys(name for one in series for name in one.settings if name not in ("task", "algorithm")))
+    """The settings that differ between the series; for a single series, from its preset."""
+    names = list(
+        dict.fromkeys(name for entry in series for name in entry.settings if name not in ("task", "algorithm"))
+    )
     if len(series) > 1:
         telling = differing(series, names)
         if not telling:
@@ -170,14 +174,16 @@ def _settings(series: Sequence[Series]) -> Block:
     pairs = [(name, here[name], usual.get(name)) for name in names]
     rows = [[name, setting_text(value), setting_text(preset)] for name, value, preset in pairs if value != preset]
     if not rows:
-        return Text("The settings are those of the preset (without one: the defaults).")
+        return Text("The settings are those of the preset, or the defaults if there is no preset.")
     return Table(
-        ["setting", "here", "preset"], rows, "Settings that differ from the preset (without one: from the defaults)."
+        ["setting", "here", "preset"],
+        rows,
+        "Settings that differ from the preset, or from the defaults if there is no preset.",
     )
 
 
 def _versions(series: Sequence[Series]) -> Block:
-    """Where the runs were started: in a line if all alike, else a table."""
+    """Versions and devices of the runs: a line if they are the same, else a table."""
     by_version: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for entry in series:
         for run in entry.runs:
@@ -189,7 +195,7 @@ def _versions(series: Sequence[Series]) -> Block:
         [", ".join(dict.fromkeys(labels)), *(dict(row).get(name, "–") for name in columns)]
         for row, labels in by_version.items()
     ]
-    return _narrow(["run", *columns], rows, "Versions and devices with which the runs were started.")
+    return _narrow(["run", *columns], rows, "Versions and devices at the start of the runs.")
 
 
 def _environment(environment: dict[str, Any]) -> dict[str, str]:
@@ -202,7 +208,7 @@ def _environment(environment: dict[str, Any]) -> dict[str, str]:
 
 
 def _narrow(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Table:
-    """A table with rows and columns exchanged where that makes it narrower."""
+    """A table, transposed if that makes it narrower."""
     if len(columns) <= len(rows) + 1:
         return Table(columns, rows, caption)
     turned = list(zip(columns, *rows, strict=True))
@@ -210,7 +216,7 @@ def _narrow(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str)
 
 
 def _seeds(seeds: Sequence[int]) -> str:
-    """`0:10` where they are in a row, as on the command line."""
+    """`0:10` for consecutive seeds, as on the command line."""
     if len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]}:{seeds[-1] + 1}"
     return ",".join(map(str, seeds))

@@ -1,4 +1,4 @@
-"""What a report says of scores: curves, final scores, profiles, who beats whom, how early."""
+"""The sections of a report about scores: curves, final scores, profiles, improvement, efficiency."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -16,8 +16,8 @@ from ltro_jax.reports.estimates import (
     mean_probability_of_improvement,
     reach,
 )
-from ltro_jax.reports.figures import Pair, improvement_figure, profile_figure
 from ltro_jax.reports.page import Block, Picture, Section, Table, Text
+from ltro_jax.reports.score_plots import Pair, improvement_figure, profile_figure
 from ltro_jax.runs.progress import short
 
 MOST_PAIRS = 28
@@ -28,17 +28,17 @@ ALL_TASKS = "all tasks, normalised"
 
 
 def ends(curves: Mapping[str, xr.DataArray]) -> str:
-    """Where curves end, in words."""
+    """The last values of curves as text."""
     return "; ".join(f"{label} {number(float(iqm(curve.values[:, -1])))}" for label, curve in curves.items())
 
 
 def learning_section(comparison: Comparison) -> Section:
-    """A figure for each task."""
+    """A plot for each task."""
     blocks: list[Block] = []
     for task in comparison.tasks:
         drawn = comparison.drawn(task)
         if not drawn:
-            continue  # there are better runs of other tasks
+            continue  # other tasks have better runs
         curves = {entry.label: thinned(entry.curve(comparison.metric), CURVE_POINTS) for entry in drawn}
         failed = {
             entry.label: entry.metrics.isel(member=[seed in entry.failures for seed in entry.seeds])[comparison.metric]
@@ -49,15 +49,15 @@ def learning_section(comparison: Comparison) -> Section:
         alt = f"{comparison.words} on {task} against environment steps. At the end: {ends(curves)}."
         caption = "Interquartile mean over seeds with its 95 % bootstrap interval; thin lines are seeds."
         if all(entry.healthy.sizes["member"] == 1 for entry in drawn):
-            caption = "One seed, which gives no interval."
+            caption = "A single seed gives no interval."
         if failed:
-            caption += " Crosses: seeds that became non-finite there; they are in no mean."
+            caption += " Crosses: seeds that became non-finite; no mean includes them."
         blocks.append(Picture(f"learning-{file_name(task)}", svg(figure), alt, caption))
     return Section("learning-curves", "Learning curves", blocks)
 
 
 def score_section(comparison: Comparison) -> Section:
-    """A table of each task, and one of all of them."""
+    """A table for each task, and a table over all tasks."""
     blocks: list[Block] = []
     for task in comparison.tasks:
         rows = []
@@ -67,14 +67,14 @@ def score_section(comparison: Comparison) -> Section:
                 extremes = [number(float(np.min(seeds))), number(float(np.max(seeds)))]
                 rows.append([label, str(len(seeds)), *map(interval_text, aggregates([seeds])), *extremes])
         caption = (
-            f"{task}: {comparison.words}, mean of each seed over the last fifth of what was recorded; "
+            f"{task}: {comparison.words}, mean of each seed over the last fifth of the recorded values; "
             "[95 % bootstrap interval]."
         )
         blocks.append(Table(["run", "seeds", "IQM", "mean", "median", "lowest", "highest"], rows, caption))
     if len(comparison.tasks) > 1:
         complete = comparison.complete
         rows = [
-            [label, *(interval_text(figure, share) for figure in aggregates(list(tasks.values())))]
+            [label, *(interval_text(estimate, share) for estimate in aggregates(list(tasks.values())))]
             for label, tasks in complete.items()
         ]
         caption = (
@@ -83,12 +83,12 @@ def score_section(comparison: Comparison) -> Section:
         )
         blocks.append(Table(["run", "IQM", "mean", "median"], rows, caption))
         if len(complete) < len(comparison.scores):
-            blocks.append(Text("Only runs of every task can be put together over tasks."))
+            blocks.append(Text("Only runs with every task appear in the table over tasks."))
     return Section("final-scores", "Final scores", blocks)
 
 
 def profile_section(comparison: Comparison) -> Section:
-    """A panel for each task, and one of all of them."""
+    """A panel for each task, and a panel over all tasks."""
     panels = {
         task: {
             label: [by_task[task]]
@@ -122,7 +122,7 @@ def profile_section(comparison: Comparison) -> Section:
 
 
 def improvement_section(comparison: Comparison) -> Section:
-    """Who scores higher than whom; with many runs, the best one against each of the others."""
+    """The probability that one run scores higher than another; with many runs, the best against each of the others."""
     compared: list[Pair] = []
     labels = comparison.ranked
     pairs = list(combinations(labels, 2))
@@ -139,23 +139,25 @@ def improvement_section(comparison: Comparison) -> Section:
                 shared.add(len(both))
     heading = "Probability of improvement"
     if not compared:
-        return Section("improvement", heading, [Text("It needs two runs of one task that differ in their settings.")])
+        return Section(
+            "improvement", heading, [Text("This section needs two runs of one task that differ in their settings.")]
+        )
     over = f", averaged over {' or '.join(map(str, sorted(shared)))} tasks" if max(shared) > 1 else ""
     words = "; ".join(f"{pair.x} over {pair.y} {interval_text(pair.probability, share)}" for pair in compared)
     picture = Picture(
         "improvement",
         svg(improvement_figure(compared, title="Probability that X scores higher than Y")),
         f"P(X > Y): {words}.",
-        f"P(X > Y) + ½ P(X = Y), by Mann and Whitney's U{over}, with its 95 % bootstrap interval; higher counts "
-        "as better. An interval that holds 0.5 does not tell the two apart.",
+        f"P(X > Y) + ½ P(X = Y), by Mann and Whitney's U{over}, with its 95 % bootstrap interval; higher is "
+        "better. An interval that contains 0.5 shows no difference.",
     )
     rows = [[pair.x, pair.y, interval_text(pair.probability, share)] for pair in compared]
-    table = Table(["X", "Y", "P(X > Y)"], rows, "The same in numbers.")
+    table = Table(["X", "Y", "P(X > Y)"], rows, "The values of the plot.")
     return Section("improvement", heading, [picture, table])
 
 
 def efficiency_section(comparison: Comparison) -> Section:
-    """Steps to a part of the way to the best, and scores at parts of the budget; two tables for each task."""
+    """Steps to parts of the best score, and scores at parts of the budget; two tables for each task."""
     blocks: list[Block] = []
     for task in comparison.tasks:
         curves = {entry.label: entry.curve(comparison.metric) for entry in comparison.scored if entry.task == task}
@@ -177,15 +179,15 @@ def efficiency_section(comparison: Comparison) -> Section:
             Table(
                 ["run", *(f"{100 * part:g} %" for part in WAY)],
                 to_reach,
-                f"{task}: environment steps after which the IQM over seeds has first gone a part of the way from "
+                f"{task}: environment steps after which the IQM over seeds first covers a part of the way from "
                 f"{number(start)}, the first value (mean over the runs), to {number(best)}, the highest of any run; "
-                "– = never. In brackets the seeds that ever get there.",
+                "– = never. In brackets: the seeds that ever reach it.",
             ),
             Table(
                 ["run", *(f"{100 * part:g} %" for part in BUDGET)],
                 at_part,
-                f"{task}: {comparison.words} at parts of the {short(budget)} steps that all its runs have; IQM [95 % "
-                "bootstrap interval] of the last value up to there.",
+                f"{task}: {comparison.words} at parts of the {short(budget)} steps that all runs have; IQM [95 % "
+                "bootstrap interval] of the last value before that.",
             ),
         ]
     return Section("efficiency", "Sample efficiency", blocks)

@@ -24,7 +24,7 @@ class Series:
 
     label: str  # unique within the task
     task: str
-    settings: dict[str, Any]  # without the seeds, the grid and how the host loop ran it
+    settings: dict[str, Any]  # without the seeds, the grid and the settings of the host loop
     runs: tuple[Run, ...]
     metrics: xr.Dataset
 
@@ -34,7 +34,7 @@ class Series:
 
     @property
     def seeds(self) -> list[int]:
-        """Seeds of all members, failed ones too."""
+        """Seeds of all members, including failed ones."""
         return self.metrics["seed"].values.tolist()
 
     @cached_property
@@ -48,23 +48,23 @@ class Series:
         return self.metrics.isel(member=[seed not in self.failures for seed in self.seeds])
 
     def curve(self, metric: str) -> xr.DataArray:
-        """A metric of the healthy members where it was recorded; between episodes the last value is held."""
+        """The recorded values of a metric of the healthy members; gaps between episodes repeat the last value."""
         recorded = self.healthy[metric].transpose("member", "iteration").astype(float).dropna("iteration", how="all")
         return recorded.copy(data=held(recorded.values)) if recorded.size else recorded
 
     def scores(self, metric: str) -> Array:
-        """`[S]` means of the healthy members over the last fifth of what was recorded."""
+        """`[S]` means of the healthy members over the last fifth of the recorded values."""
         return end_scores(self.curve(metric).values)
 
     @property
     def done(self) -> tuple[int, int]:
-        """Environment steps of each member so far, and at the end of the run."""
+        """Environment steps of each member so far and at the end of the run."""
         config = self.runs[0].config
         return int(self.metrics["env_steps"].values[-1]), config.num_iterations * config.static.steps_per_iteration
 
 
-def not_begun(paths: Iterable[str | Path]) -> list[str]:
-    """Parts of the sweeps among these paths that have stored nothing yet."""
+def not_started(paths: Iterable[str | Path]) -> list[str]:
+    """The parts of the sweeps at these paths that have stored nothing yet."""
     parts = []
     for path in map(Path, paths):
         if is_sweep(path):
@@ -95,20 +95,20 @@ def gather(runs: Sequence[Run]) -> list[Series]:
 
 
 def chosen_metric(series: Sequence[Series], metric: str | None) -> str:
-    """The metric to compare, checked: recorded by all, one number for each member.
+    """Check the metric to compare: all runs record it, with one value for each member.
 
     Args:
-        metric: None = greedy evaluation where all have it, else the return of the training episodes.
+        metric: None = the greedy evaluation if all runs have it, else the return of the training episodes.
     Raises:
-        SettingsError: unknown, or not in all runs; it names those that are.
-        RunError: a run has no value of it yet, or no healthy member.
+        SettingsError: the metric is unknown or missing in a run; the message lists the metrics of all runs.
+        RunError: a run has no value of the metric yet, or no run has a healthy member.
     """
     by_series = [{str(name) for name, values in entry.metrics.items() if _is_curve(values)} for entry in series]
     common = set.intersection(*by_series)
     if metric not in common and metric in set.union(*by_series):
         lacking = next(entry for entry, names in zip(series, by_series, strict=True) if metric not in names)
         words = ", ".join(sorted(common))
-        raise SettingsError(f"metric = {metric} is not in {lacking.runs[0].path}; all of the runs have {words}")
+        raise SettingsError(f"metric = {metric} is not in {lacking.runs[0].path}; all runs have {words}")
     metric = resolve_metric(common, metric)
     for entry in series:
         path = entry.runs[0].path
@@ -118,7 +118,7 @@ def chosen_metric(series: Sequence[Series], metric: str | None) -> str:
             )
     if not any(entry.healthy.sizes["member"] for entry in series):
         raise RunError(
-            f"every member of {series[0].runs[0].path} became non-finite and was frozen, so that there is nothing to "
+            f"every member of {series[0].runs[0].path} became non-finite and was frozen; there is nothing to "
             "report; train again with a smaller actor_lr"
         )
     return metric
@@ -129,7 +129,7 @@ def _is_curve(values: xr.DataArray) -> bool:
 
 
 def _settings(run: Run, point: dict[str, float], metrics: xr.Dataset) -> dict[str, Any]:
-    """What the members of a point have in common and could change their numbers."""
+    """The settings of a point that affect its results."""
     everything = run.config.to_dict() | point | {"num_agents": metrics.sizes["agent"]}
     groups = {name: spec.group for name, spec in SETTINGS.items()}  # options of the environment have none
     kept = {name: value for name, value in everything.items() if groups.get(name) != "run"}
@@ -138,12 +138,12 @@ def _settings(run: Run, point: dict[str, float], metrics: xr.Dataset) -> dict[st
 
 
 def as_computed(value: float) -> float:
-    """A hyper-parameter without the digits that float32 does not hold: equal for two runs if it is for the program."""
+    """A hyper-parameter rounded to float32, as the program uses it."""
     return float(number_text(value))
 
 
 def _joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
-    """Members of both, up to the iteration that both have."""
+    """The members of both, up to the last common iteration."""
     names = [name for name in first if name in second]
     return xr.concat(
         [first[names], second[names]], "member", data_vars="minimal", coords="minimal", compat="override", join="inner"
@@ -151,7 +151,7 @@ def _joined(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
 
 
 def _with_tasks(series: Sequence[Series]) -> list[Series]:
-    """Each with its task, and the options that distinguish it from the other tasks of the same name among them."""
+    """Each series with its task name and the options that differ between tasks of this name."""
     named = []
     for entry in series:
         same = [other for other in series if other.settings["task"] == entry.settings["task"]]
@@ -162,9 +162,9 @@ def _with_tasks(series: Sequence[Series]) -> list[Series]:
 
 
 def _labelled(series: Sequence[Series]) -> list[Series]:
-    """Each with its label: the algorithm, the settings that differ within a task, the path if need be.
+    """Each series with its label: the algorithm, the settings that differ within a task, and the path if needed.
 
-    Where all have one algorithm and differ in settings, these alone.
+    If all series have the same algorithm and differ in settings, the label has only the settings.
     """
     telling: dict[str, list[str]] = {}
     for entry in series:
@@ -181,7 +181,7 @@ def _labelled(series: Sequence[Series]) -> list[Series]:
 
 
 def differing(series: Sequence[Series], names: Iterable[str]) -> list[str]:
-    """The settings among `names` that are not the same for all; an option that a task does not have is None."""
+    """The settings among `names` that differ; an option that a task does not have counts as None."""
     first = series[0].settings
     return [name for name in names if any(entry.settings.get(name) != first.get(name) for entry in series)]
 

@@ -1,4 +1,4 @@
-"""What a report says of the training itself: advantage variance, agents, failures, time."""
+"""The sections of a report about the training itself: advantage variance, agents, failures, time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -17,16 +17,16 @@ from ltro_jax.runs.load import Run
 from ltro_jax.runs.progress import short
 from ltro_jax.storage import load_stretches
 
-PANELS = 8  # of more positions or agents these many, evenly spread
+PANELS = 8  # most positions or agents in a plot, evenly spread
 PANEL_POINTS = 60  # a longer curve is drawn as means over windows
-OF_THE_STEP = {"kl": "KL of the own step (nats)", "total_variation": "total variation of the own step"}
+OF_THE_STEP = {"kl": "KL of the agent's step (nats)", "total_variation": "total variation of the agent's step"}
 AGENT_WORDS = {"entropy": "entropy (nats)", "step_kl": "KL of the accepted step (nats)"} | OF_THE_STEP
 BY = {"position": " in the order of the update", "agent": ""}
 AT_ONCE = ("entropy", "kl")  # the others are folded
 
 
 def variance_section(comparison: Comparison) -> Section:
-    """Raw and used, a panel for each position, over training."""
+    """Raw and used advantage variance over training, a panel for each position."""
     blocks: list[Block] = []
     for task in comparison.tasks:
         for kind, name in VARIANCES.items():
@@ -43,26 +43,26 @@ def variance_section(comparison: Comparison) -> Section:
 
 
 def agent_section(comparison: Comparison) -> Section:
-    """Whatever is recorded of each agent, a panel for each agent."""
+    """All metrics of single agents, a panel for each agent."""
     blocks: list[Block] = []
     for task in comparison.tasks:
         by_label = {entry.label: by_agent(entry.healthy) for entry in comparison.drawn(task)}
         names = dict.fromkeys(name for metrics in by_label.values() for name in metrics)
         ordered = sorted(names, key=lambda name: (name not in AT_ONCE, name))
-        made = {}
+        plots = {}
         for name in ordered:
             words = AGENT_WORDS.get(name, name.replace("_", " "))
             curves = {label: metrics[name] for label, metrics in by_label.items() if name in metrics}
-            made[name] = _panels(name, words, task, curves, comparison, "agent")
-        blocks += [made[name] for name in made if name in AT_ONCE]
-        rest = [made[name] for name in made if name not in AT_ONCE]
+            plots[name] = _panels(name, words, task, curves, comparison, "agent")
+        blocks += [plots[name] for name in plots if name in AT_ONCE]
+        rest = [plots[name] for name in plots if name not in AT_ONCE]
         if rest:
-            blocks.append(Folded(f"{task}: {', '.join(name for name in made if name not in AT_ONCE)}", rest))
+            blocks.append(Folded(f"{task}: {', '.join(name for name in plots if name not in AT_ONCE)}", rest))
     return Section("agents", "Agents", blocks or [Text("These runs have no metrics of single agents.")])
 
 
 def by_agent(metrics: xr.Dataset) -> dict[str, xr.DataArray]:
-    """What is recorded of each agent, and of its own step, which is recorded by its position in the order."""
+    """The metrics of agents, and the metrics of positions that describe the step of the agent, sorted by agent."""
     of_agents = {
         str(name): values
         for name, values in metrics.items()
@@ -94,21 +94,21 @@ def failure_section(comparison: Comparison) -> Section:
 
 
 def time_section(comparison: Comparison) -> Section:
-    """How long each run took, and how fast it was."""
+    """The duration and speed of each run."""
     runs: dict[Path, tuple[Run, list[Series]]] = {}
     for entry in comparison.series:
         for run in entry.runs:
             runs.setdefault(run.path, (run, []))[1].append(entry)
     rows = [_timing(*pair) for pair in runs.values()]
     caption = (
-        "Time of the device calls, evaluation included and compilation not; environment steps of all members together."
+        "Time of the device calls, with evaluation and without compilation; environment steps of all members together."
     )
     columns = ["run", "task", "members", "devices", "iterations", "time", "steps/s"]
     return Section("time", "Time", [Table(columns, rows, caption)])
 
 
 def _timing(run: Run, series: Sequence[Series]) -> list[str]:
-    """A row of a run; the points of a grid, each a series, are trained together."""
+    """The row of a run; the points of its grid are separate series but train together."""
     stretches, members = load_stretches(run.directory), len(run.config.members)
     seconds = sum(stretch.seconds for stretch in stretches)
     iterations = sum(stretch.last - stretch.first + 1 for stretch in stretches)
@@ -129,7 +129,7 @@ def _any(series: Series, name: str) -> bool:
 def _panels(
     name: str, words: str, task: str, curves: Mapping[str, xr.DataArray], comparison: Comparison, panels: str
 ) -> Picture:
-    """A panel for each position or agent; on a logarithmic axis what spans more than a factor of thirty."""
+    """A panel for each position or agent; the axis is logarithmic if the values span more than a factor of thirty."""
     count = next(iter(curves.values())).sizes[panels]
     chosen = np.unique(np.linspace(0, count - 1, min(count, PANELS)).round().astype(int))
     drawn = {
@@ -149,7 +149,7 @@ def _panels(
     return Picture(
         f"{name}-{file_name(task)}",
         svg(figure),
-        f"{what}, against environment steps.{shown} Values lie from {least:.3g} to {most:.3g}.",
+        f"{what}, against environment steps.{shown} Values range from {least:.3g} to {most:.3g}.",
         f"{what}: IQM over seeds with its 95 % bootstrap interval{means}.{shown}",
     )
 

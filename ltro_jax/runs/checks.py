@@ -1,4 +1,4 @@
-"""What is checked before a run writes anything."""
+"""The checks before a run writes anything."""
 
 from ltro_jax.config import Config
 from ltro_jax.runs.memory import refuse_impossible_size
@@ -7,10 +7,10 @@ from ltro_jax.training.program import refuse_ill_formed
 
 
 def checked_program(config: Config) -> Train:
-    """The training program of `config`, of which nothing is compiled yet.
+    """Build the training program of `config` and check it; compiles nothing.
 
     Raises:
-        SettingsError: settings that do not fit together or into memory, or an update rule that does not fit.
+        SettingsError: settings contradict each other or do not fit into memory, or the update rule is ill-formed.
     """
     program = make_train(config)
     refuse_ill_formed(program, config.hypers)

@@ -1,4 +1,4 @@
-"""The persistent compilation cache: a program compiled once starts in seconds the next time."""
+"""The persistent compilation cache: a program that was compiled before starts in seconds."""
 
 import os
 from contextvars import ContextVar
@@ -12,13 +12,13 @@ CHOICE: ContextVar[str | None] = ContextVar("compilation_cache", default=None)  
 
 
 def use_compilation_cache(choice: str | None = None) -> Path | None:
-    """Turn the cache on, unless JAX is already configured with one.
+    """Turn the cache on, unless JAX already has one.
 
     Args:
-        choice: a directory, or `"off"`; None takes `CHOICE`, else the variable `LTRO_COMPILATION_CACHE`, and without it
+        choice: a directory, or `"off"`; None = `CHOICE`, else the environment variable `LTRO_COMPILATION_CACHE`, else
             `$XDG_CACHE_HOME/ltro_jax/xla` (`~/.cache/ltro_jax/xla`).
     Returns:
-        The directory, or None when off, as where there is no home directory.
+        The directory; None if the cache is off or the user has no home directory.
     """
     choice = choice or CHOICE.get() or os.environ.get(VARIABLE)
     configured = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
@@ -35,6 +35,6 @@ def use_compilation_cache(choice: str | None = None) -> Path | None:
 
 
 def _default() -> str | None:
-    """None: no variable says where, and the user has no home (an unknown number in a container)."""
+    """The default directory; None if no variable sets it and the user has no home (an unknown id in a container)."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return None if base.startswith("~") else os.path.join(base, "ltro_jax", "xla")

@@ -20,13 +20,13 @@ def metrics_dataset(
     """The rows of one device call.
 
     Args:
-        metrics: leaves `[S, ≥ count, …]`; rows from `count` on are not read.
-        evaluation: leaves `[S]`, made after the last of these iterations; NaN at the others.
+        metrics: leaves `[S, ≥ count, …]`; rows from `count` on are ignored.
+        evaluation: leaves `[S]`, from the evaluation after the last of these iterations; the others get NaN.
         first: number of the first iteration, counted from 1.
     Returns:
-        Dimensions `member`, `iteration`, and `agent` or `position` where that applies; the grid's hyper-parameters are
-        coordinates along `member`, as the seeds are. Floating-point metrics are NaN from the iteration at which a
-        member was frozen, and metrics of episodes are NaN where none ended.
+        A dataset with dimensions `member`, `iteration`, and `agent` or `position` if they apply. The seeds and the
+        hyper-parameters of the grid are coordinates along `member`. Floating-point metrics are NaN from the iteration
+        at which a member was frozen; metrics of episodes are NaN if no episode ended.
     """
     scalar = {name: np.asarray(leaf)[:, :count] for name, leaf in metrics.scalar.items()}
     finite, ended = scalar["finite"], scalar["episodes"] > 0

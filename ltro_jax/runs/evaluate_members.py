@@ -1,4 +1,4 @@
-"""Whole episodes with the actors of some members, as many members side by side as the memory of a device holds."""
+"""Evaluate the actors of some members in whole episodes, with as many parallel members as fit into device memory."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from ltro_jax.runs.memory import Compiled, compile_fitting, half_after, program_
 from ltro_jax.training import Train
 from ltro_jax.types import RunnerState
 
-EPISODES_AT_ONCE = 1000  # of each kind and member; more are evaluated in several passes
+EPISODES_AT_ONCE = 1000  # of each kind and member; more episodes take several passes
 NEVER_AN_ITERATION = 2**31 - 1  # training folds the iteration into its keys
 
 
@@ -23,18 +23,18 @@ def evaluate_members(
     kinds: tuple[str, ...],
     at_once: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Means over episodes that are none of those seen during training.
+    """Means over new episodes, none of which occurs in training.
 
     Args:
-        members: S of them.
-        states: `[S, …]`, on the host; only the actors, `eval_key` and `iteration` are read, all else may be None.
-        num_episodes: of each kind, ≥ 1.
+        members: the S members.
+        states: `[S, …]`, on the host; only the actors, `eval_key` and `iteration` are read; other fields may be None.
+        num_episodes: number of episodes of each kind, ≥ 1.
         kinds: how the actors act.
-        at_once: most members of a device side by side; None = 1 on a CPU, elsewhere as many as fit.
+        at_once: most parallel members per device; None = 1 on a CPU, elsewhere as many as fit.
     Returns:
-        As `training.evaluate`, `[S]` float32.
+        The metrics of `training.evaluate`, `[S]` float32.
     Raises:
-        RunError: one member alone does not fit into the memory of a device.
+        RunError: a single member does not fit into the memory of a device.
     """
     fold = jax.vmap(jax.random.fold_in, (0, None))
     keys = fold(states.eval_key, NEVER_AN_ITERATION)
@@ -55,7 +55,7 @@ def evaluate_members(
                 for index, size in enumerate(sizes)
             ]
         except jax.errors.JaxRuntimeError as error:
-            at_once = half_after(error, layout.at_once, "evaluate fewer episodes, or on another device")
+            at_once = half_after(error, layout.at_once, "evaluate fewer episodes or use another device")
         else:
             return {
                 name: np.average([rows[name] for rows in passes], 0, sizes).astype(np.float32) for name in passes[0]

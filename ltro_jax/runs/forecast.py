@@ -1,4 +1,4 @@
-"""What a run would take, measured on one group of its members: memory, groups, time."""
+"""The memory and time that a run needs, measured on one group of its members."""
 
 import time
 from datetime import timedelta
@@ -16,30 +16,32 @@ GIB = 2**30
 
 
 def forecast(name: str, config: Config) -> str:
-    """Compile the program of one group on one device, run one iteration of it, and extrapolate; nothing is written.
+    """Compile the program of one group on one device, run one iteration, and extrapolate; writes no file.
 
     Args:
-        name: what to call it.
-        config: of the run.
+        name: first word of the text.
+        config: settings of the run.
     Returns:
-        A few lines: members, devices, groups, memory of a member and of a device, compile time, predicted time.
+        Lines of text: members, devices, groups, memory of a member and of a device, compile time, predicted time.
     """
     use_compilation_cache()
     train, everyone = make_train(config), config.members
 
     def build(at_once: int | None) -> Compiled:
         layout = member_layout(len(everyone), at_once=at_once)
-        some = everyone[: layout.at_once]
+        group_members = everyone[: layout.at_once]
         device = layout.mesh.devices.flat[0]
-        group = make_member_program(train, len(some), member_layout(len(some), [device], layout.at_once))
-        seeds, hypers = group.place(stack_members(some))
+        group = make_member_program(
+            train, len(group_members), member_layout(len(group_members), [device], layout.at_once)
+        )
+        seeds, hypers = group.place(stack_members(group_members))
         began = time.perf_counter()
         states = jax.eval_shape(jax.vmap(train.init), seeds, hypers)
         init, advance = compile_together(
             group.init.lower(seeds, hypers), group.advance.lower(states, hypers, jnp.int32(1))
         )
         compiled, memory = time.perf_counter() - began, program_memory(advance)
-        states_of_device = memory.states * (layout.num_rows // layout.mesh.size) // len(some)
+        states_of_device = memory.states * (layout.num_rows // layout.mesh.size) // len(group_members)
         whole = memory._replace(states=states_of_device)
         return Compiled(layout, whole, (init, advance, seeds, hypers, memory, compiled))
 

@@ -45,7 +45,7 @@ class Run:
 
     directory: RunDirectory = field(repr=False)  # by its absolute path
     config: Config
-    path: Path  # where it is, as it was given
+    path: Path  # as given
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the metrics that have been read."""
@@ -53,7 +53,7 @@ class Run:
 
     @cached_property
     def metrics(self) -> xr.Dataset:
-        """All metrics stored when this is first asked for."""
+        """All metrics stored at the first access."""
         return MetricStore(self.directory.metrics).load()
 
     @property
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether it has reached `total_env_steps` and saved its last state."""
+        """Whether the run has reached `total_env_steps` and saved its last state."""
         return self.config.num_iterations in list_checkpoints(self.directory.checkpoints)
 
     @property
@@ -77,25 +77,25 @@ class Run:
         return run_html(self)
 
     def restore(self, iteration: int | None = None) -> Restored:
-        """The `RunnerState` of all members, leaves `[S, …]`, at the newest intact or a given checkpoint.
+        """The `RunnerState` of all members, leaves `[S, …]`, at a given or the newest intact checkpoint.
 
-        Leaves are NumPy arrays, but for typed keys. Warns (`RunWarning`) where a newer checkpoint is damaged.
+        Leaves are NumPy arrays, except typed keys. Warns (`RunWarning`) if a newer checkpoint is damaged.
         """
         return self._restore(self.template(), iteration)
 
     def restore_actors(
         self, iteration: int | None = None, *, best: bool = False, member: int | None = None
     ) -> Restored:
-        """As `restore`, of no more than it takes to act and to evaluate.
+        """Like `restore`, but only what is needed to act and to evaluate.
 
         Args:
-            best: the best actors take the place of the checkpoint's own.
-            member: of this one alone, without the axis S.
+            best: return the best actors instead of the actors of the checkpoint.
+            member: index of a single member to restore, without the axis S; None = all.
         Returns:
-            A `RunnerState` with `agents.params`, `iteration`, `eval_key`, `failed_at` and, with `best`, `best`; all
-            else is None.
+            A `RunnerState` with `agents.params`, `iteration`, `eval_key`, `failed_at` and, with `best`, `best`;
+            every other field is None.
         Raises:
-            RunError: as `restore`, or there are no best actors.
+            RunError: as for `restore`, or the run has no best actors.
         """
         full = self.template()
         wanted: Any = jax.tree.map(lambda leaf: None, full, is_leaf=lambda node: node is not full)
@@ -131,22 +131,22 @@ class Run:
     ) -> xr.Dataset:
         """Mean return and length over whole episodes of each member's newest actors, greedy and sampled.
 
-        The episodes are none of those seen during training, by which the best actors were chosen.
+        The episodes are new: none of them occurs in training or in the selection of the best actors.
 
         Args:
-            num_episodes: of each kind.
-            best: the actors that did best in an evaluation during training, instead of the newest. With ten times
-                `eval_episodes` that is the absolute metric of Gorsane et al. 2022.
-            kinds: how the actors act, of "greedy" and "sampled".
-            members: indices of those to evaluate, as from `run.member`; None = all.
-            iteration: of a stored checkpoint; None = the newest.
+            num_episodes: number of episodes of each kind.
+            best: evaluate the actors with the best evaluation during training, not the newest. With ten times
+                `eval_episodes`, this is the absolute metric of Gorsane et al. 2022.
+            kinds: how the actors act: "greedy", "sampled" or both.
+            members: indices of the members to evaluate, as from `run.member`; None = all.
+            iteration: iteration of a stored checkpoint; None = the newest.
         Returns:
             Variables along `member`. `frozen_at` is the iteration at which a member became non-finite and was frozen,
-            -1 for the healthy; with `best`, `best_iteration` is that of its best actors, and 0 (all else NaN) where it
-            was frozen before any evaluation.
+            -1 if it is healthy. With `best`, `best_iteration` is the iteration of its best actors, or 0 (all else NaN)
+            if it was frozen before any evaluation.
         Raises:
-            SettingsError: a number of episodes, kinds or members that there cannot be.
-            RunError: no usable checkpoint, none with best actors, or one member alone does not fit into a device.
+            SettingsError: the number of episodes, the kinds or the members are invalid.
+            RunError: no checkpoint is usable or has best actors, or a single member does not fit on a device.
         """
         chosen = self._checked(num_episodes, kinds, members)
         use_compilation_cache()
@@ -172,7 +172,7 @@ class Run:
         return xr.Dataset({name: ("member", value) for name, value in results.items()}, coordinates, attributes)
 
     def _checked(self, num_episodes: Any, kinds: Sequence[str], members: Sequence[int] | None) -> list[int]:
-        """The members to evaluate; raises `SettingsError`."""
+        """The members to evaluate. Raises `SettingsError`."""
         if isinstance(num_episodes, bool) or not isinstance(num_episodes, (int, np.integer)) or num_episodes < 1:
             raise SettingsError(
                 f"num_episodes = {num_episodes!r} is not allowed; it must be a whole number, at least 1"
@@ -186,20 +186,20 @@ class Run:
         return chosen
 
     def best_of(self, state: RunnerState) -> Best:
-        """Each member's best actors, `[S, …]`, in a state of this run; zeros where their iteration is 0.
+        """The best actors of each member, `[S, …]`, from a state of this run; zeros if their iteration is 0.
 
         Raises:
-            RunError: the run keeps none.
+            RunError: the run keeps no best actors.
         """
         if state.best is None:
             raise RunError(f"{self.path} keeps no best policies (eval_episodes = 0); leave out best")
         return state.best
 
     def member(self, seed: int, point: Mapping[str, float] | None = None) -> int:
-        """Index of the member with this seed, and where the run has a grid with these values of its hyper-parameters.
+        """Index of the member with this seed and, if the run has a grid, this point of the grid.
 
         Raises:
-            RunError: no such seed or point; it names those that there are.
+            RunError: the run has no such seed or point; the message lists the available ones.
         """
         run, points = self.config.run, self.config.points
         if seed not in run.seeds:
@@ -212,12 +212,12 @@ class Run:
         return numbers.index(_in_float32(chosen)) * len(run.seeds) + run.seeds.index(seed)
 
     def by_point(self) -> dict[str, xr.Dataset]:
-        """The metrics of each point of the grid by its words, `actor_lr=0.0003`; without a grid all under `""`."""
+        """The metrics of each point of the grid by its label, `actor_lr=0.0003`; without a grid, all under `""`."""
         return {point_label(point): self.metrics.isel(member=members) for point, members in point_members(self.config)}
 
 
 def point_members(config: Config) -> Iterator[tuple[dict[str, float], slice]]:
-    """The points of the grid, one empty without a grid, each with its members."""
+    """Each point of the grid with its members; without a grid, one empty point."""
     count = len(config.run.seeds)
     for index, point in enumerate(config.points):
         yield point, slice(index * count, (index + 1) * count)
@@ -227,7 +227,7 @@ def state_template(directory: RunDirectory, config: Config, program: Train) -> R
     """Shapes and dtypes of the state of all members of a run, `[S, …]`.
 
     Raises:
-        RunError: an older ltro_jax, whose training state had another form, wrote the run.
+        RunError: an older ltro_jax with another form of the training state wrote the run.
     """
     written = directory.environment["format_version"]
     if written < OLDEST_CHECKPOINTS:
@@ -239,7 +239,7 @@ def state_template(directory: RunDirectory, config: Config, program: Train) -> R
 
 
 def _in_float32(point: Mapping[str, float]) -> dict[str, np.float32]:
-    """A point as the program sees it, in which a value computed in another way may differ by rounding."""
+    """A point with the values that the program uses, so that rounding in float64 does not matter."""
     return {name: np.float32(value) for name, value in point.items()}
 
 
@@ -249,7 +249,7 @@ def point_label(point: Mapping[str, float]) -> str:
 
 
 class Stopped(RunError):
-    """What needs finished runs was stopped before their end."""
+    """A command that needs finished runs was stopped before their end."""
 
     exit_code = STOPPED
 
@@ -261,11 +261,11 @@ def load_run(path: str | Path, *, rule: type[UpdateRule] | None = None) -> Run:
     """Open the run at `path`; this imports no module that only the run names.
 
     Args:
-        rule: the update rule that the run was trained with, where this process cannot import it (it was defined in a
-            notebook). This process then uses it for all runs with this reference.
+        rule: the update rule of the run, if this process cannot import it because it was defined in a notebook. This
+            process then uses it for all runs with this reference.
     Raises:
-        RunError: not a run, damaged, or of a newer format.
-        SettingsError: `rule` is no update rule, or the run has an algorithm of the package.
+        RunError: the path is not a run, or the run is damaged or of a newer format.
+        SettingsError: `rule` is not an update rule, or the run has an algorithm of the package.
     """
     directory = RunDirectory.open(path)
     config = Config.of_run(directory.settings)

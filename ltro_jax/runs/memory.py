@@ -1,4 +1,4 @@
-"""How much memory a run needs and how much there is; sizes that cannot fit are refused before anything is compiled."""
+"""The memory that a run needs and the memory available; rejects impossible sizes before anything is compiled."""
 
 import math
 import os
@@ -17,10 +17,10 @@ from ltro_jax.training.rollout import rollout
 
 
 def refuse_impossible_size(program: Train, config: Config) -> None:
-    """Compare the states of all members and one rollout with the memory there is.
+    """Compare the size of all states and one rollout with the available memory.
 
     Raises:
-        SettingsError: they cannot fit, activations not even counted.
+        SettingsError: they do not fit, even without activations.
     """
     state = jax.eval_shape(program.init, 0, config.hypers)
     _, transitions, _ = jax.eval_shape(
@@ -34,7 +34,7 @@ def refuse_impossible_size(program: Train, config: Config) -> None:
         raise SettingsError(
             f"num_envs = {static.num_envs} and rollout_length = {static.rollout_length} need about "
             f"{needed / 2**30:.0f} GiB with hidden_sizes = {','.join(map(str, static.hidden_sizes))} and "
-            f"{len(config.members)} members, but there are {available / 2**30:.0f} GiB; make them smaller"
+            f"{len(config.members)} members, but only {available / 2**30:.0f} GiB are available; reduce them"
         )
 
 
@@ -44,10 +44,10 @@ def _bytes(tree: Any) -> int:
 
 
 class ProgramMemory(NamedTuple):
-    """Bytes of one device while a compiled program runs on it, as XLA has planned them."""
+    """Bytes of one device while a compiled program runs on it, as planned by XLA."""
 
     states: int  # arguments and results: what members keep between calls
-    working: int  # intermediate arrays of the members that are side by side
+    working: int  # intermediate arrays of the members that run in parallel
 
     @property
     def total(self) -> int:
@@ -56,7 +56,7 @@ class ProgramMemory(NamedTuple):
 
 
 def program_memory(compiled: jax.stages.Compiled) -> ProgramMemory:
-    """Of a compiled program; 0 where the platform does not tell."""
+    """The memory of a compiled program; 0 if the platform does not report it."""
     plan = compiled.memory_analysis()
     if plan is None:
         return ProgramMemory(0, 0)
@@ -65,17 +65,17 @@ def program_memory(compiled: jax.stages.Compiled) -> ProgramMemory:
 
 
 def device_memory(device: Any) -> int:
-    """Bytes that a program may use on a device; on a CPU those that this process may use, 2⁶³ where nobody knows."""
+    """Bytes that a program may use on a device; on a CPU, bytes that this process may use; 2⁶³ if unknown."""
     if device.platform == "cpu":
         return process_memory()
     return (device.memory_stats() or {}).get("bytes_limit") or 2**63
 
 
 def process_memory(root: Path = Path("/")) -> int:
-    """Bytes of main memory that this process may use: the machine's, or less where a container or `ulimit -v` says so.
+    """Bytes of main memory that this process may use: all, or the limit of a container or of `ulimit -v`.
 
     Args:
-        root: where `proc` and `sys` are.
+        root: the directory of `proc` and `sys`.
     """
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_cgroup_limits(root)]
     address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -83,10 +83,10 @@ def process_memory(root: Path = Path("/")) -> int:
 
 
 def _cgroup_limits(root: Path) -> Iterator[int]:
-    """Of this process's control groups, version 1 and 2, and of all groups that these are in."""
+    """Limits of the control groups of this process, version 1 and 2, and of their parent groups."""
     try:
         groups = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return
     for _, controllers, path in groups:
         if controllers == "":
@@ -96,10 +96,10 @@ def _cgroup_limits(root: Path) -> Iterator[int]:
         else:
             continue
         group = Path(path.strip("/"))
-        for within in (group, *group.parents):  # in a container only the last, the mount itself, may be there
+        for within in (group, *group.parents):  # in a container, only the mount itself may exist
             try:
                 yield int((mount / within / name).read_text())
-            except (OSError, ValueError):  # ValueError: "max", which is no limit
+            except (OSError, ValueError):  # ValueError: "max" means no limit
                 continue
 
 
@@ -107,51 +107,51 @@ class Compiled(NamedTuple):
     """Programs of members, compiled for one layout."""
 
     layout: Layout
-    memory: ProgramMemory  # of a device
+    memory: ProgramMemory  # of one device
     programs: Any
 
 
 def compile_fitting(
     build: Callable[[int | None], Compiled], at_once: int | None, say: Callable[[str], None] = lambda text: None
 ) -> Compiled:
-    """Build with `at_once` members of a device side by side, then with fewer, until it fits into a device's memory.
+    """Build with `at_once` parallel members per device, then with fewer, until the program fits into device memory.
 
     Args:
-        build: members side by side (None = as many as there are; 1 on a CPU) → what is compiled.
-        say: told of every size that does not fit.
+        build: number of parallel members (None = all; 1 on a CPU) → the compiled programs.
+        say: receives a sentence for each size that does not fit.
     """
     while True:
         built = build(at_once)
-        side_by_side, device = built.layout.at_once, built.layout.mesh.devices.flat[0]
-        at_once = fitting_group(built.memory, side_by_side, device_memory(device))
-        if at_once == side_by_side:
+        in_parallel, device = built.layout.at_once, built.layout.mesh.devices.flat[0]
+        at_once = fitting_group(built.memory, in_parallel, device_memory(device))
+        if at_once == in_parallel:
             return built
         needed = f"{built.memory.total / 2**30:.1f} GiB of a device"
-        say(f"{side_by_side} members at once would need {needed}; trying {at_once}")
+        say(f"{in_parallel} members at once would need {needed}; trying {at_once}")
 
 
 def half_after(error: Exception, at_once: int, remedy: str) -> int:
-    """How many members to try side by side after `error`, which is raised again where it is not one of memory.
+    """The number of parallel members to try after `error`; raises `error` again unless memory ran out.
 
     Raises:
-        RunError: one member alone does not fit; it ends with the remedy.
+        RunError: a single member does not fit; the message ends with `remedy`.
     """
     if not is_out_of_memory(error):
         raise error
     if at_once == 1:
         devices = jax.local_devices()
         where = f"{len(devices)} × {devices[0].device_kind}"
-        raise RunError(f"one member alone does not fit into the memory of {where}: {remedy}") from error
+        raise RunError(f"a single member does not fit into the memory of {where}: {remedy}") from error
     return at_once // 2
 
 
 def fitting_group(memory: ProgramMemory, at_once: int, available: int) -> int:
-    """Most members side by side whose program fits, ≥ 1, judged by one of `at_once` members: its share of `working`."""
+    """Most parallel members whose program fits, ≥ 1, extrapolated from the memory of a program of `at_once` members."""
     if memory.total <= available or not memory.working:
         return at_once
     return max(1, min(at_once - 1, int((available - memory.states) / memory.working * at_once)))
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether XLA found no memory."""
+    """Whether XLA ran out of memory."""
     return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()

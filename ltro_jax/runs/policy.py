@@ -1,4 +1,4 @@
-"""Trained policies to act with."""
+"""Load trained policies and act with them."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -36,7 +36,7 @@ class Policy:
     )  # run, member, iteration, evaluation
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By its settings: the networks and the environment are made again."""
+        """Pickle the settings; unpickling builds the networks and the environment again."""
         config = Config(static=self.parts.static, hypers=self.hypers)
         return _remade, (jax.device_get(self.params), config, self.parts.num_iterations, dict(self.origin))
 
@@ -69,14 +69,14 @@ class Policy:
         """Actions of all agents.
 
         Args:
-            observation: `[…, N, O]` float32, each agent's own.
-            state: as `initial_state`, or from the last call.
+            observation: `[…, N, O]` float32, of each agent.
+            state: from `initial_state` or from the last call.
             action_mask: `[…, N, A]` bool, True = available; None = all actions of each agent.
-            key: typed key to sample with; None = greedy.
+            key: typed key for sampling; None = greedy.
         Returns:
             `[…, N]` int32 or `[…, N, A]` float32, and the next state.
         Raises:
-            ValueError: the observation has another number or width of agents.
+            ValueError: the observation has another number of agents or another size.
         """
         expected = (self.spec.num_agents, self.spec.observation_size)
         if observation.shape[-2:] != expected:
@@ -103,9 +103,9 @@ class Actors(NamedTuple):
     """The actors of one member of a run."""
 
     run: Run
-    member: int  # its index
+    member: int  # index
     params: Params  # leaves [N, …]
-    iteration: int  # after which they were so
+    iteration: int  # after which the actors had these parameters
 
 
 def load_actors(
@@ -116,7 +116,7 @@ def load_actors(
     best: bool = False,
     rule: type[UpdateRule] | None = None,
 ) -> Actors:
-    """The actors of one member of the run at `path`; arguments and errors as those of `load_policy`."""
+    """The actors of one member of the run at `path`; arguments and errors as for `load_policy`."""
     run = load_run(path, rule=rule)
     member = run.member(run.config.run.seeds[0] if seed is None else seed, point)
     restored = run.restore_actors(iteration, best=best, member=member)
@@ -135,19 +135,19 @@ def load_policy(
     best: bool = False,
     rule: type[UpdateRule] | None = None,
 ) -> Policy:
-    """The policy of one seed of the run at `path`, or the one that was exported there.
+    """The policy of one seed of the run at `path`, or the policy that was exported there.
 
     Args:
-        seed: None = the run's first.
-        iteration: of a stored checkpoint; None = the newest.
-        point: of the run's grid, e.g. `{"actor_lr": 3e-4}`; None where it has none.
-        best: the actors that did best in an evaluation up to that checkpoint (by their greedy return), instead of its
-            own.
+        seed: None = the first seed of the run.
+        iteration: iteration of a stored checkpoint; None = the newest.
+        point: point of the grid of the run, e.g. `{"actor_lr": 3e-4}`; None if the run has no grid.
+        best: load the actors with the highest greedy return in an evaluation up to that checkpoint, not the actors of
+            the checkpoint.
         rule: as in `load_run`.
     Raises:
-        RunError: no such run, seed, point or checkpoint, no best actors, or a damaged export.
-        SettingsError: the update rule may not be imported or is not there, or another version of ltro_jax has written
-            an export with settings that this one does not know.
+        RunError: the run, seed, point, checkpoint or best actors do not exist, or the export is damaged.
+        SettingsError: the update rule may not be imported or is missing, or another version of ltro_jax wrote the
+            export with settings that this version does not have.
     """
     if not is_exported(path):
         actors = load_actors(path, seed, iteration, point, best, rule)
@@ -155,7 +155,7 @@ def load_policy(
         parts = make_train(config).parts
         return Policy(actors.params, config.members[actors.member].hypers, parts, _origin(actors, best))
     if best or not (seed is iteration is point is None):
-        raise RunError(f"{path} is one exported policy; leave out the choice of seed, iteration, point and best")
+        raise RunError(f"{path} is one exported policy; leave out seed, iteration, point and best")
     card, tensors = read_exported(path)
     config = Config.of_run(card["settings"])
     stands_for(config.static.algorithm, rule)
@@ -181,13 +181,13 @@ def _origin(actors: Actors, best: bool) -> dict[str, Any]:
 
 
 def _check_tensors(path: str | Path, tensors: Mapping[str, np.ndarray], expected: Mapping[str, Any]) -> None:
-    """Refuse tensors that are not those of the settings beside them, by the name of the first."""
+    """Raise `RunError`, which names the first tensor that does not fit the settings."""
     for name in sorted(tensors.keys() | expected.keys()):
-        found, wanted = (
+        actual, wanted = (
             f"{x[name].dtype}{list(x[name].shape)}" if name in x else "absent" for x in (tensors, expected)
         )
-        if found == wanted and not np.isfinite(tensors[name]).all():
-            found, wanted = "not finite everywhere", "finite"
-        if found != wanted:
-            problem = f"{path} does not fit its own settings: {name} is {found} and should be {wanted}"
+        if actual == wanted and not np.isfinite(tensors[name]).all():
+            actual, wanted = "not finite everywhere", "finite"
+        if actual != wanted:
+            problem = f"{path} does not match its settings: {name} is {actual} and must be {wanted}"
             raise RunError(f"{problem}; export the policy again")

@@ -81,11 +81,11 @@ class Progress:
         return self._view.stage(label)
 
     def began(self, iteration: int) -> None:
-        """Before the first device call of this process."""
+        """Record the start, before the first device call of this process."""
         self._keep(self._record(iteration))
 
     def advanced(self, iteration: int, count: int, seconds: float, rows: xr.Dataset) -> None:
-        """After a device call of `count` iterations that took `seconds`."""
+        """Record a device call of `count` iterations that took `seconds`."""
         self._busy += seconds
         self._done += count
         record = self._record(iteration, rows)
@@ -94,7 +94,7 @@ class Progress:
         self._view.show(Update(record, partial(_line, record), iteration / self._total, rows))
 
     def close(self) -> None:
-        """End a line under way and show the last state."""
+        """End an open line and show the last state."""
         self._view.close()
 
     def _record(self, iteration: int, rows: xr.Dataset | None = None) -> dict[str, Any]:
@@ -150,6 +150,6 @@ def _line(record: dict[str, Any], width: int | None = None) -> str:
 
 
 def _mean(values: xr.DataArray) -> float | None:
-    """The mean of the finite values; None where there is none."""
+    """The mean of the finite values; None if there are none."""
     finite = values.values[np.isfinite(values.values)]
     return float(finite.mean()) if finite.size else None

@@ -47,7 +47,7 @@ class View:
         """The result of a device call."""
 
     def end_line(self) -> None:
-        """Leave a line under way, because another stream is about to be written to."""
+        """End an open line before something is written to another stream."""
 
     def close(self) -> None:
         """The last call: training has ended, stopped or failed."""
@@ -238,8 +238,8 @@ def make_view(mode: Mode) -> View:
 
 
 def put(text: str) -> None:
-    """Print to standard output; where it fails, one warning is printed and nothing else changes."""
+    """Print to standard output; if that fails, print one warning and continue."""
     known = was_lost()
     reason = emit(text, sys.stdout)
     if reason and not known:
-        emit(f"ltro: standard output takes nothing more ({reason}); training goes on\n", sys.stderr)
+        emit(f"ltro: standard output accepts no more text ({reason}); training continues\n", sys.stderr)

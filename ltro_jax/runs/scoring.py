@@ -17,7 +17,7 @@ from ltro_jax.runs.load import Run, point_label, point_members
 from ltro_jax.storage import RunError, list_checkpoints
 from ltro_jax.training import Train
 
-LAST_SHARE = 5  # the score is the mean over the last fifth of what was recorded
+LAST_SHARE = 5  # the score is the mean over the last fifth of the recorded values
 EVALUATION_FILE, BEST_EVALUATION_FILE = "evaluation.json", "evaluation_best.json"  # of `ltro eval`, in the run
 ABSOLUTE_FACTOR = 10  # the absolute metric takes this many times `eval_episodes` (Gorsane et al. 2022)
 
@@ -26,11 +26,11 @@ ABSOLUTE_FACTOR = 10  # the absolute metric takes this many times `eval_episodes
 
 
 def resolve_metric(names: Collection[str], metric: str | None = None) -> str:
-    """The metric to show or compare, of those called `names`.
+    """The metric to show or compare, one of `names`.
 
     Args:
         names: the metrics to choose from.
-        metric: None = `eval_return_greedy` where there are evaluations, else `episode_return`.
+        metric: None = `eval_return_greedy` if it is available, else `episode_return`.
     Raises:
         SettingsError: `names` lacks the metric.
     """
@@ -45,7 +45,7 @@ def unknown_metric(name: str, known: Collection[str]) -> SettingsError:
     near = difflib.get_close_matches(name, sorted(set(known)), 3)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     whole = sorted({word for word in known if "/" not in word})
-    return SettingsError(f"metric = {name!r} is unknown; {hint}there are {', '.join(whole)}")
+    return SettingsError(f"metric = {name!r} is unknown; {hint}available are {', '.join(whole)}")
 
 
 def metric_words(metric: str, team_reward: str) -> str:
@@ -198,7 +198,7 @@ def evaluation_report(run: Run, result: xr.Dataset, summary: Sequence[dict[str, 
 
 
 def _evaluated(result: xr.Dataset) -> dict[str, xr.DataArray]:
-    """The metrics of an evaluation, without what describes its members."""
+    """The metrics of an evaluation, without the variables that describe its members."""
     return {str(name): variable for name, variable in result.items() if str(name).startswith("eval_")}
 
 

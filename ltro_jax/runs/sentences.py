@@ -1,4 +1,4 @@
-"""What a run says at its start and at its end."""
+"""Messages at the start and the end of a run."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from ltro_jax.process.references import is_outside
 
 
 def headline(what: str, config: Config, spec: EnvSpec) -> str:
-    """What a process does (`training`), with which algorithm, task, seeds and length."""
+    """The action of a process (`training`), its algorithm, task, seeds and length."""
     static, run = config.static, config.run
     points = f" × {len(config.points)} points" if run.grid else ""
     return (
@@ -18,10 +18,10 @@ def headline(what: str, config: Config, spec: EnvSpec) -> str:
 
 
 def frozen_members(config: Config, failed_at: Iterable[int]) -> str | None:
-    """Which members became non-finite, at which iteration, and what to try; None = all are healthy.
+    """The members that became non-finite, the iteration, and a remedy; None if all members are healthy.
 
     Args:
-        failed_at: of each member; -1 = never.
+        failed_at: iteration at which each member failed; -1 = never.
     """
     frozen = [
         f"{config.describe(member)} (iteration {at})"

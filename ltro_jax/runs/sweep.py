@@ -1,4 +1,4 @@
-"""Sweeps: seeds × a grid of settings. A run for each combination of static settings, all its members in one program."""
+"""Sweeps: seeds × a grid of settings. Each combination of static settings is a run, all its members one program."""
 
 import itertools
 import time
@@ -74,7 +74,7 @@ def plan(config: Config, grid: Mapping[str, Sequence[Any]], num_processes: int =
         grid: setting → values; no settings of the host loop.
         num_processes: shares of the seeds, at most one for each seed.
     Raises:
-        SettingsError: an unknown setting, one that cannot be swept, or an invalid value.
+        SettingsError: a setting is unknown or cannot be swept, or a value is invalid.
     """
     static: dict[str, list[Any]] = {}
     hypers: dict[str, list[Any]] = {}
@@ -153,23 +153,23 @@ def resume_sweep(path: str | Path, *, progress: Mode = True, tracker: Sequence[s
     Args:
         progress, tracker: as in `resume`.
     Raises:
-        SettingsError: an unknown tracker, or one that is not installed.
-        RunError: no sweep there, or one of its runs cannot be resumed.
+        SettingsError: a tracker is unknown or not installed.
+        RunError: there is no sweep at `path`, or one of its runs cannot be resumed.
     """
-    there = load_sweep(path)
-    configs = there.configs
+    stored = load_sweep(path)
+    configs = stored.configs
     if tracker is not None:
         configs = {name: config.replace(tracker=tracker) for name, config in configs.items()}
     for config in configs.values():
         require_trackers(config.run.tracker)
-    return _work(Sweep(there.path, configs), progress, None)
+    return _work(Sweep(stored.path, configs), progress, None)
 
 
 def load_sweep(path: str | Path) -> Sweep:
     """Open the sweep at `path`.
 
     Raises:
-        RunError: not there, not a sweep, damaged, or written by a newer ltro_jax.
+        RunError: the path is missing or not a sweep, or the sweep is damaged or written by a newer ltro_jax.
     """
     path = run_path(path)
     if not (path / SWEEP_FILE).is_file():
@@ -190,14 +190,14 @@ def load_sweep(path: str | Path) -> Sweep:
 
 
 def _is_part_name(name: str) -> bool:
-    """Whether it is `part` or `part/share`, and leads to nowhere but below the sweep on any system."""
+    """Whether the name is `part` or `part/share` and stays inside the sweep on any system."""
     words = name.split("/")
     inside = all(word and set(word) != {"."} and "\\" not in word for word in words)
     return len(words) <= 2 and inside and name.isprintable() and not PureWindowsPath(name).drive
 
 
 def is_sweep(path: str | Path) -> bool:
-    """Whether a sweep is there."""
+    """Whether there is a sweep at `path`."""
     return (run_path(path) / SWEEP_FILE).is_file()
 
 
@@ -207,8 +207,8 @@ def open_runs(sources: Iterable[Source], *, with_metrics: bool = False) -> list[
     Args:
         with_metrics: leave out the parts of a sweep that have no metrics yet.
     Raises:
-        RunError: no source, a path without a run or a sweep, only sweeps of which no part has started, or with
-            `with_metrics` a run or a sweep without metrics.
+        RunError: there is no source, a path has no run or sweep, no part of the sweeps has started, or with
+            `with_metrics` a run or a sweep has no metrics.
     """
     runs: dict[Path, Run] = {}
     opened = [_opened(source) for source in sources]
@@ -245,7 +245,7 @@ def _open(path: Path, configs: dict[str, Config], command: str | None) -> None:
                 SWEEP_FILE, {"format_version": FORMAT_VERSION, "command": command, "parts": parts}
             )
     finally:
-        wait_for_all("the sweep is there")  # also after an error, which the others then meet themselves
+        wait_for_all("the sweep is there")  # also after an error, which the other processes then raise too
     if load_sweep(path).configs != configs:
         raise RunError(f"{path} holds a sweep with other settings or shares; resume it, or choose another --out")
 
@@ -264,7 +264,7 @@ def _work(planned: Sweep, progress: Mode, command: str | None) -> Sweep:
 
 
 def wait_for_all(what: str) -> None:
-    """Return when every process has reached this point, however long that takes; at once for a single process.
+    """Wait until every process has reached this point; a single process does not wait.
 
     Processes report to each other through the coordinator's table. A collective of the devices would time out after
     half an hour on a CPU, and the shares of a sweep may differ by more. If a process dies, JAX ends the others.
@@ -273,7 +273,7 @@ def wait_for_all(what: str) -> None:
     if count == 1:
         return
     client = distributed.global_state.client
-    assert client is not None  # several processes have been joined
+    assert client is not None  # there are several processes
     place = f"ltro_jax/{next(_barriers)} {what}/"
     client.key_value_set(f"{place}{jax.process_index()}", "here")
     while len(client.key_value_dir_get(place)) < count:

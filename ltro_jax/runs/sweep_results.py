@@ -1,4 +1,4 @@
-"""What a sweep has found: a row for each member, and the points ranked by their interquartile mean."""
+"""The results of a sweep: a row for each member, and the points ranked by their interquartile mean."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,17 +18,17 @@ from ltro_jax.training import make_train
 
 
 def member_rows(sweep: Sweep, metric: str | None = None) -> list[dict[str, Any]]:
-    """A row for each member of the parts that have been started.
+    """A row for each member of the parts that have started.
 
     Args:
-        metric: what is scored; None = `eval_return_greedy` where there are evaluations, else `episode_return`.
+        metric: the metric to score; None = `eval_return_greedy` if it is available, else `episode_return`.
     Returns:
-        `part`, `point` (the grid's hyper-parameters in words), each hyper-parameter of the grid, `seed`, `env_steps`,
-        `score` (mean over the last fifth of the values recorded; NaN of a frozen member), `highest` (of all values
-        recorded: no score, since it grows with their number and their noise), `frozen_at` (iteration at which it became
-        non-finite; -1 for the healthy).
+        `part`, `point` (the hyper-parameters of the grid as text), each hyper-parameter of the grid, `seed`,
+        `env_steps`, `score` (mean over the last fifth of the recorded values; NaN if the member is frozen), `highest`
+        (highest recorded value; not a score, because it grows with the number of values and their noise), `frozen_at`
+        (iteration at which the member became non-finite; -1 if it is healthy).
     Raises:
-        SettingsError: a run has no such metric.
+        SettingsError: a run does not have the metric.
     """
     rows = []
     for name, run in sweep.runs.items():
@@ -40,7 +40,7 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> list[dict[str, Any]]
         values, scores, frozen = metrics[chosen].values, member_scores(metrics, chosen), frozen_at(metrics)
         for index, member in enumerate(run.config.members):
             point = {axis: getattr(member.hypers, axis) for axis, _ in run.config.run.grid}
-            seen = values[index][~np.isnan(values[index])]
+            recorded = values[index][~np.isnan(values[index])]
             rows.append(
                 {
                     "part": name.split("/")[0],
@@ -49,7 +49,7 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> list[dict[str, Any]]
                     "seed": member.seed,
                     "env_steps": int(metrics["env_steps"].values[-1]),
                     "score": float(scores[index]),
-                    "highest": float(seen.max()) if seen.size else float("nan"),
+                    "highest": float(recorded.max()) if recorded.size else float("nan"),
                     "frozen_at": frozen[index],
                 }
             )
@@ -57,20 +57,20 @@ def member_rows(sweep: Sweep, metric: str | None = None) -> list[dict[str, Any]]
 
 
 def refuse_unknown_score(metric: str, config: Config) -> None:
-    """Refuse a name that runs of `config` will not record a number of each member under; nothing is compiled.
+    """Reject a metric that runs of `config` will not record for each member; compiles nothing.
 
     Raises:
-        SettingsError: as `member_rows` would afterwards.
+        SettingsError: as `member_rows` would raise after training.
     """
     resolve_metric(member_metrics(make_train(config)), metric)
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Points ranked by the interquartile mean of their scores over seeds, best first; frozen members left out.
+    """Points ranked by the interquartile mean of their scores over seeds, best first, without frozen members.
 
     Returns:
-        `part`, `point`, `seeds` (healthy ones), `frozen` (how many were), `score`, `low`, `high` (95 % bootstrap
-        interval; NaN with one seed).
+        `part`, `point`, `seeds` (number of healthy members), `frozen` (number of frozen members), `score`, `low`,
+        `high` (95 % bootstrap interval; NaN with one seed).
     """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -82,8 +82,8 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         point_score = float(iqm(scores)) if scores.size else float("nan")
         low, high = iqm_interval(scores)[1:] if scores.size > 1 else (float("nan"), float("nan"))
         frozen = sum(row["frozen_at"] >= 0 for row in members)
-        found = {"score": point_score, "low": float(low), "high": float(high)}
-        ranked.append({"part": part, "point": point, "seeds": int(scores.size), "frozen": frozen} | found)
+        estimate = {"score": point_score, "low": float(low), "high": float(high)}
+        ranked.append({"part": part, "point": point, "seeds": int(scores.size), "frozen": frozen} | estimate)
     return sorted(ranked, key=lambda row: (np.isnan(row["score"]), -np.nan_to_num(row["score"])))
 
 
@@ -98,7 +98,7 @@ def summary_markdown(ranked: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write_tables(sweep: Sweep, metric: str | None = None) -> str:
-    """Write `table.csv` of all members and `summary.md`, which is returned. Raises as `member_rows`, and `RunError`."""
+    """Write `table.csv` of all members and `summary.md`; return the summary. Raises as `member_rows`, or `RunError`."""
     rows = member_rows(sweep, metric)
     ranking = summary_markdown(summary(rows))
     write_results(sweep.path, {"table.csv": csv_text(pd.DataFrame(rows)).encode(), "summary.md": ranking.encode()}, {})

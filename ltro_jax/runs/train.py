@@ -57,18 +57,18 @@ def train(
     progress: Mode = True,
     command: str | None = None,
 ) -> Run:
-    """Train every seed of `config` to the end, or until Ctrl-C.
+    """Train all members of `config` to the end or until Ctrl-C.
 
     Args:
-        out: new run directory; None makes `runs/<task>-<algorithm>-<time>`.
-        rule: an update rule of your own in place of `config.static.algorithm`, stored as `module:class`; its defaults
-            apply to settings that were not given.
+        out: new run directory; None creates `runs/<task>-<algorithm>-<time>`.
+        rule: your update rule, which replaces `config.static.algorithm` and is stored as `module:class`; its defaults
+            apply to settings that you do not give.
         progress: show progress: True as a bar or text, "json" as JSON lines, False not at all.
-        command: the command line, kept with the run.
+        command: the command line, stored with the run.
     Returns:
         The run; `run.finished` tells whether it reached `total_env_steps`.
     Raises:
-        SettingsError: settings that do not fit together, before anything is written.
+        SettingsError: settings contradict each other; nothing is written.
         RunError: the directory exists or cannot be written.
     """
     require_trackers(config.run.tracker)
@@ -79,7 +79,7 @@ def train(
     directory = RunDirectory.create(out, config.to_dict(), command)
     with directory.lock():
         if Config.of_run(directory.settings) != config:
-            raise RunError(f"another process has begun a run in {directory.path}; choose another --out")
+            raise RunError(f"another process has started a run in {directory.path}; choose another --out")
         Session(directory, config, program, progress).to_the_end()
     return load_run(directory.path)
 
@@ -91,15 +91,15 @@ def resume(
     progress: Mode = True,
     tracker: Sequence[str] | None = None,
 ) -> Run:
-    """Continue a run from its newest intact checkpoint; on the CPU bit for bit as if it had never stopped.
+    """Resume a run from its newest intact checkpoint; on the CPU the result is bitwise that of an uninterrupted run.
 
     Args:
         rule: as in `load_run`.
         progress: as in `train`.
-        tracker: trackers that replace those of its settings; () is none.
+        tracker: trackers that replace those of the settings; () = none.
     Raises:
         SettingsError: the update rule of the run or a tracker is unknown or not installed.
-        RunError: no such run, none of its checkpoints is intact, or another process is writing there.
+        RunError: the run does not exist, has no intact checkpoint, or another process is writing to it.
     """
     directory = RunDirectory.open(path)
     config = Config.of_run(directory.settings)
@@ -113,24 +113,24 @@ def resume(
 
 
 def train_or_resume(config: Config, path: str | Path, *, progress: Mode = True, command: str | None = None) -> Run:
-    """The run of `config` at `path`: a new one, resumed, or as it is if it is finished.
+    """The run of `config` at `path`: train it, resume it, or return it if it is finished.
 
     Raises:
         RunError: the directory holds a run with other settings.
     """
     if not (Path(path) / "settings.json").exists() or nothing_saved(Path(path)):
         return train(config, path, progress=progress, command=command)
-    there = load_run(path)
-    if there.config != config:
+    stored = load_run(path)
+    if stored.config != config:
         raise RunError(f"{path} holds a run with other settings; move it away or choose another directory")
-    if there.finished:
-        Progress(progress).say(f"{path} is finished: {there.iteration} iterations")
-        return there
+    if stored.finished:
+        Progress(progress).say(f"{path} is finished: {stored.iteration} iterations")
+        return stored
     return resume(path, progress=progress, tracker=config.run.tracker)
 
 
 class Session:
-    """One process working on one run."""
+    """The work of one process on one run."""
 
     def __init__(self, directory: RunDirectory, config: Config, program: Train, progress: Mode):
         use_compilation_cache()
@@ -146,19 +146,19 @@ class Session:
         )
         self.trackers = Trackers(directory, config, self._tracker_failed)
         self.template = state_template(directory, config, program)
-        self.damaged: dict[int, str] = {}  # checkpoints newer than the one resumed from
+        self.damaged: dict[int, str] = {}  # checkpoints newer than the checkpoint that the run resumed from
         self._lay_out(config.run.members_at_once)
 
     def _lay_out(self, at_once: int | None) -> None:
-        """The program with so many members of a device side by side."""
+        """Build the program with `at_once` parallel members per device."""
         layout = member_layout(len(self.config.members), at_once=at_once)
         self.members: MemberProgram = make_member_program(self.program, len(self.config.members), layout)
         self.seeds, self.hypers = self.members.place(stack_members(self.config.members))
 
     def to_the_end(self) -> None:
-        """Restore or initialise, then call the device until all iterations are done or Ctrl-C was pressed.
+        """Restore or initialise, then call the device until all iterations are done or Ctrl-C is pressed.
 
-        Where memory runs out, half as many members go side by side from then on.
+        If memory runs out, continue with half as many parallel members.
         """
         try:
             self._until_it_fits()
@@ -185,7 +185,7 @@ class Session:
         when_ended(self._ended(iteration))
         self.trackers.start(self.metrics)
         if iteration >= total:
-            write_metrics_file(self.directory, self.progress.warn)  # a kill may have come just before it
+            write_metrics_file(self.directory, self.progress.warn)  # the process may have been killed just before it
             self.progress.say(f"{self.directory.path} is finished: {iteration} iterations")
             return
         self.progress.began(iteration)
@@ -228,7 +228,7 @@ class Session:
         self.progress.say(f"finished {self.config.num_iterations} iterations; the run is in {self.directory.path}")
 
     def _compile(self, states: RunnerState | None) -> tuple[RunnerState, jax.stages.Compiled]:
-        """The compiled device call, and the states to start from: those given `[S, …]`, else new ones; in rows."""
+        """The initial states, in rows, and the compiled device call; `states` are `[S, …]`, None = new states."""
         started = time.perf_counter()
         with self.progress.stage("compiling"):
             advance, init = self._fitting_program(with_init=states is None)
@@ -239,7 +239,7 @@ class Session:
         return new, advance
 
     def _fitting_program(self, with_init: bool) -> tuple[jax.stages.Compiled, jax.stages.Compiled | None]:
-        """Compiled with as many members side by side as the memory of a device holds."""
+        """Compile with as many parallel members as fit into device memory."""
 
         def build(at_once: int | None) -> Compiled:
             if at_once != self.members.layout.at_once:
@@ -253,25 +253,27 @@ class Session:
         return compile_fitting(build, self.members.layout.at_once, self.progress.say).programs
 
     def _restore(self) -> tuple[int, RunnerState | None]:
-        """Iterations done, and the newest intact state; None at the start of a run."""
+        """The finished iterations and the newest intact state; None at the start of a run."""
         if not has_checkpoints(self.directory.checkpoints):
             if (self.directory.path / METRICS_FILE).exists() or self.metrics.last_iteration() > self._first_save:
                 raise RunError(
                     f"{self.directory.path} holds {self.metrics.last_iteration()} iterations of metrics but no "
                     "checkpoint to resume from; restore its checkpoints/ from a copy or start a new run"
                 )
-            self.metrics.truncate(0)  # a kill may have come between the first metrics and the first checkpoint
+            self.metrics.truncate(
+                0
+            )  # the process may have been killed between the first metrics and the first checkpoint
             self.progress.say(headline("training", self.config, self.spec))
             return 0, None
         restored = restore_checkpoint(
             self.directory.checkpoints, self.template, last_metrics=self.metrics.last_iteration()
         )
         for name in restored.unfinished:
-            self.progress.say(f"{name} was never finished; the previous one is used")
+            self.progress.say(f"{name} is incomplete; using the previous checkpoint")
         for sentence in restored.damage(self.directory.checkpoints):
             self.progress.warn(sentence)
         self.damaged = restored.damaged
-        if not self.damaged:  # else nothing newer is deleted before there is something in its place
+        if not self.damaged:  # else newer data stays until something replaces it
             truncate_checkpoints(self.directory.checkpoints, restored.iteration)
             self.metrics.truncate(restored.iteration)
         self.progress.say(headline(f"resuming at iteration {restored.iteration}", self.config, self.spec))
@@ -281,11 +283,11 @@ class Session:
 
     @property
     def _first_save(self) -> int:
-        """No run holds more iterations than this before its first checkpoint."""
+        """Most iterations that a run stores before its first checkpoint."""
         return self.config.run.checkpoint_interval + self.config.static.eval_interval
 
     def _save(self, first: int, iteration: int, states: RunnerState, pending: list[xr.Dataset], seconds: float) -> None:
-        """Metrics first: a checkpoint then never stands without its rows; trackers last, they never undo one."""
+        """Store metrics first, so that a checkpoint always has its rows, and send to trackers last."""
         rows = store_rows(self.metrics, pending, replace=bool(self.damaged))
         record_stretch(self.directory, Stretch(first, iteration, seconds, _devices()))
         keep = self.config.run.keep_checkpoints
@@ -299,7 +301,7 @@ class Session:
         self.progress.say(f"stopped at iteration {iteration}, everything is saved; resume it with `{self._command}`")
 
     def _ended(self, saved: int) -> str:
-        """What to say when the process ends at once."""
+        """The message if the process ends at once."""
         if saved == 0:
             return "stopped before anything was saved; the same command starts again"
         return f"stopped at once; iteration {saved} is saved, resume it with `{self._command}`"
@@ -312,8 +314,8 @@ class Session:
         command = f"ltro track {shlex.quote(str(self.directory.path))} --tracker {name}"
         reason = str(error) if isinstance(error, RunError) else one_line(error)
         self.progress.warn(
-            f"tracker {name} failed ({reason}) and receives nothing more; training continues, and `{command}` sends "
-            "what is missing"
+            f"tracker {name} failed ({reason}) and receives no more rows; training continues; send the missing "
+            f"rows with `{command}`"
         )
 
 

@@ -1,4 +1,4 @@
-"""Does a preset still train to what was recorded?"""
+"""Check that a preset still reaches its recorded scores."""
 
 import json
 from datetime import UTC, datetime
@@ -24,13 +24,13 @@ COVERAGE = 0.99
 
 
 class Verification(NamedTuple):
-    """What was found beside what was recorded."""
+    """The result of a training compared with the recorded band."""
 
     band: Band
     run: Run
     iqm: float  # NaN if a member became non-finite
-    equal_members: int  # members that scored what they did when recorded, to five digits
-    differences: list[str]  # versions and devices that differ from those recorded, in words
+    equal_members: int  # members with the recorded score, to five digits
+    differences: list[str]  # versions and devices that differ from the recorded ones, as text
 
     @property
     def passed(self) -> bool:
@@ -46,14 +46,14 @@ def verify(
     progress: Mode = True,
     command: str | None = None,
 ) -> Verification:
-    """Train the preset with its recorded seeds and length, and compare with its band.
+    """Train the preset with its recorded seeds and length and compare the result with its band.
 
     Args:
-        out: run directory, resumed if it holds an unfinished run; None makes `runs/verify-<task>-<algorithm>`.
+        out: run directory, resumed if it holds an unfinished run; None creates `runs/verify-<task>-<algorithm>`.
         progress, command: as in `train`.
     Raises:
-        SettingsError: nothing is recorded for this preset, or its extra is missing.
-        RunError: stopped before the end, or the directory holds another run.
+        SettingsError: the preset has no band, or its extra is not installed.
+        RunError: the training was stopped before the end, or the directory holds another run.
     """
     band = load_band(task, algorithm)
     config = load_preset(task, algorithm, **band.settings)
@@ -65,7 +65,7 @@ def verify(
 
 
 def compare(band: Band, run: Run) -> Verification:
-    """A finished run beside the band."""
+    """Compare a finished run with the band."""
     scores = member_scores(run.metrics, band.metric)
     equal = int(np.isclose(scores, band.scores, rtol=1e-5, atol=0).sum())
     here = circumstances(run)
@@ -78,10 +78,10 @@ def compare(band: Band, run: Run) -> Verification:
 
 
 def record(run: Run, settings: dict, metric: str, directory: Path) -> Path:
-    """Make or replace the band of a finished run of a preset, in `directory/<task>.bands.json`; returns the file.
+    """Write or replace the band of a finished run of a preset in `directory/<task>.bands.json`; return the file.
 
     Raises:
-        RunError: a member became non-finite, or the disk refuses.
+        RunError: a member became non-finite, or the file cannot be written.
     """
     scores = member_scores(run.metrics, metric)
     if not np.isfinite(scores).all():

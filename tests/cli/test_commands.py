@@ -236,7 +236,7 @@ def test_plot_refuses_what_cannot_be_compared(trained, tmp_path, capsys):
     assert ".jpg is not a .png or .pdf file; choose another name" in capsys.readouterr().err
     assert main(["plot", str(trained), "--metric", "score", "-o", str(output)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("ltro: metric = 'score' is unknown; there are ") and "entropy" in error
+    assert error.startswith("ltro: metric = 'score' is unknown; available are ") and "entropy" in error
     assert not output.exists()
 
 

@@ -77,14 +77,14 @@ def test_a_signal_at_any_moment_of_many_starts(tmp_path):
 
 
 def test_sigterm_and_a_lost_stdout_during_training(tmp_path):
-    """Whoever reads the output leaves after a line; training goes on, and SIGTERM saves."""
+    """Whoever reads the output leaves after a line; training continues, and SIGTERM saves."""
     path = tmp_path / "run"
     with start("train", "probe/matching", *SMALL.split(), "--out", str(path), "--total_env_steps", "1e7") as process:
         assert process.stdout and process.stderr
         assert process.stdout.readline().startswith("training: ")
         process.stdout.close()
         assert process.stderr.readline() == (
-            "ltro: standard output takes nothing more (Broken pipe); training goes on\n"
+            "ltro: standard output accepts no more text (Broken pipe); training continues\n"
         )
         while not list(path.glob("checkpoints/0*")):
             time.sleep(0.05)

@@ -148,9 +148,9 @@ def test_one_that_never_ends_trains_and_is_told(tiny, tmp_path, monkeypatch, cap
     told = [line for line in capsys.readouterr().err.splitlines() if "no episode of" in line]
     (sentence,) = told
     assert sentence.startswith(
-        "ltro: no episode of probe/endless has ended in 16 steps, though its episode_length is 4"
+        "ltro: no episode of probe/endless has ended in 16 steps, although its episode_length is 4"
     )
-    assert sentence.endswith("neither terminated nor truncated has come true")
+    assert sentence.endswith("neither terminated nor truncated became true")
 
 
 def test_a_bad_one_leaves_no_run(tiny, tmp_path, monkeypatch):

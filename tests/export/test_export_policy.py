@@ -127,7 +127,7 @@ def test_a_point_of_a_grid_has_its_own_settings(tiny, stored, tmp_path):
 def test_what_is_refused(tiny, stored, tmp_path, monkeypatch):
     run = stored(tiny(eval_episodes=0), tmp_path / "run")
     out = export_policy(run, tmp_path / "policy")
-    with pytest.raises(RunError, match="is one exported policy; leave out the choice of seed"):
+    with pytest.raises(RunError, match="is one exported policy; leave out seed"):
         load_policy(out, seed=3)
     with pytest.raises(RunError, match="is already an exported policy; give the run that it was exported from"):
         export_policy(out, tmp_path / "again")
@@ -173,14 +173,14 @@ def test_an_export_that_is_none_of_ours_is_one_sentence(tiny, stored, tmp_path):
     broken = tensor.copy()
     broken.flat[0] = np.nan
     for tensors, words in (
-        (good | {name: tensor.astype(np.float16)}, rf"{name} is float16\[.*\] and should be float32\["),
-        (good | {name: tensor.astype(np.int32)}, rf"{name} is int32\[.*\] and should be float32\["),
-        (good | {name: broken}, f"{name} is not finite everywhere and should be finite"),
-        (good | {"more": tensor}, r"more is float32\[.*\] and should be absent"),
-        ({other: value for other, value in good.items() if other != name}, rf"{name} is absent and should be float32"),
+        (good | {name: tensor.astype(np.float16)}, rf"{name} is float16\[.*\] and must be float32\["),
+        (good | {name: tensor.astype(np.int32)}, rf"{name} is int32\[.*\] and must be float32\["),
+        (good | {name: broken}, f"{name} is not finite everywhere and must be finite"),
+        (good | {"more": tensor}, r"more is float32\[.*\] and must be absent"),
+        ({other: value for other, value in good.items() if other != name}, rf"{name} is absent and must be float32"),
     ):
         edited(out, tensors)
-        with pytest.raises(RunError, match=f"does not fit its own settings: {words}.*; export the policy again$"):
+        with pytest.raises(RunError, match=f"does not match its settings: {words}.*; export the policy again$"):
             load_policy(out)
     (out / "policy.safetensors").write_bytes(b"no tensors")
     edited(out, sha256=hashlib.sha256(b"no tensors").hexdigest())

@@ -65,7 +65,7 @@ def test_lost_output_is_said_once_and_training_goes_on(mode, monkeypatch, capsys
     progress.close()
     assert was_lost()
     assert capsys.readouterr().err == (
-        "ltro: standard output takes nothing more (No space left on device); training goes on\n"
+        "ltro: standard output accepts no more text (No space left on device); training continues\n"
     )
 
 

@@ -18,7 +18,7 @@ from ltro_jax import RunError, SettingsError, load_run, report
 from ltro_jax.reports.comparison import Comparison, interval_text, notes, share
 from ltro_jax.reports.estimates import aggregates, mean_probability_of_improvement, normalised
 from ltro_jax.reports.page import Page
-from ltro_jax.reports.series import chosen_metric, gather, not_begun
+from ltro_jax.reports.series import chosen_metric, gather, not_started
 from ltro_jax.reports.training import by_agent
 from ltro_jax.runs.scoring import end_scores
 from ltro_jax.runs.sweep import Sweep, open_runs
@@ -189,7 +189,7 @@ def test_what_a_reader_is_warned_of(runs, tiny, tmp_path):
     assert "became non-finite and were frozen: happo on probe/matching 1 of 4" in said
 
 
-def test_series_are_told_apart_by_what_differs(tiny, tmp_path):
+def test_labels_of_series_name_what_differs(tiny, tmp_path):
     """A grid, a run of other settings, one of another task by its episodes, and that with a seed in common."""
     write_run(tmp_path / "grid", tiny(seeds="0:2", grid={"actor_lr": [0.1, 0.2]}))
     write_run(tmp_path / "wide", tiny(seeds="0:2", actor_lr=0.1, hidden_sizes=(16, 16)))
@@ -222,7 +222,7 @@ def test_a_sweep_is_its_parts(tiny, tmp_path):
     settings = {name: config.to_dict() for name, config in parts.items()}
     (tmp_path / "sweep.json").write_text(json.dumps({"format_version": 1, "command": None, "parts": settings}))
     assert [run.path.name for run in open_runs([tmp_path], with_metrics=True)] == ["random"]
-    assert not_begun([tmp_path]) == ["fixed"]
+    assert not_started([tmp_path]) == ["fixed"]
 
 
 def test_metrics_of_a_step_find_their_agent(tiny):
@@ -255,7 +255,7 @@ def test_runs_that_cannot_be_reported_on(runs, tiny, tmp_path):
         f"{early} has no value of eval_return_greedy yet; train it with `ltro resume {early}` or choose another metric"
     )
     dead = write_run(tmp_path / "dead", tiny(), failed={0: 3})
-    assert "became non-finite and was frozen, so that there is nothing to report; " in refusal(RunError, dead, out)
+    assert "became non-finite and was frozen; there is nothing to report; " in refusal(RunError, dead, out)
     damaged = shutil.copytree(runs["clip"], tmp_path / "damaged")
     segment = next((damaged / "metrics").glob("*.nc"))
     segment.write_bytes(segment.read_bytes()[:-5])
@@ -269,10 +269,10 @@ def test_metrics_that_cannot_be_compared(runs, tiny, tmp_path):
     assert chosen_metric(series, None) == "episode_return"
     out = tmp_path / "out"
     assert refusal(SettingsError, [runs["happo"], unlike], out, metric="eval_return_greedy") == (
-        f"metric = eval_return_greedy is not in {unlike}; all of the runs have episode_return"
+        f"metric = eval_return_greedy is not in {unlike}; all runs have episode_return"
     )
     assert refusal(SettingsError, runs["happo"], out, metric="eval_return_gredy") == (
-        "metric = 'eval_return_gredy' is unknown; did you mean eval_return_greedy? there are "
+        "metric = 'eval_return_gredy' is unknown; did you mean eval_return_greedy? available are "
         "episode_return, eval_return_greedy"
     )
     assert refusal(SettingsError, runs["happo"], out, metric="entropy").startswith("metric = 'entropy' is unknown; ")

@@ -156,7 +156,7 @@ def test_a_killed_process_is_resumed(finished, tmp_path, capsys):
     done = subprocess.run([sys.executable, "-c", SIGKILL_AT_THE_END, *arguments], capture_output=True, timeout=200)
     assert done.returncode == -signal.SIGKILL, done.stderr
     resumed = resume(tmp_path / "run")
-    assert ".writing-8 was never finished; the previous one is used" in capsys.readouterr().out
+    assert ".writing-8 is incomplete; using the previous checkpoint" in capsys.readouterr().out
     assert_same_run(resumed, finished)
 
 

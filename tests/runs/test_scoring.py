@@ -40,7 +40,9 @@ def test_the_default_metric():
     assert resolve_metric(["episode_return", "kl"]) == "episode_return"
     assert resolve_metric(["episode_return", "kl"], "kl") == "kl"
     assert scored_metric(dataset()) == "eval_return_greedy"
-    with pytest.raises(SettingsError, match="metric = 'entropy' is unknown; there are episode_return, eval_return_gre"):
+    with pytest.raises(
+        SettingsError, match="metric = 'entropy' is unknown; available are episode_return, eval_return_gre"
+    ):
         scored_metric(dataset(), "entropy")  # one value for each agent
 
 

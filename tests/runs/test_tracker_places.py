@@ -245,7 +245,7 @@ def test_mlflow_that_is_away_costs_one_sentence(mlflow, closed_port, no_proxy, t
         assert not any(name.startswith("MLFLOW_HTTP") for name in os.environ)
         mlflow.error = f"request to {mlflow.address}/api failed"
         with pytest.raises(
-            RunError, match=rf"^MLflow at http://{where} refuses: request to http://{where}/api failed$"
+            RunError, match=rf"^MLflow at http://{where} rejects the request: request to http://{where}/api failed$"
         ):
             make(place)
     mlflow.error, mlflow.address = None, "sqlite:///mlflow.db"

@@ -298,8 +298,8 @@ def test_training_goes_on_without_a_tracker_that_fails(flaky, settings, tmp_path
     assert run.finished and run.metrics.sizes["iteration"] == 8
     said, warned = capfd.readouterr()
     assert said == "" and warned == (
-        "ltro: tracker tensorboard failed (no route to host) and receives nothing more; training continues, and "
-        f"`ltro track {path} --tracker tensorboard` sends what is missing\n"
+        "ltro: tracker tensorboard failed (no route to host) and receives no more rows; training continues; "
+        f"send the missing rows with `ltro track {path} --tracker tensorboard`\n"
     )
     flaky.calls_left = 1000
     assert main(["track", str(path), "--tracker", "tensorboard"]) == 0

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("shared_programs")
 
 
 def test_progress_tells_what_happens(settings, tmp_path, monkeypatch, capfd):
-    """And without `out` the run is found under runs/."""
+    """And without `out` the run is under runs/."""
     monkeypatch.chdir(tmp_path)
     run = train(settings)
     shown, errors = capfd.readouterr()
@@ -99,7 +99,7 @@ def test_bad_settings_write_nothing(settings, tmp_path, change):
 
 @pytest.fixture
 def fresh_cache(monkeypatch, compilation_cache):
-    """JAX as in a new process that keeps everything it compiles, once it is told where."""
+    """JAX as in a new process that keeps everything it compiles, once it knows where."""
     monkeypatch.delenv("LTRO_COMPILATION_CACHE")
     jax.config.update("jax_compilation_cache_dir", None)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

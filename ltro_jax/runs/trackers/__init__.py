@@ -1,4 +1,4 @@
-"""Experiment trackers beside the run directory: Weights & Biases, TensorBoard, MLflow. Imported only when asked for."""
+"""Experiment trackers: Weights & Biases, TensorBoard, MLflow. A package is imported only if the settings name it."""
 
 from ltro_jax.runs.trackers.feed import Trackers, require_trackers, track
 

@@ -1,9 +1,9 @@
-"""From the metric store to trackers: every iteration once, over any number of processes, and no failure is fatal.
+"""Send the metric store to trackers: every iteration once, from any number of processes; no failure is fatal.
 
 On disk:
-    trackers/<name>.json   project, grouping, address, and for each tracker run its id and the last iteration it has;
-                           the address is only compared: where to send is the user's to say
-    trackers/<name>/       what the tracker itself writes there
+    trackers/<name>.json   project, grouping, address, and the id and last iteration of each tracker run; the address
+                           is only compared: the user decides where to send
+    trackers/<name>/       files of the tracker
 """
 
 import importlib
@@ -27,32 +27,32 @@ from ltro_jax.storage.errors import one_line
 
 Result = TypeVar("Result")
 CLASSES = {"wandb": "WandbTracker", "tensorboard": "TensorBoardTracker", "mlflow": "MlflowTracker"}
-PIECE = 1000  # so many values of one tracker run are sent at once
+PIECE = 1000  # most values of one tracker run in a request
 
 
 def require_trackers(names: Sequence[str]) -> None:
-    """Refuse trackers whose package is not installed.
+    """Reject trackers whose package is not installed.
 
     Raises:
-        SettingsError: it names the extra.
+        SettingsError: a package is missing; the message names the extra.
     """
     for name in names:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:  # an output folder of wandb has a spec, but no origin
             raise SettingsError(
-                f"tracker = {name} needs the extra 'trackers', which is not installed; get it with "
+                f"tracker = {name} needs the extra 'trackers', which is not installed; install it with "
                 "pip install -c constraints.txt -e '.[trackers]', or leave the tracker out with --tracker none"
             )
 
 
 class Trackers:
-    """The trackers of one process that works on a run; one that fails is left out from there on.
+    """The trackers of a process that trains a run; a tracker that fails receives no more rows.
 
-    Rows are sent by a thread of their own, one call of `log` at a time, so that training and sending go side by side.
+    A separate thread sends the rows, one call of `log` at a time, so that training does not wait.
     """
 
     def __init__(self, directory: RunDirectory, config: Config, failed: Callable[[str, Exception], None]):
-        """`failed(name, error)` is told of a tracker that gets no more rows."""
+        """`failed(name, error)` is called for a tracker that fails."""
         self._failed = failed
         self._thread = ThreadPoolExecutor(1, "trackers")
         self._sending: Future[None] | None = None
@@ -63,19 +63,19 @@ class Trackers:
                 self._feeds[name] = feed
 
     def start(self, store: MetricStore) -> dict[str, int]:
-        """Open every tracker's runs and send what the store holds and they have not; iterations sent, by tracker."""
+        """Open the runs of every tracker and send missing rows; return the number of iterations by tracker."""
         self._wait()
         sent = {name: self._guarded(name, lambda feed=feed: feed.start(store)) for name, feed in self._now()}
         return {name: count for name, count in sent.items() if count is not None}
 
     def log(self, rows: xr.Dataset) -> None:
-        """Begin to send rows that have just been stored, once those before them are sent."""
+        """Start to send stored rows, after the rows before them are sent."""
         self._wait()
         if self._feeds:
             self._sending = self._thread.submit(self._send, rows)
 
     def close(self, finished: bool) -> None:
-        """Wait until everything is sent; no more rows come from this process."""
+        """Wait until all rows are sent; this process sends no more."""
         self._wait()
         for name, feed in self._now():
             self._guarded(name, lambda feed=feed: feed.close(finished))
@@ -104,7 +104,7 @@ class Trackers:
 
 
 class Feed:
-    """One tracker, the runs it keeps of this training, and how far each of them has got."""
+    """One tracker, its runs of this training, and the last iteration of each."""
 
     def __init__(self, name: str, directory: RunDirectory, config: Config):
         self._directory, self._config, self._file = directory, config, f"trackers/{name}.json"
@@ -121,7 +121,7 @@ class Feed:
         self._check_address(name, getattr(module, "ADDRESS_VARIABLE", ""))
 
     def start(self, store: MetricStore) -> int:
-        """Open the runs, new or known, and catch up with the store; returns the iterations sent."""
+        """Open the runs, new or known, and send missing rows of the store; return the number of iterations sent."""
         (self._directory.path / "trackers").mkdir(exist_ok=True)
         remove_leftovers(self._directory.path / "trackers")
         for job in () if self._opened else self._jobs():
@@ -135,11 +135,11 @@ class Feed:
         return max(0, stored - behind)
 
     def send(self, rows: xr.Dataset) -> None:
-        """Send what each run has not, piece by piece; a piece is a stretch of iterations, of all runs.
+        """Send the missing rows of each run in pieces; a piece is a range of iterations of all runs.
 
-        The state is written once for each piece, before it: a piece counts as sent before it is. A kill may leave out
-        the piece under way for the runs that have not got it yet, and nothing is sent twice. After an error, the state
-        is written once more: a later process sends the piece again to the run that failed and to those after it.
+        The state is written before each piece, which then counts as sent. If the process is killed, the runs that have
+        not received the current piece lack it, and nothing is sent twice. After an error, the state is written again:
+        a later process sends the piece again to the run that failed and to the runs after it.
         """
         flat = flat_metrics(rows)
         names, members = list(flat), self._members()
@@ -178,12 +178,12 @@ class Feed:
             raise
 
     def close(self, finished: bool) -> None:
-        """End this process's part in every run."""
+        """Close every run for this process."""
         for run in self._ids.values():
             self._tracker.close(run, finished)
 
     def _members(self) -> dict[str, dict[int, str]]:
-        """Label of a tracker run → its members by index, each with what is put before the names of its metrics."""
+        """Label of a tracker run → index of each member → prefix of the names of its metrics."""
         axes = [axis for axis, _ in self._config.run.grid]
         names = [
             "-".join([*(f"{axis}_{number_text(getattr(member.hypers, axis))}" for axis in axes), f"seed_{member.seed}"])
@@ -204,7 +204,11 @@ class Feed:
                 yield Job(label, f"{training}/{label}", training, settings | point | {"seed": member.seed})
 
     def _check_address(self, name: str, variable: str) -> None:
-        """The address is the user's; runs that are known at another are not sent there."""
+        """Compare the address of the user with the address of the known runs.
+
+        Raises:
+            RunError: they differ.
+        """
         known, now = self._kept["address"], self._tracker.address
         if self._ids and known != now:
             raise RunError(
@@ -231,16 +235,16 @@ class Feed:
 
 
 def track(run: Run, trackers: Sequence[str], project: str | None = None, group: str | None = None) -> Mapping[str, int]:
-    """Send a run's metrics to trackers after the fact; what they have is not sent again.
+    """Send the metrics of a run to trackers later; nothing is sent twice.
 
     Args:
-        trackers: their names.
-        project, group: as the settings `tracker_project` and `tracker_group`; None = the run's own.
+        trackers: names of trackers.
+        project, group: as the settings `tracker_project` and `tracker_group`; None = the settings of the run.
     Returns:
-        Iterations sent, by tracker.
+        The number of iterations sent, by tracker.
     Raises:
-        SettingsError: no such tracker, or it is not installed.
-        RunError: the tracker fails, another process is writing to the run, or there are no metrics.
+        SettingsError: a tracker is unknown or not installed.
+        RunError: a tracker fails, another process is writing to the run, or there are no metrics.
     """
     given = {"tracker": tuple(trackers), "tracker_project": project, "tracker_group": group}
     config = run.config.replace(**{name: value for name, value in given.items() if value is not None})
@@ -250,7 +254,7 @@ def track(run: Run, trackers: Sequence[str], project: str | None = None, group: 
         raise error if isinstance(error, RunError) else RunError(f"tracker {name} failed: {one_line(error)}") from error
 
     store = MetricStore(run.directory.metrics)
-    store.load(after=max(0, store.last_iteration() - 1))  # refused before anything is opened
+    store.load(after=max(0, store.last_iteration() - 1))  # raises before anything is opened
     with run.directory.lock():
         feeds = Trackers(run.directory, config, failed)
         sent = feeds.start(store)
@@ -259,7 +263,7 @@ def track(run: Run, trackers: Sequence[str], project: str | None = None, group: 
 
 
 def _values(names: Sequence[str], values: Mapping[str, Sequence[Sequence[float]]], at: int) -> dict[str, float]:
-    """One iteration's metrics of some members, given by what is put before their names; NaN (not measured) is out."""
+    """The metrics of some members at one iteration, with prefixed names; NaN (not measured) is left out."""
     return {
         prefix + name: value
         for prefix, rows in values.items()

@@ -1,4 +1,4 @@
-"""MLflow: the server of `MLFLOW_TRACKING_URI`, else MLflow's own default, a database in the working directory."""
+"""MLflow: the server of `MLFLOW_TRACKING_URI`, else the default of MLflow, a database in the working directory."""
 
 # the package is an extra
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -24,13 +24,13 @@ FILE = "sqlite:///"
 
 
 class MlflowTracker:
-    """One experiment for the project; runs of one training carry its name as the tag `group`."""
+    """One experiment for the project; the runs of one training have its name as the tag `group`."""
 
     def __init__(self, place: Place):
         address = _absolute(mlflow.get_tracking_uri())
         self.address, self._secret = without_password(address), address
         require_reachable(address, ADDRESS_VARIABLE)
-        with self._calls(seconds=2, retries=0):  # a server that hangs delays the start no longer than one that is away
+        with self._calls(seconds=2, retries=0):  # a server that hangs must not delay the start
             self._client = MlflowClient(address)
             self._client.get_experiment_by_name(place.project)
         self._project = place.project
@@ -66,22 +66,22 @@ class MlflowTracker:
 
     @contextmanager
     def _calls(self, seconds: int = 20, retries: int = 1) -> Iterator[None]:
-        """MLflow's own defaults are 120 s and 7 retries; what the user has set stands. Its errors show no password."""
+        """Shorten the timeouts of MLflow (120 s, 7 retries) unless the user sets them; hide passwords in its errors."""
         defaults = {
             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
             "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds),
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         }
-        with quiet(defaults, "mlflow", "alembic", "urllib3"):  # a new database is no news
+        with quiet(defaults, "mlflow", "alembic", "urllib3"):  # do not report a new database
             try:
                 yield
             except MlflowException as error:
                 text = str(error).replace(self._secret, self.address)
-                raise RunError(f"MLflow at {self.address} refuses: {one_line(Exception(text))}") from None
+                raise RunError(f"MLflow at {self.address} rejects the request: {one_line(Exception(text))}") from None
 
 
 def _absolute(address: str) -> str:
-    """A database given relative to the working directory, so that another directory is another address."""
+    """The absolute address of a database, so that another working directory is another address."""
     name = address.removeprefix(FILE)
     if name == address or name.startswith(("/", ":memory:")) or not name:
         return address

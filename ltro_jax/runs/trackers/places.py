@@ -1,4 +1,4 @@
-"""Where trackers write and send to: inside the run directory, and to addresses that the user gives, never the run."""
+"""Where trackers write and send: inside the run directory, and to addresses from the user, never from the run."""
 
 import logging
 import os
@@ -17,10 +17,10 @@ PORTS = {"http": 80, "https": 443}
 
 
 def refuse_links_out(run: Path, *paths: Path) -> None:
-    """Refuse to write where a symbolic link leads out of the directory `run`.
+    """Refuse to write through a symbolic link that leads out of the directory `run`.
 
     Raises:
-        RunError: it names the link.
+        RunError: there is such a link; the message names it.
     """
     for path in paths:
         if not path.resolve().is_relative_to(run.resolve()):
@@ -28,7 +28,7 @@ def refuse_links_out(run: Path, *paths: Path) -> None:
 
 
 def without_password(address: str) -> str:
-    """The address without a user's name and password, as it may be written down and shown."""
+    """The address without user name and password, safe to store and show."""
     parts = urlsplit(address)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else address
 
@@ -64,7 +64,7 @@ def require_reachable(address: str, variable: str) -> None:
 
 @contextmanager
 def quiet(defaults: Mapping[str, str], *loggers: str) -> Iterator[None]:
-    """Environment variables that the user has not set, and loggers that say errors only, in the body alone."""
+    """Within the body, set environment variables that the user has not set, and let loggers report errors only."""
     missing = {name: value for name, value in defaults.items() if name not in os.environ}
     levels = {name: logging.getLogger(name).level for name in loggers}
     os.environ.update(missing)

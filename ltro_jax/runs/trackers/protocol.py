@@ -1,4 +1,4 @@
-"""What a tracker is: three methods. Everything around them is in `feed.py`."""
+"""The interface of a tracker: three methods, called by `feed.py`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,31 +10,31 @@ class Row(NamedTuple):
 
     iteration: int
     env_steps: int
-    metrics: Mapping[str, float]  # by flat name; what was not measured is not in it
+    metrics: Mapping[str, float]  # by flat name, without metrics that were not measured
 
 
 class Job(NamedTuple):
     """One run of the tracker."""
 
     label: str  # unique within the training: `seed_3`
-    name: str  # for people: `spread/seed_3`
+    name: str  # for display: `spread/seed_3`
     group: str  # the training it belongs to: `spread`
     settings: Mapping[str, Any]
 
 
 class Place(NamedTuple):
-    """Where the tracker keeps things."""
+    """Where the tracker stores its data."""
 
     directory: Path  # in the run directory; may not exist yet
     project: str
 
 
 class Tracker(Protocol):
-    """One service, in the same three calls; made with a `Place`. Any method may raise anything.
+    """One service, constructed with a `Place`. Any method may raise any exception.
 
-    address: where the user's environment says to send, without a password; "" where there is nothing to compare. It is
-        written down, and a later process whose own address differs is refused; it never comes from the run. A module
-        that has addresses names the variable of the environment as `ADDRESS_VARIABLE`.
+    address: destination from the environment of the user, without a password; "" if there is nothing to compare. It
+        is stored, and a later process with another address is rejected; it never comes from the run. A module that
+        has addresses names the environment variable as `ADDRESS_VARIABLE`.
     """
 
     address: str
@@ -44,9 +44,9 @@ class Tracker(Protocol):
         ...
 
     def log(self, run: str, rows: Sequence[Row]) -> None:
-        """Add rows, oldest first; on return they are with the service or its own process, and not sent again."""
+        """Add rows, oldest first; after the return, the service has them and they are not sent again."""
         ...
 
     def close(self, run: str, finished: bool) -> None:
-        """No more rows from this process; `finished` tells whether the training has reached its end."""
+        """This process sends no more rows; `finished` = the training has reached its end."""
         ...

@@ -1,4 +1,4 @@
-"""TensorBoard: an event file of this process for each run, under `RUN/trackers/tensorboard`."""
+"""TensorBoard: one event file per run and process, under `RUN/trackers/tensorboard`."""
 
 # the package is an extra
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -18,9 +18,9 @@ from ltro_jax.runs.trackers.protocol import Job, Place, Row
 
 
 class TensorBoardTracker:
-    """`tensorboard --logdir RUN`, or `--logdir runs` for all of them.
+    """Shown by `tensorboard --logdir RUN`, or `--logdir runs` for all runs.
 
-    A file is open only while rows are added: a thousand members are more than a process may hold open.
+    A file is open only while rows are added: a process cannot hold a thousand files open.
     """
 
     def __init__(self, place: Place):

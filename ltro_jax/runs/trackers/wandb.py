@@ -15,15 +15,15 @@ from ltro_jax.runs.trackers.protocol import Job, Place, Row
 from ltro_jax.storage import RunError
 
 ADDRESS_VARIABLE = "WANDB_BASE_URL"
-INIT_TIMEOUT = 5.0  # seconds; wandb's own is 90
-FLUSH = {"WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "1"}  # seconds of rows that a kill may cost
+INIT_TIMEOUT = 5.0  # seconds; the default of wandb is 90
+FLUSH = {"WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "1"}  # seconds of rows that are lost if the process is killed
 
 
 class WandbTracker:
-    """Entity, server, key and mode are taken from wandb's own environment variables and login. Never asks anything."""
+    """Entity, server, key and mode come from the environment variables and login of wandb. Never prompts the user."""
 
     def __init__(self, place: Place):
-        self.address = ""  # wandb itself takes server and entity from the user's environment alone
+        self.address = ""  # wandb takes server and entity from the environment of the user only
         _require_login()
         self._place = place
         self._runs: dict[str, Any] = {}
@@ -55,16 +55,16 @@ class WandbTracker:
 
 
 def _require_login() -> None:
-    """Refuse what makes wandb ask on the terminal, or wait for a server that is away.
+    """Raise an error before wandb prompts on the terminal or waits for an unreachable server.
 
     Raises:
-        RunError: rows are to be sent, and there is no login or no connection.
+        RunError: wandb is online, and there is no login or no connection.
     """
-    settings = wandb.setup().settings  # with the environment and wandb's own files
+    settings = wandb.setup().settings  # includes the environment and the files of wandb
     if settings.mode not in (None, "online", "run"):
         return
     if "prompt" in inspect.signature(wandb.login).parameters:
-        spoken, settings.silent = settings.silent, True  # else it asks the server for the user's name
+        spoken, settings.silent = settings.silent, True  # otherwise it queries the server for the user name
         try:
             known = wandb.login(prompt=False, verify=False)
         finally:

@@ -1,4 +1,4 @@
-"""Figures that compare algorithms by their scores: performance profiles and probabilities of improvement."""
+"""Plots that compare algorithms by their scores: performance profiles and probabilities of improvement."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _MAX_COLUMNS = 3
 
 
 class Pair(NamedTuple):
-    """How probably a run of x scores higher than one of y."""
+    """The probability that a run of x scores higher than a run of y."""
 
     x: str
     y: str
@@ -27,10 +27,10 @@ class Pair(NamedTuple):
 def profile_figure(
     panels: Mapping[str, Mapping[str, Sequence[Array]]], *, xlabel: str, title: str, lines: Mapping[str, Line]
 ) -> Figure:
-    """Share of runs above a score against that score, with pointwise 95 % bands; a panel for each set of scores.
+    """Plot the share of runs above each score, with pointwise 95 % bands; one panel for each set of scores.
 
     Args:
-        panels: title → label → scores `[S_k]` of each of its tasks, more than one only on a common scale.
+        panels: title → label → scores `[S_k]` of each task; several tasks must have a common scale.
         xlabel, title: texts.
         lines: label → dashes and colour.
     Raises:
@@ -64,7 +64,7 @@ def profile_figure(
 
 
 def improvement_figure(pairs: Sequence[Pair], *, title: str) -> Figure:
-    """P(X > Y) of each pair with its 95 % interval, X named on the left and Y on the right.
+    """Plot P(X > Y) of each pair with its 95 % interval; X is on the left and Y on the right.
 
     Raises:
         ValueError: no pair.
