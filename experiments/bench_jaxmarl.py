@@ -97,9 +97,9 @@ def main() -> None:
             began = time.perf_counter()
             jax.block_until_ready(call())
             durations[name].append(time.perf_counter() - began)
-    for name, own in durations.items():
-        ratios = [theirs / ours for ours, theirs in zip(own, durations["jaxmarl"], strict=True)]
-        rate = round(ITERATIONS * STEPS / statistics.median(own))
+    for name, seconds in durations.items():
+        ratios = [reference / duration for duration, reference in zip(seconds, durations["jaxmarl"], strict=True)]
+        rate = round(ITERATIONS * STEPS / statistics.median(seconds))
         emit(name, env_steps_per_second=rate, ratio=round(statistics.median(ratios), 3))
 
 

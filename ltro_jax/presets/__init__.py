@@ -105,9 +105,9 @@ def with_own_preset(config: Config, **changes: Any) -> Config:
 
     if not changes.keys() & {"task", "algorithm"}:
         return config.replace(**changes)
-    own = config.to_dict()
-    given = {name: own[name] for name in config.given - {"task", "algorithm"}}
-    named = {"task": own["task"], "algorithm": own["algorithm"]} | changes
+    settings = config.to_dict()
+    given = {name: settings[name] for name in config.given - {"task", "algorithm"}}
+    named = {"task": settings["task"], "algorithm": settings["algorithm"]} | changes
     preset = preset_or_defaults(named["task"], named["algorithm"]).to_dict()
     return Config.stored(preset | _differing(config) | given | changes, config.given | changes.keys())
 

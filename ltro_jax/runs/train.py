@@ -20,12 +20,7 @@ from ltro_jax.runs.compilation_cache import use_compilation_cache
 from ltro_jax.runs.dataset import metrics_dataset
 from ltro_jax.runs.endless import EndlessWatch
 from ltro_jax.runs.load import Run, load_run, state_template
-from ltro_jax.runs.memory import (
-    Compiled,
-    compile_fitting,
-    half_after,
-    program_memory,
-)
+from ltro_jax.runs.memory import Compiled, compile_fitting, half_after, program_memory
 from ltro_jax.runs.metrics_file import METRICS_FILE, remove_metrics_file, store_rows, too_large, write_metrics_file
 from ltro_jax.runs.progress import PROGRESS_FILE, Mode, Progress
 from ltro_jax.runs.sentences import frozen_members, headline

@@ -61,13 +61,7 @@ def evaluate(
         mode, sample = distribution.mode(), distribution.sample(keys[0])
         action = jnp.where(greedy.reshape(-1, *[1] * (mode.ndim - 1)), mode, sample)
         env_state, timestep = jax.vmap(parts.env.step)(keys[1:], carry.env_state, action)
-        new = {"return": timestep.reward, "length": jnp.ones(count)}
-        if timestep.won is not None:
-            new["win_rate"] = timestep.won.astype(jnp.float32)
-        sums = {
-            name: compensated_add(total, rest, jnp.where(carry.running, new[name], 0.0))
-            for name, (total, rest) in carry.sums.items()
-        }
+        sums = added(carry, timestep)
         return Carry(env_state, timestep, hidden, carry.running & ~timestep.done, sums), None
 
     hidden = parts.actor.initial_hidden((count, spec.num_agents))
@@ -79,6 +73,17 @@ def evaluate(
         f"eval_{name}_{kind}": jnp.mean(episodes)
         for name, (values, _) in carry.sums.items()
         for kind, episodes in zip(kinds, values.reshape(len(kinds), per_kind), strict=True)
+    }
+
+
+def added(carry: Carry, timestep: TimeStep) -> dict[str, tuple[Float[Array, " E"], Float[Array, " E"]]]:
+    """The sums after one more step of the running episodes."""
+    values = {"return": timestep.reward, "length": jnp.ones_like(timestep.reward)}
+    if timestep.won is not None:
+        values["win_rate"] = timestep.won.astype(jnp.float32)
+    return {
+        name: compensated_add(total, rest, jnp.where(carry.running, values[name], 0.0))
+        for name, (total, rest) in carry.sums.items()
     }
 
 

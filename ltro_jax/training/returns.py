@@ -42,7 +42,33 @@ def returns(
         parts.critic,
     )
 
-    def advantage_of(value: Float[Array, "T B"], next_value: Float[Array, "T B"]) -> Float[Array, "T B"]:
+    to_reward_units = jax.vmap(denormalise)
+    raw_value, raw_next_value = (
+        view.to_agents(to_reward_units(before.critic.value_norm, x)) for x in (estimates.value, estimates.next_value)
+    )
+    advantage = advantages(transitions, raw_value, raw_next_value, hypers, parts)
+    agent_batch = agent_batches(transitions, advantage, raw_value, raw_next_value, estimates.value, start, parts)
+    critic_batch = CriticBatch(
+        state=state,
+        value=estimates.value,
+        value_target=view.from_agents(advantage + raw_value),
+        state_mask=state_mask,
+        hidden=estimates.hidden,
+        start=critic_start if parts.actor.recurrent else None,
+    )
+    return agent_batch, critic_batch, estimates.last_hidden
+
+
+def advantages(
+    transitions: Transition,
+    value: Float[Array, "A T B"],
+    next_value: Float[Array, "A T B"],
+    hypers: Hypers,
+    parts: Parts,
+) -> Float[Array, "A T B"]:
+    """Advantages in reward units; A = N, or A = 1 if all agents have the same values."""
+
+    def estimate(value: Float[Array, "T B"], next_value: Float[Array, "T B"]) -> Float[Array, "T B"]:
         return generalised_advantage(
             transitions.reward,
             value,
@@ -54,14 +80,27 @@ def returns(
             parts.static.truncation,
         )
 
-    to_reward_units = jax.vmap(denormalise)
-    raw_value, raw_next_value = (
-        view.to_agents(to_reward_units(before.critic.value_norm, x)) for x in (estimates.value, estimates.next_value)
-    )
-    advantage = jax.vmap(advantage_of)(raw_value, raw_next_value)  # [N, T, B], or [1, T, B] if all agents have the same
-    recurrent = parts.actor.recurrent
+    return jax.vmap(estimate)(value, next_value)
+
+
+def agent_batches(
+    transitions: Transition,
+    advantage: Float[Array, "A T B"],
+    value: Float[Array, "A T B"],
+    next_value: Float[Array, "A T B"],
+    critic_output: Float[Array, "C T S"],
+    start: Bool[Array, "T B"],
+    parts: Parts,
+) -> AgentBatch:
+    """The batches of all agents `[N, T, B, …]`.
+
+    Args:
+        advantage, value, next_value: in reward units; A = N, or A = 1 if all agents have the same.
+        critic_output: values of the C critics in normalised units; S counts the sequences of one critic.
+        start: whether the step is the first of an episode.
+    """
     active_mask = agent_major(transitions.active_mask)
-    agent_batch = AgentBatch(
+    return AgentBatch(
         observation=agent_major(transitions.observation),
         action=agent_major(transitions.action),
         action_mask=agent_major(transitions.action_mask),
@@ -70,21 +109,12 @@ def returns(
         advantage=standardised(jnp.broadcast_to(advantage, active_mask.shape), active_mask, parts),
         observation_mask=_observation_mask(transitions, parts),
         hidden=jax.tree.map(agent_major, transitions.actor_hidden),
-        start=jnp.broadcast_to(start, active_mask.shape) if recurrent else None,
-        value=jnp.broadcast_to(raw_value, active_mask.shape),
-        next_value=jnp.broadcast_to(raw_next_value, active_mask.shape),
-        critic_output=jnp.broadcast_to(view.to_agents(estimates.value), active_mask.shape),
+        start=jnp.broadcast_to(start, active_mask.shape) if parts.actor.recurrent else None,
+        value=jnp.broadcast_to(value, active_mask.shape),
+        next_value=jnp.broadcast_to(next_value, active_mask.shape),
+        critic_output=jnp.broadcast_to(parts.critic_input.to_agents(critic_output), active_mask.shape),
         team=TeamBatch(transitions.reward, transitions.terminated, transitions.truncated),
     )
-    critic_batch = CriticBatch(
-        state=state,
-        value=estimates.value,
-        value_target=view.from_agents(advantage + raw_value),
-        state_mask=state_mask,
-        hidden=estimates.hidden,
-        start=critic_start if recurrent else None,
-    )
-    return agent_batch, critic_batch, estimates.last_hidden
 
 
 def standardised(

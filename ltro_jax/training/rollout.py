@@ -34,6 +34,19 @@ class Carry(NamedTuple):
     tally: EpisodeTally
 
 
+def restarted(
+    done: Bool[Array, " B"], new: Shaped[Array, " B *feature"], leaf: Shaped[Array, " B *feature"]
+) -> Shaped[Array, " B *feature"]:
+    """`new` where an episode is over, else `leaf`."""
+    return jnp.where(done.reshape(-1, *[1] * (leaf.ndim - 1)), new, leaf)
+
+
+def added(tally: EpisodeTally, reward: Float[Array, " B"]) -> EpisodeTally:
+    """The tally after one more step."""
+    sums = compensated_add(tally.episode_return, tally.return_rest, reward)
+    return EpisodeTally(*sums, tally.episode_length + 1)
+
+
 def new_tally(num_envs: int) -> EpisodeTally:
     """The tally of environments that all start an episode."""
     return EpisodeTally(jnp.zeros(num_envs), jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32))
@@ -48,12 +61,6 @@ def rollout(
         The state after the last step, the transitions `[T, B, …]`, and the episodes.
     """
     num_steps, num_envs = parts.static.rollout_length, parts.static.num_envs
-
-    def restarted(
-        done: Bool[Array, " B"], new: Shaped[Array, " B *feature"], leaf: Shaped[Array, " B *feature"]
-    ) -> Shaped[Array, " B *feature"]:
-        """`new` where an episode starts."""
-        return jnp.where(done.reshape(-1, *[1] * (leaf.ndim - 1)), new, leaf)
 
     def act_and_step(carry: Carry, drawn: tuple[Array, Array]) -> tuple[Carry, tuple[Transition, Episodes]]:
         noise, env_keys = drawn
@@ -70,9 +77,7 @@ def rollout(
         )
         action = distribution.perturbed(noise)
         env_state, next_timestep, outcome = step_and_reset(parts.env, step_keys, reset_keys, carry.env_state, action)
-        so_far = carry.tally
-        sums = compensated_add(so_far.episode_return, so_far.return_rest, outcome.reward)
-        tally = EpisodeTally(*sums, so_far.episode_length + 1)
+        tally = added(carry.tally, outcome.reward)
         transition = Transition(
             observation=timestep.observation,
             state=parts.critic_input.see(timestep),
