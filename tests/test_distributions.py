@@ -153,7 +153,7 @@ def test_gaussian_samples_have_the_mean_and_deviation():
 
 
 def test_padded_dimensions_matter_not():
-    """Values, gradients and draws of a padded Gaussian are those of its own dimensions."""
+    """Values, gradients and draws of a padded Gaussian are those of its true dimensions."""
     mask = np.array([True, True, False])
     wide, other = random_gaussian(4, mask=mask), random_gaussian(5, mask=mask)
     narrow, other_narrow = (DiagonalGaussian(x.mean[:, :2], x.std[:, :2], np.ones(2, bool)) for x in (wide, other))

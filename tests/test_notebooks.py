@@ -21,7 +21,7 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 
 def text_of(output: nbformat.NotebookNode) -> str:
-    """All that an output says in words: streams, tables, figures' captions, but no pixels."""
+    """The text of an output: streams, tables, captions of plots, but no pixels."""
     data = output.get("data", {})
     return output.get("text", "") + "".join(data[kind] for kind in data if kind.startswith("text/"))
 

@@ -50,7 +50,7 @@ def test_x64_stays_in_its_scope():
 
 @pytest.fixture
 def run(tmp_path, capsys):
-    """Write one file into a directory of its own, run the program over it: exit status, lines printed."""
+    """Write one file into a new directory, run the program over it: exit status, lines printed."""
 
     def write_and_run(name, arrays, *arguments):
         np.savez(tmp_path / f"{name}.npz", **arrays)

@@ -39,7 +39,9 @@ def get_rule(algorithm: str) -> type[UpdateRule]:
     points = registered(references.ALGORITHMS)
     if algorithm not in points and not is_reference(algorithm):
         known = ", ".join([*ALGORITHMS, *points])
-        raise SettingsError(f"algorithm = {algorithm!r} is unknown; allowed are {known}, and module:rule for your own")
+        raise SettingsError(
+            f"algorithm = {algorithm!r} is unknown; allowed are {known}, or module:rule for your update rule"
+        )
     try:
         rule = references.load_registered(points[algorithm]) if algorithm in points else references.resolve(algorithm)
     except ReferenceProblem as problem:

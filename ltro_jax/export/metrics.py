@@ -92,20 +92,20 @@ def marl_eval(runs: Sequence[Run], metrics: Sequence[str] = ()) -> dict[str, Any
     """The raw data that marl-eval reads: environment → task → algorithm → run → step → metric → list of one mean.
 
     marl-eval takes the names of runs and steps from the first algorithm and looks them up in all others. So the runs
-    of each algorithm are numbered by position (`seed_0`, `seed_1`, …, whatever their seeds are), and the algorithms of
-    a task must have equally many runs and the same steps.
+    of each algorithm are numbered by position (`seed_0`, `seed_1`, …, not by seed), and the algorithms of a task must
+    have the same number of runs and the same steps.
 
     The steps are the evaluations after every `eval_interval` iterations; a last evaluation after a shorter interval is
     left out with a `RunWarning`. `eval_return_greedy` is called `return`, `eval_win_rate_greedy` `win_rate`, and so on.
-    `absolute_metrics` are those of each seed's best policy in ten times `eval_episodes` new episodes, as
-    `ltro eval --best` has kept them or evaluated now. Where that is not possible (no checkpoint, an environment that is
-    not installed, too little memory) they are left out and a `RunWarning` says so: the highest of the evaluations in
-    training is not a score. The name of the algorithm distinguishes the points of a grid, and runs of one algorithm on
+    `absolute_metrics` describe the best policy of each seed in ten times `eval_episodes` new episodes, as
+    stored by `ltro eval --best` or evaluated now. If that is not possible (no checkpoint, the environment is not
+    installed, too little memory), they are left out with a `RunWarning`: the highest evaluation during training is not
+    a score. The name of the algorithm distinguishes the points of a grid, and runs of one algorithm on
     one task.
 
     Raises:
-        RunError: no evaluations, a seed was frozen (there is no form for what is missing), or algorithms of a task
-            that differ in their steps or their number of runs.
+        RunError: there are no evaluations, a seed was frozen (the format has no missing values), or the algorithms of
+            a task differ in their steps or number of runs.
     Source: Gorsane et al. 2022 (arXiv 2209.10485), section 4; the README of github.com/instadeepai/marl-eval.
     """
     content: dict[str, Any] = {}

@@ -60,7 +60,7 @@ def export_policy(
         RunError: the policy does not exist, the extra `export` is not installed, or `out` cannot be written.
     """
     if is_exported(path):
-        raise RunError(f"{path} is already an exported policy; give the run that it was exported from")
+        raise RunError(f"{path} is already an exported policy; give the path of its run")
     actors = load_actors(path, seed, iteration, point, best, rule)
     static = actors.run.config.static
     if static.network != "mlp" or (static.recurrent and static.core != "gru"):
@@ -178,7 +178,7 @@ def _flat(params: Params) -> dict[str, Any]:
 
 
 def _evaluation(run: Run, actors: Actors, best: bool, checkpoint: int | None) -> dict[str, Any]:
-    """Scores of the actors and their episodes, which are never those that selected the actors."""
+    """Scores of the actors in episodes that did not select the actors."""
     episodes = run.config.static.eval_episodes
     if best:
         try:

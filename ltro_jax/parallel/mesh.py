@@ -25,7 +25,7 @@ def member_layout(num_members: int, devices: Sequence[Any] | None = None, at_onc
 
     Args:
         num_members: S ≥ 1.
-        devices: `jax.Device`s to choose from; None = those of this process.
+        devices: candidate `jax.Device`s; None = all devices of this process.
         at_once: most members that a device trains in parallel; None = 1 on a CPU, all of them elsewhere.
     """
     devices = list(jax.local_devices() if devices is None else devices)

@@ -29,7 +29,7 @@ class PresetEntry(NamedTuple):
 
     task: str
     algorithm: str
-    derived_from: str | None  # None: the paper's own numbers
+    derived_from: str | None  # None: the values are from the paper
     paper_task: str | None  # None: not a task of the paper
     differs: str  # from the paper's environment
 
@@ -49,11 +49,11 @@ def list_presets() -> list[PresetEntry]:
 def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
     """The preset of `task` and `algorithm` with `overrides` by flat setting name; only the overrides count as given.
 
-    An algorithm without a preset for the task, and a rule from outside the package, takes the settings of clip_happo
-    and over them its own defaults.
+    An algorithm without a preset for the task, or a rule from outside the package, takes the settings of clip_happo
+    and then applies its defaults.
 
     Raises:
-        SettingsError: no such preset or algorithm, or an invalid override.
+        SettingsError: the preset or algorithm is unknown, or an override is invalid.
     """
     from ltro_jax.config import Config  # needs JAX; listing the presets does not
 
@@ -84,19 +84,19 @@ def preset_or_defaults(task: str, algorithm: str = "clip_happo", **overrides: An
 
 
 def usual_settings(task: str, algorithm: str) -> tuple[Config, str]:
-    """The settings to compare a run with, and what they are: "preset", or "default" for a task without one.
+    """The settings to compare a run with, and their origin: "preset", or "default" for a task without a preset.
 
-    A rule from outside is not imported; the settings are those of clip_happo.
+    For a rule from outside, which is not imported, the settings of clip_happo.
     """
     usual = preset_or_defaults(task, "clip_happo" if is_outside(algorithm) else algorithm)
     return usual, "preset" if task in _preset_files() else "default"
 
 
 def with_own_preset(config: Config, **changes: Any) -> Config:
-    """As `config.replace(**changes)`, but a change of `task` or `algorithm` loads the preset of both.
+    """Like `config.replace(**changes)`, but a change of `task` or `algorithm` loads the preset of both.
 
-    Chosen settings of `config` are kept: those that were given, and those that differ from the preset of `config`,
-    because a stored run does not know what was given.
+    The result keeps settings that the user gave and settings that differ from the preset of `config`, because a stored
+    run does not record which settings were given.
 
     Raises:
         SettingsError: as `preset_or_defaults` and `Config`.

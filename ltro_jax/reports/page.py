@@ -195,5 +195,5 @@ def _markdown_block(block: Block, directory: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text whose signs Markdown would take for its own."""
+    """Text with the special characters of Markdown escaped."""
     return re.sub(r"([\\`*\[\]<>|])", r"\\\1", text)

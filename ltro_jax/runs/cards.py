@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ltro_jax.runs.policy import Policy
     from ltro_jax.runs.sweep import Sweep
 
-DEFAULT_METRICS = ("eval_return_greedy", "episode_return")  # those that `resolve_metric` chooses from
+DEFAULT_METRICS = ("eval_return_greedy", "episode_return")  # candidates of `resolve_metric`
 SHARING = {"none": "one for each agent", "all": "shared by all agents", "groups": "shared by agents of one type"}
 
 
@@ -128,7 +128,7 @@ def policy_html(policy: Policy) -> str:
 
 
 def _shown_metrics(run: Run) -> tuple[str, xr.Dataset]:
-    """The metric that is shown, and a dataset with it and `finite`; files are read only where `run.metrics` is not."""
+    """The shown metric, and a dataset with it and `finite`; files are read only if `run.metrics` is not loaded."""
     shown = (*DEFAULT_METRICS, "finite")
     metrics = vars(run).get("metrics")
     if metrics is None:

@@ -116,7 +116,7 @@ def _started(run: Path) -> str:
 
 
 def _settings(run: Path) -> str:
-    """As `name = value`; of a sweep those of its first run."""
+    """The settings as `name = value`; for a sweep, the settings of its first run."""
     files = _files(run, "settings.json")
     if not files:
         return "no settings.json"

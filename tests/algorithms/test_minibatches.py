@@ -28,7 +28,7 @@ def test_every_sample_once_per_epoch(minibatches):
     assert seen.shape == (4 * minibatches, 12 // minibatches)
     epochs = seen.reshape(4, 12)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(12), (4, 1)))
-    assert len(np.unique(epochs, axis=0)) == 4  # shuffled anew
+    assert len(np.unique(epochs, axis=0)) == 4  # shuffled again
     assert np.any(visited(12, 4, minibatches, key=1)[1] != seen)
 
 

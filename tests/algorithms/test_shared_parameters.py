@@ -40,7 +40,7 @@ def measure(log_factor, weight, log_ratio, batch, hypers):
 
 @lru_cache
 def problem(num_agents=N):
-    """The actor `[1, …]` and a rollout of its own `[N, T, B, …]`; a fifth of the samples belong to dead agents."""
+    """The actor `[1, …]` and its rollout `[N, T, B, …]`; a fifth of the samples belong to dead agents."""
     generator, shape = np.random.default_rng(0), (num_agents, T, B)
     params = jax.jit(ACTOR.init)(jax.random.key(0), hypers())
     batch = AgentBatch(

@@ -30,7 +30,7 @@ COMMANDS = """train sweep resume status tail eval render plot report export expo
 
 
 def start(*arguments: str, variables: dict[str, str] | None = None, **streams: Any) -> subprocess.Popen[str]:
-    """`ltro` in a process of its own, which has said "begun" on stderr just before `main`."""
+    """`ltro` in a separate process, which prints "begun" on stderr just before `main`."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | (variables or {})
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
     command = [sys.executable, "-c", PROGRAM, *arguments]
@@ -97,7 +97,7 @@ def test_sigterm_and_a_lost_stdout_during_training(tmp_path):
 
 
 def test_output_that_nobody_takes(trained):
-    """Quiet where a reader has seen enough, a sentence where a disk is full; a closed one is no error."""
+    """No message if the reader leaves, a sentence if the disk is full; a closed stream is not an error."""
     reading, writing = os.pipe()
     os.close(reading)
     for variables in ({"PYTHONUNBUFFERED": ""}, {"PYTHONUNBUFFERED": "1"}):

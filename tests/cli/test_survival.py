@@ -1,4 +1,4 @@
-"""What befalls a run from outside: exit code 2, one sentence, and the run goes on afterwards as if nothing had been."""
+"""External failures during a run: exit code 2, one sentence, and the run resumes as if nothing had happened."""
 
 import errno
 import importlib

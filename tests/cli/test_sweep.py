@@ -1,4 +1,4 @@
-"""`ltro sweep`: trains, ranks, goes on, forecasts, refuses."""
+"""`ltro sweep`: trains, ranks, resumes, forecasts, rejects."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""What the pages quote and list is what is there: sources, metrics, settings, figures, links, the citation."""
+"""The quotations and lists of the pages match the package: sources, metrics, settings, plots, links, the citation."""
 
 import dataclasses
 import json
@@ -72,7 +72,7 @@ def test_the_training_page_lists_which_algorithm_reads_what():
 
 
 class Winnable:
-    """A probe game in which the end is a victory: it has all metrics that there are."""
+    """A probe game in which the end is a victory: it has every metric."""
 
     def __init__(self, name: str, settings: Static):
         self.game = make_probe(name, settings)

@@ -26,7 +26,7 @@ CLASSES = {
 
 
 def record(body: str) -> dict[str, np.ndarray]:
-    """One rollout of gymnasium under random controls; it goes on after a fall."""
+    """One rollout of gymnasium under random controls; it continues after a fall."""
     mujoco: Any = importlib.import_module("mujoco")
     module, name = CLASSES[body]
     with warnings.catch_warnings():

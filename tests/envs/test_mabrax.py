@@ -236,7 +236,7 @@ def test_options_without_meaning(option, value):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["positional", "spring", "generalized", "mjx"])
 def test_backends(backend):
-    """Each trains for two iterations, across the ends of episodes, with finite figures."""
+    """Each trains for two iterations, across the ends of episodes, with finite metrics."""
     task = {"task": "mabrax/ant_4x2", "backend": backend, "episode_length": 6, "eval_episodes": 0}
     config = Config.from_dict(task | {"num_envs": 4, "rollout_length": 8, "hidden_sizes": (16,)})
     train = make_train(config)

@@ -1,4 +1,4 @@
-"""SMAX: which end is a true one, who is alive, what may be chosen, and the battles that there are."""
+"""SMAX: true ends of episodes, active agents, available actions, and all battles."""
 
 from typing import Any
 

@@ -129,7 +129,7 @@ def test_what_is_refused(tiny, stored, tmp_path, monkeypatch):
     out = export_policy(run, tmp_path / "policy")
     with pytest.raises(RunError, match="is one exported policy; leave out seed"):
         load_policy(out, seed=3)
-    with pytest.raises(RunError, match="is already an exported policy; give the run that it was exported from"):
+    with pytest.raises(RunError, match="is already an exported policy; give the path of its run"):
         export_policy(out, tmp_path / "again")
     for taken in (out, run):
         with pytest.raises(RunError, match="already exists and is not empty; choose another directory with -o"):

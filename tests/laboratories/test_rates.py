@@ -29,7 +29,7 @@ def test_the_last_decade_counts():
 
 
 def test_nothing_is_read_from_the_floor_on():
-    """k⁻² reaches 1e-4 at k = 100; what follows, zeros or a rise, is not seen."""
+    """k⁻² reaches 1e-4 at k = 100; later values, zeros or a rise, have no effect."""
     gap = STEPS.astype(float) ** -2
     zeros, rises = np.where(STEPS >= 100, 0.0, gap), np.where(STEPS > 100, 1.0, np.minimum(gap, 1.0))
     slopes = power_law_slopes(STEPS, np.stack([zeros, rises]), floor=1.001e-4)

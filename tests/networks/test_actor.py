@@ -115,7 +115,7 @@ def agent_batch(agent, discrete, padded, seed=0, shape=(4, 3)):
 
 @lru_cache
 def program(observation_sizes, action_sizes, discrete):
-    """Draw a stack, take one agent: initial parameters, figures on its batch, parameters after two PPO epochs."""
+    """Draw a stack, take one agent: initial parameters, metrics on its batch, parameters after two PPO epochs."""
     actor = make_actor(observation_sizes, action_sizes, discrete, HIDDEN)
     update = update_of(HAPPO(actor, Static(actor_epochs=2)))
 

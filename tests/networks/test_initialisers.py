@@ -88,7 +88,7 @@ def test_agents_layers_and_seeds_differ():
 
 @pytest.mark.parametrize("agent", range(3))
 def test_an_agent_is_drawn_alike_among_others_of_any_size(agent):
-    """Agent p of a padded stack is agent p of a stack of its own kind; agent 0 also the only one of its stack."""
+    """Agent p of a padded stack equals agent p of an unpadded stack; agent 0 also equals a stack of one agent."""
     padded = actor_leaves(OBSERVATIONS, ACTIONS)
     num_alike = agent + 1
     alike = actor_leaves((OBSERVATIONS[agent],) * num_alike, (ACTIONS[agent],) * num_alike)
@@ -128,7 +128,7 @@ print("done")
 
 
 def test_64_members_initialise_at_once():
-    """Batched QRs of one program can exhaust XLA's threads on a CPU and never return: in a process of its own."""
+    """Batched QRs of one program can exhaust XLA's threads on a CPU and never return: use a separate process."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     outcome = subprocess.run(
         [sys.executable, "-c", MANY_SEEDS],

@@ -19,7 +19,7 @@ HYPERS = jax.tree.map(np.float32, Hypers())
 
 
 def rows(seed=0):
-    """Inputs `[B, L, I]`, a hidden state and starts of episodes; the first sequence starts anew in its middle."""
+    """Inputs `[B, L, I]`, a hidden state and starts of episodes; the first sequence has a start in its middle."""
     generator = np.random.default_rng(seed)
     start = np.zeros((B, L), bool)
     start[0, 3] = start[1, 0] = start[1, 6] = True

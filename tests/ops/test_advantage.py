@@ -40,7 +40,7 @@ def test_by_hand():
 
 
 def test_truncation_by_hand():
-    """Step 1 hits the time limit: its own value goes on, but nothing of step 2 reaches back over it."""
+    """Step 1 hits the time limit: its value bootstraps, but nothing from step 2 propagates back over it."""
     steps = dict(
         reward=jnp.array([1.0, 2.0, 4.0]),
         value=jnp.array([1.0, 0.0, 2.0]),

@@ -13,7 +13,7 @@ MASK = np.arange(7) < 5
 
 
 def as_written(x, mask=None):
-    """The formula without a derivative of its own."""
+    """The formula without a custom derivative."""
     where = None if mask is None else jnp.broadcast_to(mask, x.shape)
     deviation = x - jnp.mean(x, -1, keepdims=True, where=where)
     deviation = deviation if where is None else jnp.where(where, deviation, 0.0)

@@ -100,7 +100,7 @@ def static_settings(fixture: Fixture) -> Static:
 
 
 def agent_report(agent: str, info: PPOInfo, adv_variance: np.ndarray, entropy_scale: int) -> dict[str, np.ndarray]:
-    """What the reference logs of one agent: each epoch's figures `[K]`, and their means."""
+    """The log of the reference for one agent: the metrics of each epoch `[K]`, and their means."""
     per_epoch = {
         "policy_loss": info.policy_loss,
         "dist_entropy": info.entropy * entropy_scale,

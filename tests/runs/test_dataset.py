@@ -1,4 +1,4 @@
-"""From the program's figures to labelled rows."""
+"""From the metrics of the program to labelled rows."""
 
 # numpy arrays stand in for jax arrays
 # pyright: reportArgumentType=false

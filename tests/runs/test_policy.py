@@ -152,7 +152,7 @@ def test_the_best_policy_is_that_of_the_best_evaluation(finished):
 
 
 def test_evaluation_in_several_passes(finished, monkeypatch):
-    """The mean over all episodes, and each pass with episodes of its own."""
+    """The mean over all episodes, and new episodes in each pass."""
     monkeypatch.setattr("ltro_jax.runs.evaluate_members.EPISODES_AT_ONCE", 8)
     result = finished.evaluate(20, best=True, kinds=("sampled",))
     assert {str(name) for name in result} == {

@@ -222,7 +222,7 @@ def test_a_limit_of_the_shell_counts(monkeypatch, tmp_path):
 
 
 def test_running_out_of_memory_halves_the_group(tiny, tmp_path, monkeypatch, capsys):
-    """The first call with more than two members at once fails; the run goes on from its checkpoint, and says so."""
+    """The first call with more than two members at once fails; the run resumes from its checkpoint and says so."""
     config: Config = tiny(seeds=(1, 2, 3, 4, 5), members_at_once=5, eval_episodes=0)
     make, failed = host_loop.make_member_program, []
 
@@ -272,7 +272,7 @@ def options_of(config: Config) -> list[str]:
 
 
 def start(arguments: list[str], num_devices: int = 1, before: str = "") -> subprocess.Popen:
-    """`ltro …` in a process of its own with that many CPU devices, compiled lightly as the tests' own programs are."""
+    """`ltro …` in a separate process with that many CPU devices, compiled lightly like the programs of the tests."""
     environment = os.environ | {
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={num_devices}",
         "JAX_PLATFORMS": "cpu",

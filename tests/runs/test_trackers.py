@@ -1,4 +1,4 @@
-"""Trackers get every number once, whatever befalls the processes; read back with each package's own means."""
+"""Trackers get every value once, whatever happens to the processes; each package reads its data back."""
 
 # the packages are extras
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false

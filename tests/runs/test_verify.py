@@ -1,4 +1,4 @@
-"""Bands: what is recorded is found again, and what is not within is said to be so."""
+"""Bands: a recorded band is loaded unchanged, and a score outside it is reported."""
 
 import importlib
 import json

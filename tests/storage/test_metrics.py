@@ -207,7 +207,7 @@ for room in (0, 1000, 8000):
 
 
 def test_a_disk_that_fills_under_hdf5_is_one_sentence(store, tmp_path):
-    """At the first write, in the layout or in the rows; in a process of its own, which HDF5 could end."""
+    """At the first write, in the layout or in the rows; in a separate process, which HDF5 could end."""
     store.append(rows(11, 200))
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]

@@ -1,4 +1,4 @@
-"""How long a run took: kept by stretches, done anew where the run is, and never in its way."""
+"""The duration of a run: stored by stretches, replaced when iterations repeat, and never an obstacle to training."""
 
 import pytest
 

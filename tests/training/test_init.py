@@ -27,7 +27,7 @@ assert jnp.allclose(products, 2 * jnp.eye(128), atol=1e-3)
 
 
 def test_sixty_four_seeds_at_once_on_two_cores():
-    """On a small thread pool, decompositions in flight together have been seen never to return."""
+    """On a small thread pool, concurrent decompositions may never return."""
     done = subprocess.run([sys.executable, "-c", SIXTY_FOUR_SEEDS], capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
 

@@ -100,7 +100,7 @@ def test_values_follow_the_episode_and_the_next_one_is_valued_before_the_reset(c
 
 
 def test_advantages_of_agents_are_standardised_together(collected):
-    """Each agent has values of its own; mean and deviation are those of all active samples."""
+    """Each agent has different values; mean and deviation are taken over all active samples."""
     *_, (agents, critics, _) = collected
     advantage = np.asarray(agents.advantage)
     assert advantage.shape == (2, 8, 4) and np.abs(advantage[0] - advantage[1]).max() > 1e-3
@@ -123,7 +123,7 @@ def test_the_true_next_state_is_valued_with_the_memory_of_its_episode(tiny):
 
     before, transitions, (_, critics, _) = collect(0)
     params, hidden, unroll = one(before.critic.params), before.critic_hidden[0], jax.jit(train.parts.critic.unroll)
-    no_start, scale = np.zeros((4, 1), bool), 0.1  # deviation of a normaliser that has seen nothing
+    no_start, scale = np.zeros((4, 1), bool), 0.1  # deviation of a normaliser without updates
     for step in range(8):
         _, after = unroll(params, transitions.state[step][:, None], hidden, no_start, None)
         following, _ = unroll(params, transitions.next_state[step][:, None], after[:, 0], no_start, None)

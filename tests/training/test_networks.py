@@ -36,7 +36,7 @@ def test_an_lstm_resumes_bitwise(tiny, tmp_path):
 
 @pytest.fixture
 def page_module(tmp_path, monkeypatch):
-    """The first block of the page's section on bodies as a module of its own."""
+    """The first block of the page's section on bodies as a separate module."""
     section = PAGE.read_text(encoding="utf-8").split("## Add a network body")[1]
     block = re.search(r"^```python\n(.*?)^```", section, re.M | re.S)
     assert block is not None

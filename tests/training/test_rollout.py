@@ -67,7 +67,7 @@ def test_transitions_follow_one_another(collected, game):
         true_next = np.asarray(transitions.next_state[:-1])
         going_on = ~done[:-1]
         np.testing.assert_array_equal(true_next[going_on], seen[going_on])
-        if game == "matching":  # a symbol is drawn anew, and the true next state still shows the old one
+        if game == "matching":  # a new symbol is drawn, and the true next state still shows the old symbol
             assert (true_next[done[:-1]] != seen[done[:-1]]).any()
             np.testing.assert_array_equal(transitions.next_state[done], np.asarray(transitions.state)[done])
             assert not transitions.truncated.any()
@@ -97,7 +97,7 @@ def test_advantages_are_standardised_per_agent(collected):
 def test_masked_time_limits_teach_the_critic_nothing(collected):
     """Where `truncation = "mask"` cuts, the return target is the value itself."""
     for first, transitions, _, (_, critics, _), _ in collected["endless"]:
-        mean, variance = 0.0, 1e-2  # of a value normaliser that has seen nothing
+        mean, variance = 0.0, 1e-2  # of a value normaliser without updates
         assert not first.critic.value_norm.debias.any()
         value = np.asarray(critics.value[0]) * np.sqrt(variance) + mean
         cut = np.asarray(transitions.truncated)

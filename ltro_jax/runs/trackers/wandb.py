@@ -39,7 +39,7 @@ class WandbTracker:
                 id=known,
                 resume="allow",
                 reinit="create_new",  # members have runs side by side
-                dir=str(self._place.directory.parent),  # wandb adds its own name
+                dir=str(self._place.directory.parent),  # wandb appends its name
                 config=dict(job.settings),
                 settings=wandb.Settings(silent=True, console="off", **patience),
             )
