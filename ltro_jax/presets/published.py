@@ -23,7 +23,7 @@ class Published(NamedTuple):
 
 def published_values() -> list[Published]:
     """All published values, in the order of the file."""
-    groups = tomllib.loads((files(__package__) / FILE).read_text(encoding="utf-8"))["group"]
+    groups = tomllib.loads((files("ltro_jax.presets") / FILE).read_text(encoding="utf-8"))["group"]
     return [
         Published(task, algorithm, float(value), **group)
         for group in groups
