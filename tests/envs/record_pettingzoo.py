@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 GOLDEN = Path(__file__).parent / "golden" / "mpe_pettingzoo.npz"
-NUM_EPISODES, NUM_STEPS = 2, 25
+NUM_EPISODES, NUM_STEPS, SEED = 2, 25, 7
 MODULES = {
     "simple_spread": "simple_spread_v2",
     "simple_reference": "simple_reference_v2",
@@ -91,5 +91,5 @@ def _padded(rows: list[np.ndarray]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    arrays = {f"{case.name}/{name}": array for case in CASES for name, array in record(case, 7).items()}
+    arrays = {f"{case.name}/{name}": array for case in CASES for name, array in record(case, SEED).items()}
     np.savez_compressed(GOLDEN, **arrays)  # pyright: ignore[reportArgumentType]

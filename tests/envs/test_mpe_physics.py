@@ -17,9 +17,10 @@ from ltro_jax.config import SettingsError
 from ltro_jax.config.families import MPEOptions
 from ltro_jax.envs import make_env
 from ltro_jax.envs.mpe import MPE
+from ltro_jax.envs.pettingzoo import PettingZooBatch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from record_pettingzoo import CASES, GOLDEN, NUM_STEPS, Case, record
+from record_pettingzoo import CASES, GOLDEN, NUM_EPISODES, NUM_STEPS, SEED, Case, record
 
 INSTALLED = importlib.util.find_spec("pettingzoo") and importlib.metadata.version("pettingzoo").startswith("1.22.")
 
@@ -77,9 +78,23 @@ def test_episodes_are_those_of_pettingzoo(case):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_episodes_are_those_of_the_installed_pettingzoo(case):
     check_parity(case, record(case, seed=11))
-    again, recorded = record(case, seed=7), recorded_episodes(case)
+    again, recorded = record(case, SEED), recorded_episodes(case)
     for name, array in recorded.items():
         np.testing.assert_allclose(again[name], array, rtol=0, atol=1e-6)
+
+
+@pytest.mark.skipif(not INSTALLED, reason="needs pettingzoo 1.22 and pygame")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_policies_are_scored_in_the_same_environment(case):
+    recorded = recorded_episodes(case)
+    given = {"num_agents": case.num_agents} if case.num_agents else {}
+    static = static_of(f"mpe/{case.scenario}", physics="pettingzoo", continuous_actions=case.continuous, **given)
+    batch = PettingZooBatch(static, make_env(static).spec, NUM_EPISODES)
+    steps = [(batch.reset([SEED, SEED + 1]), np.zeros(NUM_EPISODES))]
+    steps += [batch.step(recorded["action"][:, step]) for step in range(NUM_STEPS)]
+    observation, reward = (np.stack(rows, axis=1) for rows in zip(*steps, strict=True))
+    np.testing.assert_allclose(observation, recorded["observation"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(reward[:, 1:], recorded["reward"].sum(-1), rtol=1e-6)
 
 
 def test_a_collision_with_itself_and_the_new_velocity():
