@@ -26,8 +26,8 @@ from ltro_jax.runs.sweep import plan
 # Task → options as text, and what they become
 GIVEN: dict[str, tuple[dict[str, str], EnvOptions]] = {
     "mpe/simple_spread": (
-        {"num_agents": "8", "continuous_actions": "no", "team_reward": "mean"},
-        MPEOptions(8, False, "mean"),
+        {"num_agents": "8", "continuous_actions": "no", "team_reward": "mean", "physics": "pettingzoo"},
+        MPEOptions(8, False, "mean", "pettingzoo"),
     ),
     "smax/3m": ({}, EnvOptions()),
     "mabrax/ant_4x2": ({"observation": "joints", "backend": "spring"}, MABraxOptions("joints", "spring")),

@@ -13,6 +13,7 @@ from ltro_jax.config.families import MPEOptions
 from ltro_jax.presets import NO_COUNTERPART, list_presets, load_preset
 
 ENTRIES = list_presets()
+MPE = ("simple_spread", "simple_reference", "simple_speaker_listener")
 # the published settings of every task, copied once: family → task → algorithm → settings
 PAPER = json.loads((Path(__file__).parent / "paper_tasks.json").read_text())
 FAMILIES = {"mpe": "mpe", "smac": "smax", "smac_share_params": "smax", "mamujoco": "mabrax"}
@@ -41,32 +42,46 @@ def test_presets_hold_the_papers_numbers(preset, task, algorithm, table):
     if "share_parameters" in expected:
         expected["share_parameters"] = "all" if expected["share_parameters"] else "none"
     assert {name: config[name] for name in expected} == expected
-    entry = next(entry for entry in ENTRIES if (entry.task, entry.algorithm) == (preset, algorithm))
+    entry = next(entry for entry in ENTRIES if (entry.preset, entry.algorithm) == (preset, algorithm))
     assert entry.paper_task == task and entry.derived_from is None and len(entry.differs) > 40
 
 
 def test_every_preset_is_the_papers_or_says_that_it_is_not():
-    own = {entry.task for entry in ENTRIES if entry.paper_task is None}
+    own = {entry.preset for entry in ENTRIES if entry.paper_task is None}
     assert own == {"smax/3m"}
-    assert {entry.task for entry in ENTRIES} - own == {values.values[0] for values in TABLES}
+    published = {f"mpe_paper/{task}" for task in MPE}
+    assert {entry.preset for entry in ENTRIES} - own == {values.values[0] for values in TABLES} | published
 
 
-def test_mpe_is_set_up_as_in_the_paper():
-    for task in ("simple_spread", "simple_reference", "simple_speaker_listener"):
-        static = load_preset(f"mpe/{task}").static
-        assert static.options == MPEOptions(continuous_actions=True, team_reward="sum") and static.episode_length == 25
-        assert {entry.algorithm for entry in ENTRIES if entry.task == f"mpe/{task}"} == set(ALGORITHMS)
+@pytest.mark.parametrize("task", MPE)
+def test_mpe_is_set_up_as_in_the_paper(task):
+    static = load_preset(f"mpe/{task}").static
+    assert static.options == MPEOptions(continuous_actions=True, team_reward="sum") and static.episode_length == 25
+    for family in ("mpe", "mpe_paper"):
+        assert {entry.algorithm for entry in ENTRIES if entry.preset == f"{family}/{task}"} == set(ALGORITHMS)
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.task}-{entry.algorithm}")
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("task", MPE)
+def test_mpe_with_the_physics_of_the_paper(task, algorithm):
+    """The published bonus is a sum over the batch."""
+    config = load_preset(f"mpe_paper/{task}", algorithm)
+    original, own = load_preset(f"mpe/{task}", algorithm).to_dict(), config.to_dict()
+    changes = {"physics": "pettingzoo", "truncation": "mask"}
+    if "hatrpo" not in algorithm:
+        changes["ent_coef"] = original["ent_coef"] * original["num_envs"] * original["rollout_length"]
+    assert own == original | changes and own["task"] == f"mpe/{task}"
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.preset}-{entry.algorithm}")
 def test_derived_presets_differ_in_nothing_else(entry):
-    config = load_preset(entry.task, entry.algorithm)
+    config = load_preset(entry.preset, entry.algorithm)
     assert config.static.task == entry.task and config.static.algorithm == entry.algorithm
     if entry.algorithm.startswith("clip_"):
         assert entry.derived_from is None
         return
     assert entry.derived_from == ("clip_hatrpo" if entry.algorithm == "hatrpo" else "clip_happo")
-    own, original = config.to_dict(), load_preset(entry.task, entry.derived_from).to_dict()
+    own, original = config.to_dict(), load_preset(entry.preset, entry.derived_from).to_dict()
     differing = {name for name in own if own[name] != original[name]}
     if entry.algorithm == "ippo":  # its critics see the agents' own observations
         differing -= {"critic_input"}
@@ -85,7 +100,7 @@ def test_overrides_of_a_preset():
 def test_unknown_presets_are_refused():
     with pytest.raises(SettingsError) as error:
         load_preset("mpe/simple_tag")
-    tasks = ", ".join(sorted({entry.task for entry in ENTRIES}))
+    tasks = ", ".join(sorted({entry.preset for entry in ENTRIES}))
     assert str(error.value) == f"preset 'mpe/simple_tag' is unknown; allowed are {tasks}"
     for name in ("ppo", "settings"):
         with pytest.raises(SettingsError) as error:

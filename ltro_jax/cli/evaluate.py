@@ -43,6 +43,12 @@ def add_parser(commands: Any) -> None:
         "--actions", choices=(*KINDS, "both"), default="both", help="how the policies act (default both)"
     )
     parser.add_argument(
+        "--env",
+        choices=("pettingzoo",),
+        help="also evaluate in the installed PettingZoo 1.22 (MPE with physics = pettingzoo), print the difference and "
+        "save everything as RUN/evaluation_pettingzoo.json instead",
+    )
+    parser.add_argument(
         "--json", metavar="FILE", help="also write JSON with settings and intervals; - prints it instead of the table"
     )
     add_import_option(parser)
@@ -58,8 +64,10 @@ def run(options: argparse.Namespace) -> int:
         ABSOLUTE_FACTOR,
         BEST_EVALUATION_FILE,
         EVALUATION_FILE,
+        PETTINGZOO_FILE,
         evaluation_report,
         evaluation_summary,
+        transfer_gap,
     )
     from ltro_jax.storage import RunError, json_text
     from ltro_jax.storage.errors import disk_errors
@@ -74,18 +82,32 @@ def run(options: argparse.Namespace) -> int:
     opened = load_run(options.path)
     kinds = KINDS if options.actions == "both" else (options.actions,)
     usual = ABSOLUTE_FACTOR * opened.config.static.eval_episodes if options.best else 100
-    result = opened.evaluate(options.episodes or usual or 100, best=options.best, kinds=kinds)
-    summary = evaluation_summary(opened, result)
-    report = evaluation_report(opened, result, summary)
+    episodes = options.episodes or usual or 100
+    results = {}
+    if options.env:  # first, since it rejects runs
+        from ltro_jax.runs.transfer import evaluate_in_pettingzoo
+
+        results["pettingzoo"] = evaluate_in_pettingzoo(opened, episodes, best=options.best, kinds=kinds)
+    results = {"own": opened.evaluate(episodes, best=options.best, kinds=kinds)} | results
+    summaries = {name: evaluation_summary(opened, result) for name, result in results.items()}
+    report = evaluation_report(opened, results["own"], summaries["own"])
+    if options.env:
+        report["pettingzoo"] = evaluation_report(opened, results["pettingzoo"], summaries["pettingzoo"])
+        report["transfer_gap"] = transfer_gap(summaries["own"], summaries["pettingzoo"], kinds)
     if options.json == "-":
         print(json_text(report), end="")
     else:
-        _print_table(opened, result, summary, kinds)
+        for name, result in results.items():
+            _print_table(opened, result, summaries[name], kinds)
+        for point in report.get("transfer_gap", ()):
+            words = ", ".join(f"{kind} {_signed(point[f'eval_return_{kind}'])}" for kind in kinds)
+            print(f"transfer gap (IQM in PettingZoo − IQM here) {point['point']}".rstrip() + f": {words}")
     if options.json not in (None, "-"):
         with disk_errors(f"cannot write {options.json}", "choose another file"):
             write_atomically(typed_path(options.json), json_text(report).encode())
+    file = BEST_EVALUATION_FILE if options.best else EVALUATION_FILE
     try:
-        opened.directory.write_json(BEST_EVALUATION_FILE if options.best else EVALUATION_FILE, report)
+        opened.directory.write_json(PETTINGZOO_FILE if options.env else file, report)
     except RunError as error:  # the run may belong to another user
         print(f"ltro: the result is not saved in the run: {error}", file=sys.stderr)
     return 0
@@ -101,6 +123,7 @@ def _print_table(opened: Run, result: xr.Dataset, summary: list[dict[str, Any]],
     print(
         f"{static.algorithm} on {static.task}, {actors} {result.attrs['iteration']}, {episodes} episodes; "
         f"return = team reward ({result.attrs['team_reward']}) summed over the episode"
+        + (f"; in {result.attrs['environment']}" if "environment" in result.attrs else "")
     )
     words = [opened.config.describe(member).removeprefix("seed ") for member in opened.config.members]
     width = max(8, *map(len, words))
@@ -122,6 +145,10 @@ def _print_table(opened: Run, result: xr.Dataset, summary: list[dict[str, Any]],
 
 def _row(name: str, values: np.ndarray, width: int) -> str:
     return f"{name:>{width}}" + "".join(f" {value:>10.2f}" for value in values)
+
+
+def _signed(value: float | None) -> str:
+    return "none" if value is None else f"{value:+.2f}"
 
 
 def _interval(estimate: dict[str, float | None]) -> str:

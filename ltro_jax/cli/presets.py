@@ -32,10 +32,10 @@ def run(options: argparse.Namespace) -> int:
     for entry in entries:
         source = "paper" if entry.paper_task else "ltro_jax"
         origin = f"{entry.derived_from} with factor_clip = inf" if entry.derived_from else source
-        print(f"{entry.task:<30} {entry.algorithm:<12} {entry.paper_task or '-':<38} {origin}")
+        print(f"{entry.preset:<30} {entry.algorithm:<12} {entry.paper_task or '-':<38} {origin}")
     print("\ndifferences from the paper's environments:")
-    for task, differs in {entry.task: entry.differs for entry in entries}.items():
-        print(textwrap.fill(f"{task}: {differs}", 120, initial_indent="  ", subsequent_indent="    "))
+    for preset, differs in {entry.preset: entry.differs for entry in entries}.items():
+        print(textwrap.fill(f"{preset}: {differs}", 120, initial_indent="  ", subsequent_indent="    "))
     for task, reason in NO_COUNTERPART.items():
         print(f"  {task}: no counterpart; it {reason}")
     print("\nalgorithms:")

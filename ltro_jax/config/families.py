@@ -44,6 +44,11 @@ class MPEOptions(EnvOptions):
     )
     continuous_actions: bool = setting(True, "continuous actions instead of discrete ones")
     team_reward: str = setting("sum", "how the agents' rewards form the team reward", choices=("sum", "mean"))
+    physics: str = setting(
+        "jaxmarl",
+        "physics and collision count: those of JaxMARL, or of PettingZoo 1.22 as in published results",
+        choices=("jaxmarl", "pettingzoo"),
+    )
 
 
 @dataclass(frozen=True)

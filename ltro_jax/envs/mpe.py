@@ -1,9 +1,9 @@
-"""Multi-agent particle environments of JaxMARL 0.2.
+"""Multi-agent particle environments of JaxMARL 0.2, with its physics or that of PettingZoo 1.22 (see `mpe_physics`).
 
-Differences from JaxMARL: an episode has exactly `episode_length` steps (JaxMARL tests its counter before it increments
-it and plays one step more) and ends by a time limit, not by a termination; `step` never resets; the reset state has no
-weakly typed leaves; continuous actions are clipped to [0, 1]; the rewards of the agents are combined into one team
-reward; and the concatenated observations are the global state.
+Other differences from JaxMARL: an episode has exactly `episode_length` steps (JaxMARL tests its counter before it
+increments it and plays one step more) and ends by a time limit, not by a termination; `step` never resets; the reset
+state has no weakly typed leaves; continuous actions are clipped to [0, 1]; the rewards of the agents are combined into
+one team reward; and the concatenated observations are the global state.
 """
 
 from typing import Any
@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from ltro_jax.config import SettingsError, Static
 from ltro_jax.config.families import MPEOptions
 from ltro_jax.envs.base import EnvSpec, EnvState, combine_rewards, pad_last, size_mask
-from ltro_jax.envs.mpe_spread import make_simple_spread
+from ltro_jax.envs.mpe_physics import with_pettingzoo_physics
+from ltro_jax.envs.mpe_spread import simple_spread_class
 from ltro_jax.envs.scenes import ParticleScene
 from ltro_jax.process.imports import import_quietly
 from ltro_jax.types import Array, TimeStep
@@ -58,7 +59,10 @@ class MPE:
             arguments |= {"num_agents": options.num_agents, "num_landmarks": options.num_agents}
         by_agent = SCENARIOS[scenario]
         self._by_agent = by_agent is not None  # JaxMARL's dictionaries, or arrays [N, …]
-        self._env = make_simple_spread(**arguments) if by_agent is None else getattr(mpe, by_agent)(**arguments)
+        environment = simple_spread_class() if by_agent is None else getattr(mpe, by_agent)
+        if options.physics == "pettingzoo":
+            environment = with_pettingzoo_physics(environment, discrete)
+        self._env = environment(**arguments)
         agents = tuple(self._env.agents)
         spaces = [self._env.action_space(agent) for agent in agents]
         observation_sizes = tuple(int(self._env.observation_space(agent).shape[0]) for agent in agents)

@@ -9,8 +9,8 @@ from ltro_jax.process.imports import import_quietly
 from ltro_jax.types import Array
 
 
-def make_simple_spread(**options: Any) -> Any:
-    """JaxMARL's environment with arrays `[N, …]` instead of dictionaries for actions, observations and rewards.
+def simple_spread_class() -> type[Any]:
+    """JaxMARL's class with arrays `[N, …]` instead of dictionaries for actions, observations and rewards.
 
     JaxMARL's physics moves all entities at once; this class replaces the code between its dictionaries and its physics,
     which loops over the agents. A test compares every value with JaxMARL's.
@@ -19,6 +19,8 @@ def make_simple_spread(**options: Any) -> Any:
     from jaxmarl.environments.mpe import SimpleSpreadMPE
 
     class SimpleSpread(SimpleSpreadMPE):
+        counts_itself = False  # whether an agent collides with itself
+
         def set_actions(self, actions: Array) -> tuple[Array, Array]:
             """Force `[N, 2]` and message `[N, …]` of actions `[N]` int32 or `[N, 5]` float32."""
             return self.action_decoder(self.agent_range, actions.reshape(self.num_agents, -1))
@@ -45,10 +47,11 @@ def make_simple_spread(**options: Any) -> Any:
             position, landmarks = state.p_pos[:number], state.p_pos[number:]
             radius, bodies = self.rad[:number], self.collide[:number]
             gap = jnp.sqrt(jnp.sum(jnp.square(position[:, None] - position[None]), axis=-1))  # [N, N]
-            can_collide = bodies[:, None] & bodies[None] & ~np.eye(number, dtype=bool)
+            counted = np.full((number, number), True) if self.counts_itself else ~np.eye(number, dtype=bool)
+            can_collide = bodies[:, None] & bodies[None] & counted
             collisions = jnp.sum((gap < radius[:, None] + radius[None]) & can_collide, axis=1)
             distance = jnp.sqrt(jnp.sum(jnp.square(position[:, None] - landmarks[None]), axis=-1))  # [N, L]
             covered = -jnp.sum(jnp.min(distance, axis=0))
             return -collisions * self.local_ratio + covered * (1 - self.local_ratio)
 
-    return SimpleSpread(**options)
+    return SimpleSpread

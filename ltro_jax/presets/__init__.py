@@ -2,7 +2,8 @@
 
 A file has a table `[paper]` (the paper's name of the task, and the differences from its environment), a table
 `[settings]` common to all algorithms, and a table for each algorithm. A table with `derived_from` copies the table of
-another algorithm, where the paper lists no settings, so that comparisons differ in nothing else.
+another algorithm, where the paper lists no settings, so that comparisons differ in nothing else. A file with `based_on`
+in `[paper]` lists only the settings that differ from those of another preset. Most presets have the name of their task.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ NO_COUNTERPART = {"MMM2": "needs medivacs, which SMAX does not have"}  # tasks o
 
 
 class PresetEntry(NamedTuple):
-    """A task × algorithm."""
+    """A preset × algorithm."""
 
+    preset: str
     task: str
     algorithm: str
     derived_from: str | None  # None: the values are from the paper
@@ -35,19 +37,20 @@ class PresetEntry(NamedTuple):
 
 
 def list_presets() -> list[PresetEntry]:
-    """Every task × algorithm, sorted by task."""
+    """Every preset × algorithm, sorted by preset."""
     entries = []
-    for task in sorted(_preset_files()):
-        tables = _read(task)
+    for preset in sorted(_preset_files()):
+        tables = _read(preset)
         paper = tables["paper"]
         for algorithm in (name for name in tables if name not in NOT_ALGORITHMS):
             origin = tables[algorithm].get("derived_from")
-            entries.append(PresetEntry(task, algorithm, origin, paper.get("task"), paper["differs"]))
+            task = tables["settings"]["task"]
+            entries.append(PresetEntry(preset, task, algorithm, origin, paper.get("task"), paper["differs"]))
     return entries
 
 
 def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> Config:
-    """The preset of `task` and `algorithm` with `overrides` by flat setting name; only the overrides count as given.
+    """The preset `task`, for `algorithm`, with `overrides` by flat setting name; only the overrides count as given.
 
     An algorithm without a preset for the task, or a rule from outside the package, takes the settings of clip_happo
     and then applies its defaults.
@@ -144,5 +147,11 @@ def _preset_files() -> dict[str, Traversable]:
     return task_files(".toml")
 
 
-def _read(task: str) -> dict[str, dict[str, Any]]:
-    return tomllib.loads(_preset_files()[task].read_text(encoding="utf-8"))
+def _read(preset: str) -> dict[str, dict[str, Any]]:
+    """The tables of a preset, complete where it is based on another one."""
+    tables = tomllib.loads(_preset_files()[preset].read_text(encoding="utf-8"))
+    origin = tables["paper"].get("based_on")
+    if origin is None:
+        return tables
+    original = _read(origin)
+    return {name: table | tables.get(name, {}) for name, table in original.items()}

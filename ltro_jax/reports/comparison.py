@@ -9,6 +9,7 @@ import xarray as xr
 
 from ltro_jax.analysis.plots import Line, default_lines
 from ltro_jax.analysis.statistics import Array, Interval, iqm
+from ltro_jax.presets.published import Published, comparable_values
 from ltro_jax.reports.estimates import normalised
 from ltro_jax.reports.series import Series
 from ltro_jax.runs.progress import short
@@ -65,6 +66,11 @@ class Comparison:
     def lines(self) -> dict[str, Line]:
         """Label → dashes and colour of the drawn series, in the order of the runs."""
         return default_lines(label for label in self.scores if label in self.ranked[:MOST_CURVES])
+
+    def published(self, task: str) -> list[Published]:
+        """Published values in the unit of a task's runs; none unless the metric is a return."""
+        settings = next(entry.settings for entry in self.scored if entry.task == task)
+        return comparable_values(settings) if "return" in self.metric else []
 
     def drawn(self, task: str) -> list[Series]:
         """The series of a task that plots show."""

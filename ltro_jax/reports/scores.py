@@ -1,6 +1,6 @@
 """The sections of a report about scores: curves, final scores, profiles, improvement, efficiency."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -9,6 +9,7 @@ import xarray as xr
 from ltro_jax.analysis.plots import learning_curves, svg
 from ltro_jax.analysis.results import file_name
 from ltro_jax.analysis.statistics import iqm
+from ltro_jax.presets.published import Published
 from ltro_jax.reports.comparison import Comparison, interval_text, number, share, thinned
 from ltro_jax.reports.estimates import (
     aggregates,
@@ -45,13 +46,23 @@ def learning_section(comparison: Comparison) -> Section:
             for entry in drawn
             if entry.failures
         }
-        figure = learning_curves(curves, ylabel=comparison.words, title=task, failed=failed, lines=comparison.lines)
+        published = comparison.published(task)
+        figure = learning_curves(
+            curves,
+            ylabel=comparison.words,
+            title=task,
+            baseline={f"published {value.algorithm}": value.value for value in published},
+            failed=failed,
+            lines=comparison.lines,
+        )
         alt = f"{comparison.words} on {task} against environment steps. At the end: {ends(curves)}."
         caption = "Interquartile mean over seeds with its 95 % bootstrap interval; thin lines are seeds."
         if all(entry.healthy.sizes["member"] == 1 for entry in drawn):
             caption = "A single seed gives no interval."
         if failed:
             caption += " Crosses: seeds that became non-finite; no mean includes them."
+        if published:
+            caption += " Dashed: published values (see Final scores)."
         blocks.append(Picture(f"learning-{file_name(task)}", svg(figure), alt, caption))
     return Section("learning-curves", "Learning curves", blocks)
 
@@ -71,6 +82,9 @@ def score_section(comparison: Comparison) -> Section:
             "[95 % bootstrap interval]."
         )
         blocks.append(Table(["run", "seeds", "IQM", "mean", "median", "lowest", "highest"], rows, caption))
+        published = comparison.published(task)
+        if published:
+            blocks.append(_published_table(task, published))
     if len(comparison.tasks) > 1:
         complete = comparison.complete
         rows = [
@@ -85,6 +99,14 @@ def score_section(comparison: Comparison) -> Section:
         if len(complete) < len(comparison.scores):
             blocks.append(Text("Only runs with every task appear in the table over tasks."))
     return Section("final-scores", "Final scores", blocks)
+
+
+def _published_table(task: str, published: Sequence[Published]) -> Table:
+    rows = [
+        [value.algorithm, number(value.value), short(value.steps), value.unit, f"{value.source}, {value.reading}"]
+        for value in published
+    ]
+    return Table(["algorithm", "value", "steps", "unit", "source"], rows, f"{task}: published values.")
 
 
 def profile_section(comparison: Comparison) -> Section:

@@ -19,6 +19,7 @@ from ltro_jax.training import Train
 
 LAST_SHARE = 5  # the score is the mean over the last fifth of the recorded values
 EVALUATION_FILE, BEST_EVALUATION_FILE = "evaluation.json", "evaluation_best.json"  # of `ltro eval`, in the run
+PETTINGZOO_FILE = "evaluation_pettingzoo.json"  # of `ltro eval --env pettingzoo`
 ABSOLUTE_FACTOR = 10  # the absolute metric takes this many times `eval_episodes` (Gorsane et al. 2022)
 
 
@@ -186,6 +187,23 @@ def evaluation_summary(run: Run, result: xr.Dataset) -> list[dict[str, Any]]:
         chosen = np.flatnonzero(counted[members]) + members.start
         estimates = {name: _estimate(variable.values[chosen]) for name, variable in _evaluated(result).items()}
         rows.append({"point": point_label(point), "members": len(chosen), **estimates})
+    return rows
+
+
+def transfer_gap(
+    here: Sequence[dict[str, Any]], there: Sequence[dict[str, Any]], kinds: Sequence[str]
+) -> list[dict[str, Any]]:
+    """For each point of the grid: IQM in another environment minus IQM in ours; None without a member that counts.
+
+    Args:
+        here, there: as from `evaluation_summary`.
+    """
+    names = [f"eval_return_{kind}" for kind in kinds]
+    rows = []
+    for ours, theirs in zip(here, there, strict=True):
+        estimates = {name: (ours[name]["iqm"], theirs[name]["iqm"]) for name in names}
+        gaps = {name: None if None in pair else pair[1] - pair[0] for name, pair in estimates.items()}
+        rows.append({"point": ours["point"], **gaps})
     return rows
 
 

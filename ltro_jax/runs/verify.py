@@ -1,4 +1,4 @@
-"""Check that a preset still reaches its recorded scores."""
+"""Check that a preset still reaches its recorded scores, and how far it is from published values."""
 
 import json
 from datetime import UTC, datetime
@@ -9,12 +9,14 @@ import numpy as np
 
 from ltro_jax.analysis.results import file_name
 from ltro_jax.analysis.statistics import iqm, repetition_band
-from ltro_jax.presets import load_preset
+from ltro_jax.config import Config, SettingsError
+from ltro_jax.presets import list_presets, load_preset
 from ltro_jax.presets.bands import SUFFIX, Band, load_band
+from ltro_jax.presets.published import Published, comparable_values
 from ltro_jax.process.files import write_atomically
 from ltro_jax.runs.load import Run, Stopped
 from ltro_jax.runs.progress import Mode
-from ltro_jax.runs.scoring import member_scores
+from ltro_jax.runs.scoring import member_scores, scored_metric
 from ltro_jax.runs.train import train_or_resume
 from ltro_jax.storage import RunError
 from ltro_jax.storage.errors import disk_errors
@@ -24,7 +26,7 @@ COVERAGE = 0.99
 
 
 class Verification(NamedTuple):
-    """The result of a training compared with the recorded band."""
+    """The result of a training compared with the recorded band and with published values."""
 
     band: Band
     run: Run
@@ -36,6 +38,19 @@ class Verification(NamedTuple):
     def passed(self) -> bool:
         """Whether the interquartile mean is within the band."""
         return bool(self.band.low <= self.iqm <= self.band.high)
+
+
+class PublishedComparison(NamedTuple):
+    """A finished run of a preset beside the published values of its task."""
+
+    run: Run
+    metric: str
+    iqm: float  # of the members; NaN if a member became non-finite
+    published: list[Published]  # of all algorithms
+
+    def distance(self, published: Published) -> float:
+        """Measured minus published, in the unit of both."""
+        return self.iqm - published.value
 
 
 def verify(
@@ -57,11 +72,52 @@ def verify(
     """
     band = load_band(task, algorithm)
     config = load_preset(task, algorithm, **band.settings)
-    path = Path(out or Path("runs") / file_name(f"verify-{task}-{algorithm}"))
-    run = train_or_resume(config, path, progress=progress, command=command)
+    return compare(band, _finished(config, out or _usual_path("verify", task, algorithm), progress, command))
+
+
+def verify_published(
+    task: str,
+    algorithm: str = "clip_happo",
+    out: str | Path | None = None,
+    *,
+    progress: Mode = True,
+    command: str | None = None,
+) -> PublishedComparison:
+    """Train the preset in full, and compare with the published values of its task.
+
+    Args:
+        out: run directory, resumed if it holds an unfinished run; None makes `runs/published-<task>-<algorithm>`.
+        progress, command: as in `train`.
+    Raises:
+        SettingsError: no value is published in the unit of this preset, or its extra is missing.
+        RunError: stopped before the end, or the directory holds another run.
+    """
+    config = load_preset(task, algorithm)
+    published = comparable_values(config.to_dict())
+    if not published:
+        known = dict.fromkeys(entry.preset for entry in list_presets() if _is_published(entry.preset, entry.algorithm))
+        raise SettingsError(
+            f"nothing is published in the unit of the returns of {task}; choose one of {', '.join(known)}"
+        )
+    run = _finished(config, out or _usual_path("published", task, algorithm), progress, command)
+    metric = scored_metric(run.metrics)
+    return PublishedComparison(run, metric, float(iqm(member_scores(run.metrics, metric))), published)
+
+
+def _is_published(preset: str, algorithm: str) -> bool:
+    return bool(comparable_values(load_preset(preset, algorithm).to_dict()))
+
+
+def _usual_path(kind: str, task: str, algorithm: str) -> Path:
+    return Path("runs") / file_name(f"{kind}-{task}-{algorithm}")
+
+
+def _finished(config: Config, path: str | Path, progress: Mode, command: str | None) -> Run:
+    """The run at `path`, trained to its end."""
+    run = train_or_resume(config, Path(path), progress=progress, command=command)
     if not run.finished:
-        raise Stopped(path)
-    return compare(band, run)
+        raise Stopped(Path(path))
+    return run
 
 
 def compare(band: Band, run: Run) -> Verification:

@@ -257,12 +257,12 @@ def test_presets(capsys):
     assert main(["presets"]) == 0
     text = capsys.readouterr().out
     for entry in list_presets():
-        line = next(line for line in text.splitlines() if line.split()[:2] == [entry.task, entry.algorithm])
+        line = next(line for line in text.splitlines() if line.split()[:2] == [entry.preset, entry.algorithm])
         assert ("factor_clip = inf" in line) == (entry.derived_from is not None)
     assert all(rule.summary in text for rule in ALGORITHMS.values())
     assert main(["presets", "mpe/simple_spread", "--algorithm", "happo"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "algorithm = happo" in lines and "factor_clip = inf" in lines and len(lines) == len(SETTINGS) + 3
+    assert "algorithm = happo" in lines and "factor_clip = inf" in lines and len(lines) == len(SETTINGS) + 4
     assert "continuous_actions = True" in lines
 
 
@@ -276,6 +276,7 @@ def test_options_of_an_environment(capsys):
         "--num_agents",
         "--continuous_actions",
         "--team_reward",
+        "--physics",
         "--episode_length",
     ]
     assert lines[2].split(maxsplit=4)[1:4] == ["a", "name", "sum"] and lines[2].endswith("; sum or mean")

@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 from fake_run import made_up, write_run
 
-from ltro_jax import RunError, SettingsError, load_run, report
+from ltro_jax import RunError, SettingsError, load_preset, load_run, report
 from ltro_jax.reports.comparison import Comparison, interval_text, notes, share
 from ltro_jax.reports.estimates import aggregates, mean_probability_of_improvement, normalised
 from ltro_jax.reports.page import Page
@@ -177,6 +177,29 @@ def test_a_browser_draws_every_figure(page, read, tmp_path):
     assert found
     sizes = [int(size) for size in found[1].split(",")]
     assert len(sizes) == len(read.images) and min(sizes) > 10_000
+
+
+def test_published_values_stand_beside_runs_in_their_unit(tmp_path):
+    """With the published physics, as lines and in a table; with that of JaxMARL, not at all."""
+    for preset in ("mpe", "mpe_paper"):
+        config = load_preset(f"{preset}/simple_reference", num_envs=2, rollout_length=25, total_env_steps=16 * 50)
+        run = write_run(tmp_path / preset, config, level=20.0)
+        page = report(run, tmp_path / f"{preset}.html").read_text()
+        read = Reader(page)
+        if preset == "mpe":
+            assert len(read.tables["final-scores"]) == 1 and "Dashed" not in page
+            continue
+        source = "HARL (Zhong et al. 2024), read by eye from a figure"
+        assert read.tables["final-scores"][1] == [
+            ["algorithm", "value", "steps", "unit", "source"],
+            ["happo", "-10.00", "10M", "episode return, sum over agents", source],
+            ["hatrpo", "-13.00", "10M", "episode return, sum over agents", source],
+            ["mappo", "-10.00", "10M", "episode return, sum over agents", source],
+        ]
+        assert "Dashed: published values" in page
+        series = gather(open_runs([run], with_metrics=True))
+        assert len(Comparison(series, "episode_return").published("mpe/simple_reference")) == 3
+        assert Comparison(series, "finite").published("mpe/simple_reference") == []
 
 
 def test_what_a_reader_is_warned_of(runs, tiny, tmp_path):

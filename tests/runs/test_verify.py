@@ -10,8 +10,9 @@ from ltro_jax import RunError, SettingsError, load_preset
 from ltro_jax.analysis.statistics import iqm, repetition_band
 from ltro_jax.cli import main
 from ltro_jax.presets.bands import list_bands, load_band
+from ltro_jax.presets.published import Published
 from ltro_jax.runs.scoring import member_scores
-from ltro_jax.runs.verify import Band, compare, record
+from ltro_jax.runs.verify import Band, compare, record, verify_published
 
 module = importlib.import_module("ltro_jax.runs.verify")
 METRIC = "eval_return_greedy"
@@ -47,6 +48,33 @@ def test_the_command_compares_a_run_of_the_preset(finished, band, monkeypatch, c
     monkeypatch.setattr(module, "load_band", lambda *_: band._replace(low=1e6, high=2e6))
     assert main(["verify", "probe/matching", "--quiet", "-o", str(finished.path)]) == 1
     assert "NOT verified" in capsys.readouterr().out
+
+
+def test_the_distance_to_published_values(finished, monkeypatch, capsys):
+    values = [
+        Published("probe/matching", name, value, {}, "episode return", 10_000, "A paper", "table")
+        for name, value in (("happo", 2.0), ("mappo", -1.5))
+    ]
+    monkeypatch.setattr(module, "load_preset", lambda *_, **__: finished.config)
+    monkeypatch.setattr(module, "comparable_values", lambda settings: values if "task" in settings else [])
+    result = verify_published("probe/matching", out=finished.path, progress=False)
+    assert result.metric == METRIC and result.iqm == pytest.approx(iqm(member_scores(finished.metrics, METRIC)))
+    assert [result.distance(value) for value in values] == pytest.approx([result.iqm - 2.0, result.iqm + 1.5])
+    assert main(["verify", "probe/matching", "--published", "--quiet", "-o", str(finished.path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("greedy evaluation return") and " of 2 seeds, " in lines[0]
+    assert lines[1] == f"  measured   clip_happo {result.iqm:.5g}"
+    assert lines[2] == (f"  published  happo 2 after 10,000 env steps (measured − published = {result.iqm - 2:+.5g})")
+    assert lines[4:] == ["  source     A paper, table"]
+
+
+def test_a_preset_without_published_values():
+    with pytest.raises(SettingsError) as error:
+        verify_published("mpe/simple_spread")
+    assert str(error.value).startswith(
+        "nothing is published in the unit of the returns of mpe/simple_spread; choose one of "
+    )
+    assert "mpe_paper/simple_spread" in str(error.value) and "smax" not in str(error.value)
 
 
 def test_what_has_no_band_is_refused(finished, tmp_path, capsys):
