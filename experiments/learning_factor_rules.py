@@ -3,7 +3,7 @@
     python experiments/learning_factor_rules.py                                # CPU size: 10 seeds, 0.5 M steps
     python experiments/learning_factor_rules.py --total_env_steps 10_000_000   # the paper's length
 
-`--tasks` and `--variants` choose some of them. Interruptible with Ctrl-C: the same command resumes where it stopped.
+`--tasks` and `--variants` choose some of them. After Ctrl-C, the same command resumes where it stopped.
 Everything but the compared settings is equal, seeds included; A2PO has its own clip, trace and order. Writes
 `experiments/results/learning_factor_rules/`: every seed's curves (compressed NumPy arrays), a table, two plots for each
 number of agents.
