@@ -11,6 +11,7 @@ from ltro_jax.config import SETTINGS, Config, EnvOptions, SettingsError, Static,
 from ltro_jax.config.families import (
     OPTIONS,
     MABraxOptions,
+    MaMuJoCoOptions,
     MPEOptions,
     ProbeOptions,
     SwimmerOptions,
@@ -31,6 +32,10 @@ GIVEN: dict[str, tuple[dict[str, str], EnvOptions]] = {
     ),
     "smax/3m": ({}, EnvOptions()),
     "mabrax/ant_4x2": ({"observation": "joints", "backend": "spring"}, MABraxOptions("joints", "spring")),
+    "mamujoco/ant": (
+        {"backend": "mujoco", "partition": "hip_1|ankle_1", "agent_obsk": "1"},
+        MaMuJoCoOptions("mujoco", "hip_1|ankle_1", 1),
+    ),
     "swimmer/10x2": ({"backend": "mjx"}, SwimmerOptions("mjx")),
     "probe/target": ({"num_agents": "3", "continuous_actions": "true"}, ProbeOptions(3, True)),
 }

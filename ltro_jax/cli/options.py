@@ -38,7 +38,9 @@ def add_settings(parser: argparse.ArgumentParser, leave_out: Collection[str] = (
     of_families = {}
     for name in option_names():
         specs = families_with(name)
-        title = f"options of {' and '.join(f'{family}/…' for family in specs)} (a change recompiles)"
+        *others, last = (f"{family}/…" for family in specs)
+        families = f"{', '.join(others)} and {last}" if others else last
+        title = f"options of {families} (a change recompiles)"
         if name not in leave_out:
             group = of_families.get(title) or of_families.setdefault(title, parser.add_argument_group(title))
             words = [f"{_meaning(spec)} (default {_default(spec)})" for spec in specs.values()]

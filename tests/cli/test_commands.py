@@ -69,9 +69,9 @@ def test_help_explains_every_setting(capsys):
             assert f"--{name}" in text and spec.metadata["help"] in text
             assert all(choice in text for choice in spec.metadata.get("choices", ()))
     assert "options of mpe/… (a change recompiles): --team_reward VALUE" in text
-    assert "options of mabrax/… and swimmer/… (a change recompiles): --backend VALUE" in text
+    assert "options of mabrax/…, mamujoco/… and swimmer/… (a change recompiles): --backend VALUE" in text
     assert (
-        "mabrax: physics engine of Brax: generalized, mjx, spring or positional (default generalized); swimmer: "
+        "mabrax: physics engine of Brax: generalized, mjx, spring or positional (default generalized); mamujoco: "
         in text
     )
 
