@@ -249,7 +249,7 @@ def test_round_trip():
     config = Config.from_dict(settings)
     assert Config.stored(config.to_dict()) == config == Config.from_dict(config.to_dict())
     assert Config.stored(json.loads(json.dumps(config.to_dict()))) == config
-    assert sorted(config.to_dict()) == sorted([*SETTINGS, "num_agents", "continuous_actions", "team_reward"])
+    assert sorted(config.to_dict()) == sorted([*SETTINGS, "num_agents", "continuous_actions", "physics", "team_reward"])
     assert Config.from_dict({}) == Config()
 
 

@@ -4,7 +4,7 @@
 # pyright: reportArgumentType=false
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +18,18 @@ from ltro_jax.algorithms.update_rule import Position
 from ltro_jax.config import Static
 from ltro_jax.networks import Actor, make_actor, make_critic
 from ltro_jax.ops import masked_mean, masked_variance, probability_ratio, standardise
-from ltro_jax.types import AgentState
+from ltro_jax.types import AgentState, Array
 from replay.a2po import a2po_hypers, in_reward_units, team_batch
 from replay.actors import Agents, agent_batch
 from replay.fixtures import Fixture
 from replay.parameters import hidden_sizes, input_size, one, to_flax, to_torch
+
+
+class Recorded(NamedTuple):
+    """Metrics of one agent."""
+
+    advantages_at_turn: Array
+    per_epoch: dict[str, Array]
 
 
 class RecordedA2PO(A2PO):
@@ -30,7 +37,7 @@ class RecordedA2PO(A2PO):
 
     def update(self, key, agent, batch, advantage, weight, position, hypers):
         agent, info = super().update(key, agent, batch, advantage, weight, position, hypers)
-        return agent, {"advantages_at_turn": advantage[..., None], "per_epoch": info}
+        return agent, Recorded(advantage[..., None], info)
 
     def gradient_step(self, agent, samples, advantage, weight, position, hypers):
         log_prob = policy(self.actor, agent.params, samples, hypers).log_prob(samples.action)
@@ -139,7 +146,7 @@ def _program(layout, mu_tanh: bool, state_size: int, critic_sizes: tuple[int, ..
                 }
             )
         returns = (plain + value)[..., None]
-        by_agent = result.info | {"returns_before_any_update": returns, "value_targets": returns}
+        by_agent = result.info._asdict() | {"returns_before_any_update": returns, "value_targets": returns}
         return result.agents.params, by_agent, jax.tree.map(lambda *leaves: jnp.stack(leaves), *by_place)
 
     return jax.jit(run)

@@ -1,6 +1,7 @@
 """Replay of `trust_region_{hatrpo,clip_hatrpo}_*`: the whole actor pass with one natural-gradient step per agent."""
 
 import math
+from collections import namedtuple
 from functools import lru_cache
 
 import jax
@@ -31,7 +32,7 @@ def trust_region(fixture: Fixture, dtype) -> dict[str, np.ndarray]:
     before, after = result.measured
     named = {"factor_before_update_in_order": before[..., None], "factor_after_last_agent": after[-1][..., None]}
     for index, like in enumerate(agents.parameters):
-        info = one(result.info, index)
+        info = one(result.info, index)._asdict()
         # By NumPy: thousands of equal numbers, summed one after another, round in one direction.
         entropy = np.average(info["entropy"], weights=batch.active_mask[index])
         # the reference sums a Gaussian's entropy over the batch where the mean is meant
@@ -91,6 +92,6 @@ def _program(observation_sizes, action_sizes, discrete: bool, sizes: tuple[int, 
             "ratio": jnp.mean(jnp.exp(last.log_prob(batch.action) - batch.log_prob)),
             "adv_variance": masked_variance(weight * batch.advantage, batch.active_mask, ddof=1),
         }
-        return agent.replace(params=params), info
+        return agent.replace(params=params), namedtuple("Recorded", info)(**info)
 
     return jit_actor_pass(type("Recorded", (HATRPO,), {"update": update})(actor, static), _measure)
