@@ -98,8 +98,8 @@ def usual_settings(task: str, algorithm: str) -> tuple[Config, str]:
 def with_own_preset(config: Config, **changes: Any) -> Config:
     """Like `config.replace(**changes)`, but a change of `task` or `algorithm` loads the preset of both.
 
-    The result keeps settings that the user gave and settings that differ from the preset of `config`, because a stored
-    run does not record which settings were given.
+    `task` may name a preset. The result keeps settings that the user gave and settings that differ from the preset of
+    `config`, because a stored run does not record which settings were given.
 
     Raises:
         SettingsError: as `preset_or_defaults` and `Config`.
@@ -108,21 +108,40 @@ def with_own_preset(config: Config, **changes: Any) -> Config:
 
     if not changes.keys() & {"task", "algorithm"}:
         return config.replace(**changes)
-    settings = config.to_dict()
-    given = {name: settings[name] for name in config.given - {"task", "algorithm"}}
-    named = {"task": settings["task"], "algorithm": settings["algorithm"]} | changes
-    preset = preset_or_defaults(named["task"], named["algorithm"]).to_dict()
-    return Config.stored(preset | _differing(config) | given | changes, config.given | changes.keys())
+    own, current = config.to_dict(), _preset_of(config)
+    given = {name: own[name] for name in config.given - {"task", "algorithm"}}
+    task = changes.get("task", current or own["task"])
+    preset = preset_or_defaults(task, changes.get("algorithm", own["algorithm"])).to_dict()
+    named = {name: preset[name] for name in ("task", "algorithm")}
+    return Config.stored(preset | _differing(config, current) | given | changes | named, config.given | changes.keys())
 
 
-def _differing(config: Config) -> dict[str, Any]:
-    """The settings that differ from the preset of the task and algorithm (without a preset: from the defaults)."""
+def _preset_of(config: Config) -> str | None:
+    """The preset of the task and algorithm of `config` whose settings differ from it the least; None if there is none.
+
+    Given settings do not count. Of equal presets it is the one with the name of the task.
+    """
+    task, algorithm = config.static.task, config.static.algorithm
+    named_alike = [name for name in _preset_files() if name.partition("/")[2] == task.partition("/")[2]]
+    distance = {
+        name: len(_differing(config, name).keys() - config.given)
+        for name in named_alike
+        if _read(name)["settings"]["task"] == task and (algorithm in _read(name) or _extends_clip_happo(algorithm))
+    }
+    return min(distance, key=lambda name: (distance[name], name != task, name), default=None)
+
+
+def _extends_clip_happo(algorithm: str) -> bool:
+    """Whether an algorithm that a preset does not list takes its settings of clip_happo."""
+    return is_outside(algorithm) or bool(defaults_of(algorithm))
+
+
+def _differing(config: Config, preset: str | None) -> dict[str, Any]:
+    """The settings that differ from the preset (None: from the defaults)."""
     from ltro_jax.config import Config
 
     task, algorithm = config.static.task, config.static.algorithm
-    usual = Config.stored({"task": task, "algorithm": algorithm})
-    if task in _preset_files() and (algorithm in _read(task) or is_outside(algorithm)):
-        usual = load_preset(task, algorithm)
+    usual = load_preset(preset, algorithm) if preset else Config.stored({"task": task, "algorithm": algorithm})
     defaults = usual.to_dict()
     return {name: value for name, value in config.to_dict().items() if value != defaults.get(name)}
 
