@@ -28,7 +28,7 @@ def test_settings_and_environment_round_trip(run):
     assert opened.settings == SETTINGS
     assert "Infinity" not in (run.path / "settings.json").read_text()
     environment = opened.environment
-    assert environment["format_version"] == 3 and environment["command"] == "ltro train"
+    assert environment["format_version"] == 4 and environment["command"] == "ltro train"
     assert environment["packages"]["numpy"] == np.__version__
     assert environment["devices"]["count"] >= 1
 
@@ -158,7 +158,7 @@ def test_open_refuses_what_is_no_run(run, tmp_path):
 
 def test_open_refuses_a_newer_format(run):
     run.write_json("environment.json", run.environment | {"format_version": 7})
-    with pytest.raises(RunError, match=r"newer ltro_jax \(format 7; this one reads up to 3\): upgrade"):
+    with pytest.raises(RunError, match=r"newer ltro_jax \(format 7; this one reads up to 4\): upgrade"):
         RunDirectory.open(run.path)
 
 
