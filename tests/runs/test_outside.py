@@ -208,5 +208,5 @@ def test_rules_of_installed_packages(module, monkeypatch, tmp_path):
         SettingsError, match="algorithm = 'broken' comes from the package ltro-extras, whose entry point"
     ):
         get_rule("broken")
-    with pytest.raises(SettingsError, match=r"allowed are clip_happo, .*, halved, broken, and module:rule"):
+    with pytest.raises(SettingsError, match=r"allowed are clip_happo, .*, halved, broken, or module:rule"):
         get_rule("sarsa")
