@@ -140,7 +140,7 @@ def test_a_run_of_a_newer_format(trained, tmp_path, capsys, command):
     (path / "environment.json").write_text(json.dumps(environment))
     before = contents(path)
     sentence = refusal(capsys, command, str(path))
-    assert sentence == f"{path} was written by a newer ltro_jax (format 7; this one reads up to 3): upgrade"
+    assert sentence == f"{path} was written by a newer ltro_jax (format 7; this one reads up to 4): upgrade"
     assert contents(path) == before
 
 
