@@ -82,7 +82,7 @@ def test_an_environment_shows_its_agents():
     assert ["1", "cat", "6 numbers", "3 discrete actions"] in page.rows
     assert not [row for row in page.rows if row[0] == "options"]
     options = [row[1] for row in page_of(make_env(Static(task="mpe/simple_spread")).spec).rows if row[0] == "options"]
-    assert options == ["num_agents, continuous_actions, team_reward"]
+    assert options == ["num_agents, continuous_actions, team_reward, physics"]
     many = EnvSpec("a/b", tuple(f"a{n}" for n in range(100)), (4,) * 100, (2,) * 100, False, 9, 25, "shared")
     assert ["100", "a0, a1, a2, a3, a4, a5, a6, …, a99", "4 numbers", "2 continuous dimensions"] in page_of(many).rows
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ def replay_in_mjx(body: str, dtype: Any, num_steps: int) -> tuple[Any, Replay, A
     controls = recorded["control"][:num_steps].astype(dtype)
     ours = replay(engine, MjxState(*numbers), controls, lambda states: (states.qpos, states.qvel))
     return engine, ours, recorded
+
+
+@pytest.fixture(autouse=True)
+def promoting_ranks() -> Iterator[None]:
+    """MJX promotes ranks."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
 
 
 def test_float32_follows_the_c_engine():
