@@ -8,6 +8,7 @@ from jaxtyping import Bool, Integer
 
 from ltro_jax.algorithms import ALGORITHMS, FACTOR_RULES, UpdateRule, get_rule, is_read, readers
 from ltro_jax.config import Config, Hypers, SettingsError, Static
+from ltro_jax.config.coercion import setting_text
 from ltro_jax.config.sharing import parameter_groups
 from ltro_jax.envs import Environment, make_env
 from ltro_jax.envs.base import EnvSpec
@@ -67,6 +68,11 @@ def make_parts(config: Config) -> Parts:
             f"choose one of {able}"
         )
     _refuse_ineffective(config, rule, spec)
+    if static.kl_shares is not None and len(static.kl_shares) != spec.num_agents:
+        shares, count = setting_text(static.kl_shares), len(static.kl_shares)
+        raise SettingsError(
+            f"kl_shares = {shares} has {count} numbers; give one for each of the {spec.num_agents} positions"
+        )
     groups = parameter_groups(static.share_parameters, spec.types)
     observation_sizes, action_sizes = widest(spec.observation_sizes, groups), widest(spec.action_sizes, groups)
     sizes = static.hidden_sizes

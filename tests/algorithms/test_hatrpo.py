@@ -8,10 +8,12 @@ from comparing import assert_same_bits
 from jax.flatten_util import ravel_pytree
 from rules import update_of
 
+from ltro_jax import make_train
+from ltro_jax.algorithms import Position
 from ltro_jax.algorithms.hatrpo import DAMPING, HATRPO, natural_direction, surrogate
 from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.algorithms.policy import policy
-from ltro_jax.config import Hypers, Static
+from ltro_jax.config import Config, Hypers, SettingsError, Static
 from ltro_jax.networks import make_actor
 from ltro_jax.ops import clamped_factor
 from ltro_jax.types import AgentBatch, AgentState
@@ -117,3 +119,15 @@ def test_overflowing_factors_and_ratios_leave_everything_finite(of, large):
     after, info = jax.jit(update_of(HATRPO(actor, Static())))(jax.random.key(1), agent, batch, weight, hypers)
     assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves((after, info)))
     assert bool(info.accepted)
+
+
+def test_shares_of_the_trust_region():
+    """N · δ is divided among the positions in proportion to the shares."""
+    rule = HATRPO(problem(True)[0], Static(kl_shares=(1.0, 3.0, 4.0)))
+    budgets = [rule.kl_budget(Position(jnp.asarray(index), 3), Hypers(kl_threshold=0.01)) for index in range(3)]
+    np.testing.assert_allclose(budgets, 0.03 * np.array([1, 3, 4]) / 8, rtol=1e-6)
+    equal = HATRPO(problem(True)[0], Static())
+    assert equal.kl_budget(Position(jnp.asarray(1), 3), Hypers(kl_threshold=0.01)) == 0.01
+    config = Config.from_dict({"task": "mpe/simple_spread", "algorithm": "hatrpo", "kl_shares": "1,2"})
+    with pytest.raises(SettingsError, match="kl_shares = 1,2 has 2 numbers; give one for each of the 3 positions"):
+        make_train(config)
