@@ -26,8 +26,8 @@ written.
 OPTIONS_HEADING = """\
 ## Options of the environments
 
-Each family of environments has options of its own, which only its tasks accept: `ltro train mpe/simple_spread
---num_agents 8`. They are part of the compiled program. `none` stands for the default. `ltro envs TASK` shows the
+Each family of environments has options that only its tasks accept: `ltro train mpe/simple_spread --num_agents 8`.
+They are part of the compiled program. `none` stands for the default. `ltro envs TASK` shows the
 options of a task.
 """
 

@@ -12,7 +12,7 @@ from ltro_jax.algorithms.policy import policy
 from ltro_jax.algorithms.update_rule import Position, UpdateRule
 from ltro_jax.config import Hypers
 from ltro_jax.ops import clipped_surrogate, masked_mean, probability_ratio
-from ltro_jax.types import AgentBatch, AgentState, Array, Params
+from ltro_jax.types import AgentBatch, AgentState, Array, Params, Scalar
 
 GRADIENT_ASCENT = frozenset({"actor_lr", "ent_coef", "actor_epochs", "actor_minibatches"})
 
@@ -39,11 +39,15 @@ class PPO(UpdateRule):
 
         maximise  surrogate + ent_coef · mean_active(entropy)
 
-    A subclass may replace the surrogate. Source: Schulman et al. 2017.
+    A subclass may replace the clip or the whole surrogate. Source: Schulman et al. 2017.
     """
 
     reads: ClassVar = GRADIENT_ASCENT
     shareable: ClassVar = True
+
+    def clip_eps(self, position: Position, hypers: Hypers) -> Scalar:
+        """ε, the clip of the ratio; ∞ = none."""
+        return hypers.clip_eps
 
     def surrogate(
         self,
@@ -58,7 +62,7 @@ class PPO(UpdateRule):
 
         Source: Kuba et al. 2022; Le & Ta 2025.
         """
-        return clipped_surrogate(ratio, advantage, weight, hypers.clip_eps, mask)
+        return clipped_surrogate(ratio, advantage, weight, self.clip_eps(position, hypers), mask)
 
     def gradient_step(
         self,
@@ -141,14 +145,6 @@ class HAA2C(PPO):
     summary: ClassVar = "sequential actor-critic without a ratio clip, factor_clip = inf (Zhong et al. 2024)"
     defaults: ClassVar = {"factor_clip": float("inf")}
 
-    def surrogate(
-        self,
-        ratio: Float[Array, "*samples"],
-        advantage: Float[Array, "*samples"],
-        weight: Float[Array, "*samples"],
-        mask: Bool[Array, "*samples"],
-        position: Position,
-        hypers: Hypers,
-    ) -> Float[Array, ""]:
-        """The surrogate, to be maximised: mean_active( w · r · A )."""
-        return clipped_surrogate(ratio, advantage, weight, jnp.inf, mask)
+    def clip_eps(self, position: Position, hypers: Hypers) -> Scalar:
+        """∞: the ratio is not clipped."""
+        return jnp.inf

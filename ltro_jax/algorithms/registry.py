@@ -58,6 +58,9 @@ def _checked(algorithm: str, rule: Any) -> type[UpdateRule]:
             f"algorithm = {algorithm!r}: its rule names the setting {unknown[0]!r}, which nothing reads; "
             "correct its `reads` and `defaults`"
         )
+    for name in ("update", "gradient_step") if rule.shareable else ("update",):
+        if getattr(rule, name) is getattr(UpdateRule, name):
+            raise SettingsError(f"algorithm = {algorithm!r}: its rule defines no {name}; write that method")
     return rule
 
 
@@ -109,10 +112,13 @@ def default_settings(algorithm: str) -> Mapping[str, Any]:
 
 def readers(setting: str) -> list[str]:
     """The algorithms of `ALGORITHMS` that read `setting`; all of them if none names it."""
-    named = [name for name, rule in ALGORITHMS.items() if setting in rule.settings()]
-    return named or list(ALGORITHMS)
+    return _named_by(setting) or list(ALGORITHMS)
 
 
 def is_read(setting: str, rule: type[UpdateRule]) -> bool:
     """Whether the rule reads `setting`: the rule names the setting, or no algorithm does."""
-    return setting in rule.settings() or not any(setting in other.settings() for other in ALGORITHMS.values())
+    return setting in rule.settings() or not _named_by(setting)
+
+
+def _named_by(setting: str) -> list[str]:
+    return [name for name, rule in ALGORITHMS.items() if setting in rule.settings()]

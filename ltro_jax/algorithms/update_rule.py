@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, Key
 
 from ltro_jax.algorithms.agent_orders import ORDERS
-from ltro_jax.algorithms.factor_rules import FACTOR_RULES
+from ltro_jax.algorithms.factor_rules import FACTOR_RULES, FactorRule
 from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.algorithms.policy import rollout_log_ratio
 from ltro_jax.config import Hypers, Static
@@ -55,12 +54,17 @@ class UpdateRule:
     @classmethod
     def settings(cls) -> frozenset[str]:
         """All settings that this algorithm reads and another may not."""
-        of_factor = (
-            frozenset()
-            if cls.simultaneous
-            else frozenset({"factor_rule", "agent_order"}).union(*(rule.reads for rule in FACTOR_RULES.values()))
-        )
-        return cls.reads | of_factor | (frozenset({"critic_input"}) if cls.critic_input is None else frozenset())
+        names = set(cls.reads)
+        if not cls.simultaneous:
+            names.update({"factor_rule", "agent_order"}, *(rule.reads for rule in FACTOR_RULES.values()))
+        if cls.critic_input is None:
+            names.add("critic_input")
+        return frozenset(names)
+
+    @property
+    def factor_rule(self) -> FactorRule:
+        """The setting `factor_rule`; weight 1 for simultaneous agents."""
+        return FACTOR_RULES["none" if self.simultaneous else self.static.factor_rule]
 
     def init(self, params: Params) -> Any:
         """Initial optimizer state of a parameter stack; leaves `[P, …]`, or `()`."""
@@ -97,16 +101,14 @@ class UpdateRule:
 
     def term(self, log_ratio: Float[Array, "*samples"], hypers: Hypers) -> Float[Array, "*samples"] | None:
         """What an updated agent adds to the logarithm that `weight` reads; None adds log r, so `weight` reads log R."""
-        term = FACTOR_RULES[self.static.factor_rule].term
-        return None if term is None or self.simultaneous else term(log_ratio, hypers)
+        term = self.factor_rule.term
+        return None if term is None else term(log_ratio, hypers)
 
     def weight(
         self, log_product: Float[Array, "*samples"], batch: AgentBatch, hypers: Hypers
     ) -> Float[Array, "*samples"]:
         """The weight of the agent's samples, ≥ 0; the default follows the setting `factor_rule`."""
-        if self.simultaneous:
-            return jnp.ones_like(log_product)
-        return FACTOR_RULES[self.static.factor_rule].weight(log_product, batch, hypers)
+        return self.factor_rule.weight(log_product, batch, hypers)
 
     def update(
         self,

@@ -49,7 +49,7 @@ class BarLine:
 
 
 class Ticker:
-    """Calls `draw` twice a second in a thread of its own, from the start until `stop`."""
+    """Calls `draw` twice a second in a separate thread until `stop`."""
 
     def __init__(self, draw: Callable[[], None]):
         self._stopped = threading.Event()

@@ -6,8 +6,8 @@ reset noise and observations are those of gymnasium's version 4 (`mamujoco_rewar
 published ones.
 
 By default each agent observes the whole state with its one-hot number appended, standardised per vector to zero mean
-and unit deviation. With `agent_obsk` it observes the torso and its own joints (0), and the positions of their
-neighbours (1), not standardised. The global state is the whole state, standardised.
+and unit deviation. With `agent_obsk` it observes the torso and the joints that it moves (0), and the positions of
+their neighbours (1), not standardised. The global state is the whole state, standardised.
 
 An action in [-1, 1] spans the actuators' range. As in the published code it is not clipped: the actuators clip the
 control, and the control cost counts it unclipped.

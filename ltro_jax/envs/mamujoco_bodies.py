@@ -197,7 +197,7 @@ def observed_places(model: Any, body: Body, parts: Partition, agent_obsk: int) -
     """For each agent, the places of what it observes in the row of all positions and all velocities.
 
     An agent observes the positions (without the hidden ones) and velocities of the torso, then the positions and
-    velocities of its own joints, then, with `agent_obsk = 1`, the positions of their neighbours.
+    velocities of the joints that it moves, then, with `agent_obsk = 1`, the positions of their neighbours.
     """
     joints, near = model_joints(model), neighbours(model)
 

@@ -64,7 +64,7 @@ def load_preset(task: str, algorithm: str = "clip_happo", **overrides: Any) -> C
     if task not in _preset_files():
         raise SettingsError(f"preset {task!r} is unknown; allowed are {', '.join(sorted(_preset_files()))}")
     tables = _read(task)
-    if algorithm not in tables and (is_outside(algorithm) or defaults_of(algorithm)):
+    if algorithm not in tables and _extends_clip_happo(algorithm):
         config = load_preset(task).replace(algorithm=algorithm, **overrides)
         return Config.stored(config.to_dict(), frozenset(overrides))
     if algorithm not in tables or algorithm in NOT_ALGORITHMS:

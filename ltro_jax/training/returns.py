@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float
 
 from ltro_jax.config import Hypers
@@ -124,15 +125,14 @@ def standardised(
 
     The advantages from a critic of the state of each agent are one set: they are standardised together.
     """
-    groups = (0,) * len(parts.groups) if parts.critic_input.joint else parts.groups
+    groups = np.zeros(len(parts.groups), int) if parts.critic_input.joint else np.asarray(parts.groups)
     if len(set(groups)) == len(groups):
         return jax.vmap(standardise)(advantage, active_mask)
-    if max(groups) == 0:
-        return standardise(advantage, active_mask)
-    of_group = jnp.asarray(groups)
-    member = of_group[None] == jnp.arange(max(groups) + 1)[:, None]  # [P, N]
-    every = jax.vmap(standardise, in_axes=(None, 0))(advantage, member[..., None, None] & active_mask[None])
-    return every[of_group, jnp.arange(len(groups))]
+    for group in np.unique(groups):
+        (members,) = np.nonzero(groups == group)
+        together = standardise(advantage[members], active_mask[members])
+        advantage = advantage.at[members].set(together)
+    return advantage
 
 
 def _observation_mask(transitions: Transition, parts: Parts) -> Bool[Array, "N T B O"] | None:

@@ -124,10 +124,11 @@ def test_overflowing_factors_and_ratios_leave_everything_finite(of, large):
 def test_shares_of_the_trust_region():
     """N · δ is divided among the positions in proportion to the shares."""
     rule = HATRPO(problem(True)[0], Static(kl_shares=(1.0, 3.0, 4.0)))
-    budgets = [rule.kl_budget(Position(jnp.asarray(index), 3), Hypers(kl_threshold=0.01)) for index in range(3)]
+    hypers = Hypers(kl_threshold=0.01)
+    budgets = [float(rule.kl_budget(Position(jnp.asarray(index), 3), hypers)) for index in range(3)]
     np.testing.assert_allclose(budgets, 0.03 * np.array([1, 3, 4]) / 8, rtol=1e-6)
     equal = HATRPO(problem(True)[0], Static())
-    assert equal.kl_budget(Position(jnp.asarray(1), 3), Hypers(kl_threshold=0.01)) == 0.01
+    assert equal.kl_budget(Position(jnp.asarray(1), 3), hypers) == 0.01
     config = Config.from_dict({"task": "mpe/simple_spread", "algorithm": "hatrpo", "kl_shares": "1,2"})
     with pytest.raises(SettingsError, match="kl_shares = 1,2 has 2 numbers; give one for each of the 3 positions"):
         make_train(config)

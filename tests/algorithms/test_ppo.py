@@ -14,7 +14,7 @@ from rules import update_of
 
 from ltro_jax.algorithms.optimizer import init_optimizer
 from ltro_jax.algorithms.policy import policy
-from ltro_jax.algorithms.ppo import HAPPO
+from ltro_jax.algorithms.ppo import HAA2C, HAPPO
 from ltro_jax.config import Hypers, Static
 from ltro_jax.networks import make_actor
 from ltro_jax.ops import clamped_factor
@@ -138,6 +138,19 @@ def test_the_clip_stops_the_policy():
         after, _ = update(True, epochs=40)(KEY, agent, batch, np.ones_like(weight), settings)
         spread.append(np.abs(np.array(log_ratio(after, batch, settings))).mean())
     assert spread[0] < spread[1] / 2
+
+
+def test_haa2c_ascends_the_unclipped_surrogate():
+    """Many steps with a tiny ε: those of HAPPO with a clip that never acts, and not those of HAPPO with this ε."""
+    agent, batch, weight = problem(True)
+    haa2c = jax.jit(update_of(HAA2C(actor(True), Static(actor_epochs=40))))
+    unclipped, info = haa2c(KEY, agent, batch, weight, hypers(clip_eps=1e-3))
+    wide, wide_info = update(True, epochs=40)(KEY, agent, batch, weight, hypers(clip_eps=1e6))
+    narrow, _ = update(True, epochs=40)(KEY, agent, batch, weight, hypers(clip_eps=1e-3))
+    np.testing.assert_allclose(info.policy_loss, wide_info.policy_loss, rtol=1e-3, atol=1e-5)
+    kernels = [state.params["params"]["head"]["kernel"] for state in (unclipped, wide, narrow)]
+    np.testing.assert_allclose(kernels[0], kernels[1], atol=1e-4)
+    assert np.abs(kernels[0] - kernels[2]).max() > 1e-2
 
 
 def test_the_log_ratio_is_zero_before_any_step():

@@ -12,6 +12,7 @@ from ltro_jax.config import SettingsError
 from ltro_jax.process import references
 
 MODULE = """
+from ltro_jax import UpdateRule
 from ltro_jax.algorithms.ppo import HAPPO
 
 
@@ -25,6 +26,17 @@ class Halved(HAPPO):
 
 class Wrong(HAPPO):
     reads = frozenset({"actor_rate"})
+
+
+class Empty(UpdateRule):
+    pass
+
+
+class Unshareable(UpdateRule):
+    shareable = True
+
+    def update(self, key, agent, batch, advantage, weight, position, hypers):
+        return agent, ()
 
 
 number = 3
@@ -100,6 +112,8 @@ def test_a_permission_for_a_package_holds_for_its_modules(monkeypatch):
         ("number", "is no update rule; derive a class from ltro_jax.UpdateRule"),
         ("", "is no reference; write module:attribute"),
         ("Wrong", "names the setting 'actor_rate', which nothing reads"),
+        ("Empty", "its rule defines no update; write that method"),
+        ("Unshareable", "its rule defines no gradient_step; write that method"),
     ],
 )
 def test_what_a_reference_may_not_be(outside, attribute, sentence):
