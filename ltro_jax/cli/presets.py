@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{'preset':<30} {'--algorithm':<12} {'task in the paper':<38} settings")
     for entry in entries:
         source = "paper" if entry.paper_task else "ltro_jax"
-        origin = f"{entry.derived_from} with factor_clip = inf" if entry.derived_from else source
+        origin = f"{entry.derived_from} with the defaults of {entry.algorithm}" if entry.derived_from else source
         print(f"{entry.preset:<30} {entry.algorithm:<12} {entry.paper_task or '-':<38} {origin}")
     print("\ndifferences from the paper's environments:")
     for preset, differs in {entry.preset: entry.differs for entry in entries}.items():

@@ -91,7 +91,8 @@ def summary_markdown(ranked: Sequence[Mapping[str, Any]]) -> str:
     """The ranking as a Markdown table."""
     table = pd.DataFrame(ranked, columns=["part", "point", "seeds", "frozen", "score", "low", "high"])
     table["point"] = table["point"].replace("", "–")
-    table["interval"] = [f"[{low:.4g}, {high:.4g}]" for low, high in table[["low", "high"]].to_numpy(float)]
+    bounds = table[["low", "high"]].to_numpy(float)
+    table["interval"] = ["–" if np.isnan(low) else f"[{low:.4g}, {high:.4g}]" for low, high in bounds]
     table = table.drop(columns=["low", "high"])
     titles = {"score": "score (IQM)", "interval": "95 % interval"}
     return markdown_table(table.rename(columns=titles), form=".4g")

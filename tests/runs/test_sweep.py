@@ -21,7 +21,7 @@ from ltro_jax.config.families import ProbeOptions
 from ltro_jax.parallel import member_layout
 from ltro_jax.runs.memory import ProgramMemory, fitting_group, process_memory
 from ltro_jax.runs.sweep import load_sweep, plan, resume_sweep, sweep
-from ltro_jax.runs.sweep_results import member_rows, summary, write_tables
+from ltro_jax.runs.sweep_results import member_rows, summary, summary_markdown, write_tables
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
 
@@ -359,3 +359,8 @@ def test_groups_of_members_are_the_members(tiny):
     assert pairs.scalar["reward"].shape[0] == 3
     np.testing.assert_allclose(pairs.scalar["reward"], turns.scalar["reward"], rtol=1e-5, atol=1e-6)
     assert_same_bits(pairs.position["agent_order"], turns.position["agent_order"])
+
+
+def test_one_seed_has_no_interval():
+    row = {"part": "all", "point": "c=1", "seed": 3, "frozen_at": -1, "score": 0.5}
+    assert summary_markdown(summary([row])).splitlines()[-1] == "| all | c=1 | 1 | 0 | 0.5 | – |"
